@@ -1,0 +1,79 @@
+"""The errors this project raises on purpose.
+
+The type of an error says what may be done about it, so that no caller ever reads its text:
+
+* ``UserError``: what was asked for cannot be done as asked (settings, paths, overrides). Ends the command, exit code 2.
+* ``Unextractable``: a permanent fact about one model. It is recorded as a skip, never tried again unasked.
+* ``RetryableError``: the same call may go well later (network, a node, a full disk). Tried again up to the limit.
+* ``PermanentError``: it failed and would fail again. Recorded as a failure at once.
+
+Every message is one line that names the place and says what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FilterShiftError(Exception):
+    """Base of every error raised on purpose; ``str(error)`` is one line for the user."""
+
+
+class UserError(FilterShiftError):
+    """The request itself is wrong: the command ends and nothing is lost."""
+
+
+class SourceError(UserError):
+    """A source cannot list its models (no such folder, no network, unknown repository)."""
+
+
+class StoreError(UserError):
+    """The store cannot be opened, read or written as a whole."""
+
+
+class RetryableError(FilterShiftError):
+    """One model failed for a reason that may pass."""
+
+
+class PermanentError(FilterShiftError):
+    """One model failed for a reason that will not pass by itself."""
+
+
+class SkipReason(StrEnum):
+    """Why a listed model holds nothing to extract."""
+
+    GATED = "gated"
+    NOT_FOUND = "not_found"
+    UNREADABLE = "unreadable"
+    UNSAFE_PICKLE = "unsafe_pickle"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    NON_FINITE = "non_finite"
+    NO_3X3_CONVOLUTION = "no_3x3_convolution"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the input something is wrong; unknown parts are None.
+
+    ``file`` is the file within the model, ``tensor`` the parameter name, ``expected`` and ``found`` short texts.
+    """
+
+    file: str | None = None
+    tensor: str | None = None
+    expected: str | None = None
+    found: str | None = None
+
+
+class Unextractable(FilterShiftError):
+    """A permanent property of the input: the model is skipped, with the reason and the place."""
+
+    def __init__(self, reason: SkipReason, message: str, place: Place = Place()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.place = place
+
+    def __reduce__(self) -> tuple[type[Unextractable], tuple[SkipReason, str, Place]]:
+        # Exceptions cross process boundaries in Ray; the default pickling would drop reason and place.
+        return (Unextractable, (self.reason, str(self), self.place))

@@ -1,0 +1,46 @@
+"""Facts about a model's data flow, whichever way they were found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DepthMethod(StrEnum):
+    """How a layer's depth is known (column ``depth_method``)."""
+
+    TRACED = "traced"
+    ONNX = "onnx"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionFacts:
+    """What a graph says of the convolutions that use one weight.
+
+    Attributes:
+        depth: number of 2-D convolutions (1x1 included) on the longest data-flow path below it; 0 for a stem. Of a
+            weight used several times, the smallest.
+        groups: of the convolution.
+        transposed: whether it is a transposed convolution.
+    """
+
+    depth: int
+    groups: int
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """Everything a graph tells.
+
+    Attributes:
+        method: ``traced`` or ``onnx``.
+        convolutions: weight name → facts, for every 2-D convolution with a learned weight.
+        op_counts: operator name → how often it occurs.
+    """
+
+    method: DepthMethod
+    convolutions: Mapping[str, ConvolutionFacts]
+    op_counts: Mapping[str, int]

@@ -1,0 +1,112 @@
+"""The three tables of the store, and the two side tables, in one place: names, types, units.
+
+Every stage passes on the records of this file; ``distributed.store`` writes them, ``analysis`` reads them.
+The layout is DESIGN §3: one Parquet file per model in each of ``filters/``, ``layers/``, ``models/``.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+#: Row-major 3x3 kernel: ``w0 w1 w2 / w3 w4 w5 / w6 w7 w8``.
+WEIGHT_COLUMNS: tuple[str, ...] = tuple(f"w{i}" for i in range(9))
+
+#: Length of the lower triangle of a 9 x 9 matrix, row by row: (0,0), (1,0), (1,1), (2,0) …
+GRAM_LENGTH = 45
+
+#: One row per 3x3 filter, raw weights; rows of one layer are contiguous, layers in ``layer_index`` order.
+FILTERS_SCHEMA = pa.schema(
+    [pa.field("layer_id", pa.int64(), nullable=False)]
+    + [pa.field(column, pa.float32(), nullable=False) for column in WEIGHT_COLUMNS]
+)
+
+#: One row per learned 2-D convolution with 3x3 kernels.
+LAYERS_SCHEMA = pa.schema(
+    [
+        pa.field("layer_id", pa.int64(), nullable=False),
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("layer_index", pa.int32(), nullable=False),  # 0 … among the model's 3x3 layers, in depth order
+        pa.field("name", pa.string(), nullable=False),  # parameter name
+        pa.field("conv_depth", pa.int32(), nullable=False),
+        pa.field("conv_depth_norm", pa.float64(), nullable=False),  # 0 … 1
+        pa.field("depth_method", pa.string(), nullable=False),  # traced | onnx | order
+        pa.field("out_channels", pa.int32(), nullable=False),
+        pa.field("in_channels", pa.int32(), nullable=False),  # per group
+        pa.field("groups", pa.int32()),
+        pa.field("is_depthwise", pa.bool_()),  # null where it cannot be told (in_channels = 1, groups unknown)
+        pa.field("is_transposed", pa.bool_()),  # null where it cannot be told
+        pa.field("dtype", pa.string(), nullable=False),  # as stored in the checkpoint
+        pa.field("num_filters", pa.int64(), nullable=False),
+        # Quality, DESIGN §4. "clean" = without the sparse filters.
+        pa.field("sparsity", pa.float64(), nullable=False),
+        pa.field("variance_entropy", pa.float64(), nullable=False),
+        pa.field("variance_entropy_normalized", pa.float64()),  # entropy / T(n); null where T(n) <= 0
+        pa.field("variance_entropy_clean", pa.float64()),  # null when every filter is sparse
+        pa.field("orthogonality", pa.float64()),  # null for one output channel
+        pa.field("norm_mean", pa.float64(), nullable=False),  # of the filters' L2 norms
+        pa.field("norm_std", pa.float64(), nullable=False),  # population
+        pa.field("max_abs", pa.float64(), nullable=False),
+        # Mergeable moments of the scaled filters f / max|f|.
+        pa.field("scaled_sum", pa.list_(pa.float64(), 9), nullable=False),
+        pa.field("scaled_gram", pa.list_(pa.float64(), GRAM_LENGTH), nullable=False),
+    ]
+)
+
+#: One row per extracted model.
+MODELS_SCHEMA = pa.schema(
+    [
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),  # folder or Hub repository
+        pa.field("revision", pa.string()),
+        pa.field("file", pa.string(), nullable=False),  # entry file within uri
+        pa.field("format", pa.string(), nullable=False),  # safetensors | torch | onnx
+        pa.field("sha256", pa.string()),  # null if only ranges were read
+        pa.field("reference_key", pa.string(), nullable=False),
+        pa.field("library", pa.string()),
+        pa.field("architecture", pa.string()),
+        pa.field("family", pa.string()),
+        pa.field("task", pa.string()),
+        pa.field("visual_category", pa.string()),
+        pa.field("training_dataset", pa.string()),
+        pa.field("pretraining_dataset", pa.string()),
+        pa.field("license", pa.string()),
+        pa.field("paper", pa.string()),
+        pa.field("origins", pa.map_(pa.string(), pa.string()), nullable=False),  # column → where its value was read
+        pa.field("num_parameters", pa.int64(), nullable=False),
+        pa.field("total_filters", pa.int64(), nullable=False),  # 2-D kernels of every size above 1x1
+        pa.field("num_filters", pa.int64(), nullable=False),  # 3x3
+        pa.field("share_3x3", pa.float64(), nullable=False),  # num_filters / total_filters
+        pa.field("kernel_shapes", pa.map_(pa.string(), pa.int64()), nullable=False),  # "3x3" → 2-D kernels
+        pa.field("op_counts", pa.map_(pa.string(), pa.int64())),  # null if no graph
+        pa.field("num_conv_layers", pa.int32(), nullable=False),  # 2-D convolutions of every size
+        pa.field("num_layers_3x3", pa.int32(), nullable=False),  # rows in layers
+        pa.field("notes", pa.list_(pa.string()), nullable=False),  # what was left aside, what fell back
+        pa.field("bytes_read", pa.int64(), nullable=False),
+        pa.field("bytes_total", pa.int64(), nullable=False),
+        pa.field("extracted_at", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("tool_version", pa.string(), nullable=False),
+    ]
+)
+
+#: One row per listed model that holds nothing to extract (``skips/``) or could not be extracted (``failures/``).
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("reference_key", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("revision", pa.string()),
+        pa.field("file", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),  # a SkipReason, or the class name of the error
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("tensor", pa.string()),
+        pa.field("expected", pa.string()),
+        pa.field("found", pa.string()),
+        pa.field("retryable", pa.bool_(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("recorded_at", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("tool_version", pa.string(), nullable=False),
+    ]
+)

@@ -1,0 +1,133 @@
+"""What a source lists: cheap, pinned references to models, made before any weight is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class FileReference:
+    """One file of a model.
+
+    Attributes:
+        path: path relative to the reference's ``root``, with forward slashes.
+        size: bytes.
+        sha256: hex digest where the source knows it without reading the file, else None.
+        stamp: for a local file its modification time in nanoseconds: with path and size it tells, without reading,
+            whether the file is the one already extracted. None where ``revision`` pins the content.
+    """
+
+    path: str
+    size: int
+    sha256: str | None = None
+    stamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What is known about a model beside its weights. Unknown is None, never a guess.
+
+    ``origins`` says for each known field where it was read (``manifest.yaml``, ``config.json``, ``README.md``,
+    ``timm pretrained_cfg``, ``timm tag`` …).
+    """
+
+    library: str | None = None
+    architecture: str | None = None
+    family: str | None = None
+    task: str | None = None
+    visual_category: str | None = None
+    training_dataset: str | None = None
+    pretraining_dataset: str | None = None
+    license: str | None = None
+    paper: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReference:
+    """One model of a source, pinned, not yet read.
+
+    Attributes:
+        source: ``sample``, ``local``, ``timm`` or ``hub``.
+        name: what people call it; unique within one listing.
+        root: where the files are: an absolute folder (sample, local) or a Hub repository id (timm, hub).
+        revision: commit hash (Hub), None for files on disk.
+        files: the checkpoint's weight files. The first is the entry (for shards: the index or the first shard; for
+            ONNX: the graph); external data and further shards follow.
+        metadata: what is known about the model.
+        builder: how to build the architecture for tracing: ``timm:<name>`` or ``samples:<config.json text>``; None when
+            the architecture is not known.
+        tied_sha256: digest that a manifest promises for the entry file; checked after reading.
+        problem: (reason, message) when listing itself already found that the model can't be extracted (a gated
+            repository, a pretrained tag that is not on the Hub); such references are recorded as skips.
+    """
+
+    source: str
+    name: str
+    root: str
+    revision: str | None
+    files: tuple[FileReference, ...]
+    metadata: ModelMetadata = ModelMetadata()
+    builder: str | None = None
+    tied_sha256: str | None = None
+    problem: tuple[str, str] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all weight files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def entry(self) -> str:
+        """Path of the entry file, relative to ``root`` ("" when the model has no file)."""
+        return self.files[0].path if self.files else ""
+
+    @property
+    def reference_key(self) -> str:
+        """16 hex digits that recognise this reference again without reading a byte of weights.
+
+        It is stored with the model, so that a later listing can tell what is already there. For a Hub repository it
+        is a function of repository, revision and file; for files on disk of path, size and modification time.
+        """
+        parts = [self.source, self.root, self.revision or ""]
+        parts += [f"{file.path}\0{file.size}\0{file.stamp}" for file in self.files]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def pinned_model_id(self) -> str | None:
+        """The ``model_id`` when it is known without reading (a pinned revision, or digests of every file), else None."""
+        if self.revision is not None:
+            return model_id_of(self.source, self.root, self.revision, self.entry)
+        digests = [file.sha256 for file in self.files]
+        if digests and all(digests):
+            return model_id_of(self.source, content_digest([d for d in digests if d]), None, "")
+        return None
+
+
+def content_digest(sha256_of_files: list[str]) -> str:
+    """Digest of a model on disk: its file's SHA-256, or of several files the SHA-256 of their digests in order."""
+    if len(sha256_of_files) == 1:
+        return sha256_of_files[0]
+    return hashlib.sha256("\n".join(sha256_of_files).encode()).hexdigest()
+
+
+def model_id_of(source: str, origin: str, revision: str | None, file: str) -> str:
+    """16 hex digits, a pure function of what is extracted.
+
+    ``origin`` is a repository id (with ``revision`` and ``file``) or, for files on disk, a content digest alone: the
+    same content is the same model under whatever name and path, so it is extracted once.
+    """
+    text = "\n".join([source, origin, revision or "", file])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def layer_id_of(model_id: str, layer_index: int) -> int:
+    """Positive int64: 47 bits of the model id, then 16 bits of the layer's index.
+
+    Sorting by it sorts by model and then by layer, and either part can be read back.
+    """
+    if not 0 <= layer_index < 1 << 16:
+        raise ValueError(f"layer_index {layer_index} is outside 0 … 65535")
+    return (int(model_id, 16) >> 17) << 16 | layer_index
