@@ -3,7 +3,7 @@
 The type of an error says what may be done about it, so that no caller ever reads its text:
 
 * ``UserError``: what was asked for cannot be done as asked (settings, paths, overrides). Ends the command, exit code 2.
-* ``Unextractable``: a permanent fact about one model. It is recorded as a skip, never tried again unasked.
+* ``UnextractableError``: a permanent fact about one model. It is recorded as a skip, never tried again unasked.
 * ``RetryableError``: the same call may go well later (network, a node, a full disk). Tried again up to the limit.
 * ``PermanentError``: it failed and would fail again. Recorded as a failure at once.
 
@@ -66,7 +66,7 @@ class Place:
     found: str | None = None
 
 
-class Unextractable(FilterShiftError):
+class UnextractableError(FilterShiftError):
     """A permanent property of the input: the model is skipped, with the reason and the place."""
 
     def __init__(self, reason: SkipReason, message: str, place: Place = Place()) -> None:
@@ -74,6 +74,6 @@ class Unextractable(FilterShiftError):
         self.reason = reason
         self.place = place
 
-    def __reduce__(self) -> tuple[type[Unextractable], tuple[SkipReason, str, Place]]:
+    def __reduce__(self) -> tuple[type[UnextractableError], tuple[SkipReason, str, Place]]:
         # Exceptions cross process boundaries in Ray; the default pickling would drop reason and place.
-        return (Unextractable, (self.reason, str(self), self.place))
+        return (UnextractableError, (self.reason, str(self), self.place))

@@ -97,7 +97,7 @@ class ModelReference:
 
     @property
     def pinned_model_id(self) -> str | None:
-        """The ``model_id`` when it is known without reading (a pinned revision, or digests of every file), else None."""
+        """The ``model_id`` where it is known without reading (pinned revision, or all digests), else None."""
         if self.revision is not None:
             return model_id_of(self.source, self.root, self.revision, self.entry)
         digests = [file.sha256 for file in self.files]

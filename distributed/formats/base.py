@@ -31,7 +31,7 @@ class ByteSource(Protocol):
         """The bytes of each half-open ``(start, stop)`` range, in the order asked.
 
         Raises:
-            Unextractable: a range lies outside the file.
+            UnextractableError: a range lies outside the file.
             RetryableError: the network or the disk failed, or answered with other bytes than asked.
         """
 
@@ -84,7 +84,7 @@ class Checkpoint(Protocol):
         """The tensors of these names, in this order, as stored (dtype and shape), on the CPU.
 
         Raises:
-            Unextractable: data is missing or damaged.
+            UnextractableError: data is missing or damaged.
             RetryableError: reading failed for a reason that may pass.
         """
 
