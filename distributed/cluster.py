@@ -1,0 +1,51 @@
+"""Joining or starting Ray, and leaving it as it was found."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from distributed.errors import UserError
+from distributed.settings import ClusterSettings
+
+
+@contextmanager
+def connected(cluster: ClusterSettings) -> Iterator[None]:
+    """A Ray to work on: the one already joined by this process, a running one, or one of our own on this machine.
+
+    What is started here is shut down at the end; a Ray that was there before is left running.
+
+    Raises:
+        UserError: there is no Ray at ``cluster.address``.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a notice about future defaults
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
+    try:
+        if cluster.address == "local":
+            ray.init(
+                address="local",
+                num_cpus=cluster.local_cpus,
+                include_dashboard=False,
+                object_store_memory=cluster.object_store_memory,
+                **quiet,
+            )
+        else:
+            ray.init(address=cluster.address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot reach Ray at {cluster.address!r}: {reason} "
+            "(start one with 'ray start --head', or use cluster=local)"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

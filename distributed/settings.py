@@ -1,0 +1,93 @@
+"""The settings of an extraction run: frozen, typed, made once at the entry point, passed everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from distributed.sources.settings import SourceSettings
+from distributed.store.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Which Ray to use and how large the pool of actors is.
+
+    Attributes:
+        address: ``local`` starts a Ray of its own on this machine; ``auto`` joins the running one (also inside a
+            submitted job); ``host:port`` or ``ray://host:port`` joins that one.
+        local_cpus: CPUs the own local Ray may use; None: all of the machine. Ignored when joining.
+        object_store_memory: bytes of the own local Ray's object store. Small: no raw filter passes through it.
+        actors: number of extraction actors; None: as many as fit into the cluster's CPUs (and GPUs), at most one a model.
+        num_cpus: CPUs per actor.
+        num_gpus: GPUs per actor; fractions share one GPU between actors. Statistics run on it.
+        memory: bytes of memory Ray reserves per actor for scheduling; None: none.
+    """
+
+    address: str = "local"
+    local_cpus: int | None = None
+    object_store_memory: int = 512 * 1024**2
+    actors: int | None = None
+    num_cpus: float = 1.0
+    num_gpus: float = 0.0
+    memory: int | None = None
+
+
+class Retry(StrEnum):
+    """Which models with a recorded outcome are tried again. Done models never are.
+
+    Members are lower case because OmegaConf matches overrides (``extract.retry=failed``) by member name.
+    """
+
+    none = "none"
+    failed = "failed"
+    skipped = "skipped"
+    all = "all"
+
+
+class ProgressStyle(StrEnum):
+    """How progress is shown; ``auto`` is a live bar on a terminal and plain lines elsewhere."""
+
+    auto = "auto"
+    bar = "bar"
+    plain = "plain"
+    off = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractSettings:
+    """How a run behaves.
+
+    Attributes:
+        dry_run: print the plan and stop; no byte of weights is read, nothing is written.
+        retry: which recorded failures and skips are tried again. Failures that may pass by themselves (network, a
+            lost node) always are: nothing about them is settled.
+        max_attempts: how often one model is tried in one run before it counts as failed.
+        max_failures: the exit code stays 0 up to this many failed models.
+        max_bytes_in_flight: models are handed out while the checkpoints being read stay under this many bytes
+            together; one larger model alone is always let through.
+        prefer_ema: take the EMA copy of a checkpoint that holds both.
+        include_transposed: extract transposed convolutions as well.
+        trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
+        progress: see ``ProgressStyle``.
+    """
+
+    dry_run: bool = False
+    retry: Retry = Retry.none
+    max_attempts: int = 3
+    max_failures: int = 0
+    max_bytes_in_flight: int = 4 * 1024**3
+    prefer_ema: bool = False
+    include_transposed: bool = False
+    trace: bool = True
+    progress: ProgressStyle = ProgressStyle.auto
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionRun:
+    """Everything ``launch/extract.py`` needs."""
+
+    source: SourceSettings
+    store: StoreSettings
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
