@@ -10,9 +10,11 @@ from typing import TypeVar
 import hydra
 from omegaconf import DictConfig
 
-import conf
-from distributed.configuration import settings_from
+from distributed.configuration import register, settings_from
 from distributed.errors import FilterShiftError, UserError
+from distributed.settings import ClusterSettings
+from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
+from distributed.store.settings import StoreSettings
 
 Settings = TypeVar("Settings")
 
@@ -23,10 +25,14 @@ OK, FAILURES, USAGE, INTERRUPTED = 0, 1, 2, 130
 def command(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> None:
     """Run ``body`` with the settings composed from ``conf/<config_name>.yaml`` and the command line, then exit.
 
-    Configs are found through the ``conf`` package, so that the command works from any folder and from a wheel. Errors
-    raised on purpose end as one line on standard error; anything else is a defect and shows its stack.
+    Configs are found through the ``conf`` package, so that the command works from any folder and from a wheel. The YAML
+    files name the schemas registered here, so that Hydra refuses wrong keys and types. Errors raised on purpose end as one line on standard error; anything else is a defect and shows its stack.
     """
-    conf.register_schemas()
+    register(f"{config_name}_schema", settings_class)
+    for source in (SampleSettings, LocalSettings, TimmSettings, HubSettings):
+        register(f"{source.kind}_schema", source, group="source")
+    register("store_schema", StoreSettings, group="store")
+    register("cluster_schema", ClusterSettings, group="cluster")
 
     def main(config: DictConfig) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)

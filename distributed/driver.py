@@ -1,0 +1,149 @@
+"""The run: list, plan, extract by actors, reconcile with the store, report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import ray
+from rich.console import Console
+
+from distributed import __version__
+from distributed.actor import ExtractionActor
+from distributed.cluster import connected
+from distributed.entry import FAILURES, OK
+from distributed.errors import StoreError
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.plan import Plan, make_plan, print_plan
+from distributed.pool import ExtractionPool, PoolSettings
+from distributed.progress import Totals, reporter_for
+from distributed.references import ModelReference
+from distributed.report import RunReport, print_report
+from distributed.settings import ClusterSettings, ExtractionRun
+from distributed.sources import list_references
+from distributed.store import Reject, Store
+
+logger = logging.getLogger(__name__)
+
+
+def extract(run: ExtractionRun) -> int:
+    """List the source, extract what is not in the store yet, print the report; returns the exit code.
+
+    Raises:
+        UserError: the request can't be done (source, store or cluster).
+    """
+    console = Console()
+    store = Store.open(run.store)
+    references = list_references(run.source)
+    plan = make_plan(references, store, run.extract.retry)
+    if run.extract.dry_run:
+        print_plan(plan, console)
+        return OK
+    report = run_plan(plan, run, store, console)
+    print_report(report, run.store.uri, console)
+    return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
+
+
+def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> RunReport:
+    """Extract the plan's models; every listed model has one outcome in the report.
+
+    Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing.
+    """
+    started = time.monotonic()
+    outcomes = list(plan.settled)
+    for outcome in plan.settled:
+        if not outcome.known:
+            _record(outcome, store)
+    if plan.to_extract:
+        store.prepare()
+        totals = Totals(len(plan.to_extract), plan.size)
+        with connected(run.cluster), reporter_for(run.extract.progress, console, totals) as reporter:
+            settings = PoolSettings(
+                actors=_number_of_actors(run.cluster, len(plan.to_extract)),
+                max_bytes_in_flight=run.extract.max_bytes_in_flight,
+                max_attempts=run.extract.max_attempts,
+            )
+            pool = ExtractionPool(lambda: _new_actor(run), settings, reporter)
+            for outcome in pool.run(plan.to_extract):
+                _record(outcome, store)
+                outcomes.append(outcome)
+        _reconcile(outcomes, store)
+    return RunReport(tuple(outcomes), len(plan.listed), time.monotonic() - started)
+
+
+def _new_actor(run: ExtractionRun) -> ray.actor.ActorHandle:
+    cluster = run.cluster
+    options = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus, "max_restarts": 0}
+    if cluster.memory is not None:
+        options["memory"] = cluster.memory
+    actor = ray.remote(ExtractionActor).options(**options)
+    return actor.remote(run.store, run.extract, int(cluster.num_cpus))
+
+
+def _number_of_actors(cluster: ClusterSettings, models: int) -> int:
+    """As asked, or as many as the cluster's CPUs and GPUs hold; never more than models."""
+    if cluster.actors is not None:
+        return max(1, min(cluster.actors, models))
+    resources = ray.cluster_resources()
+    rooms = [resources.get("CPU", 1.0) / cluster.num_cpus] if cluster.num_cpus else []
+    if cluster.num_gpus:
+        rooms.append(resources.get("GPU", 0.0) / cluster.num_gpus)
+    fitting = int(min(rooms, default=1.0))
+    if fitting < 1:
+        logger.warning(
+            "no node has room for an actor of %s CPUs and %s GPUs yet: waiting for one",
+            cluster.num_cpus,
+            cluster.num_gpus,
+        )
+    return max(1, min(fitting, models))
+
+
+def _record(outcome: Outcome, store: Store) -> None:
+    """Keep a skip or a failure in the store; forget an older one once the model is extracted."""
+    key = outcome.reference.reference_key
+    if outcome.kind is OutcomeKind.SKIPPED:
+        store.write_skip(reject_of(outcome))
+    elif outcome.kind is OutcomeKind.FAILED:
+        store.write_failure(reject_of(outcome))
+    else:
+        store.clear_reject(key)
+
+
+def reject_of(outcome: Outcome) -> Reject:
+    """The side-table row of a skipped or failed outcome."""
+    reference: ModelReference = outcome.reference
+    return Reject(
+        reference_key=reference.reference_key,
+        name=reference.name,
+        source=reference.source,
+        uri=reference.root,
+        revision=reference.revision,
+        file=outcome.place.file or reference.entry or None,
+        reason=outcome.reason or "unknown",
+        message=outcome.message or "",
+        tensor=outcome.place.tensor,
+        expected=outcome.place.expected,
+        found=outcome.place.found,
+        retryable=outcome.retryable,
+        attempts=outcome.attempts,
+        recorded_at=datetime.now(UTC),
+        tool_version=__version__,
+    )
+
+
+def _reconcile(outcomes: Sequence[Outcome], store: Store) -> None:
+    """What the actors say they wrote must be in the store.
+
+    Raises:
+        StoreError: it isn't: someone removes files, or the store is not the one the actors write to.
+    """
+    there = store.model_ids()
+    claimed = {o.model_id for o in outcomes if o.kind in (OutcomeKind.EXTRACTED, OutcomeKind.ALREADY_THERE)}
+    missing = sorted(str(model_id) for model_id in claimed - there)
+    if missing:
+        raise StoreError(
+            f"{len(missing)} models were written but are not in {store.uri} (first: {missing[0]}): "
+            "do all nodes see the same store?"
+        )

@@ -1,0 +1,273 @@
+"""One checkpoint into the store: open, find the learned convolutions, measure each layer, write. No Ray here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from distributed import __version__
+from distributed.bytes import LocalFile, open_sources
+from distributed.convolutions import Convolution, ConvolutionPlan, find_convolutions, is_fixed_blur, materialise
+from distributed.errors import Place, SkipReason, UnextractableError
+from distributed.formats import open_checkpoint
+from distributed.formats.base import ByteSource, Checkpoint
+from distributed.graph.facts import DepthMethod, GraphFacts
+from distributed.graph.order import order_depths
+from distributed.graph.tracing import TraceError, trace
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, WEIGHT_COLUMNS
+from distributed.references import ModelReference, content_digest, layer_id_of, model_id_of
+from distributed.settings import ExtractSettings
+from distributed.statistics import layer_statistics
+from distributed.store import ModelRow, Store
+
+#: Rows of one record batch handed to the writer: 36 MB of weights at most.
+BATCH_ROWS = 1 << 20
+
+
+def extract_model(
+    reference: ModelReference, store: Store, settings: ExtractSettings, device: torch.device, scratch: Path
+) -> Outcome:
+    """Extract one model, or find that the store has it already.
+
+    Args:
+        reference: what to read.
+        store: where to write.
+        settings: how to read.
+        device: where statistics are computed.
+        scratch: an empty folder for downloads, removed by the caller.
+
+    Raises:
+        UnextractableError: the checkpoint holds nothing to extract.
+        RetryableError: reading or writing failed for a reason that may pass.
+    """
+    sources = open_sources(reference, scratch)
+    model_id = _model_id(reference, sources)
+    if store.has_model(model_id):
+        return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(open_checkpoint(sources, prefer_ema=settings.prefer_ema))
+        layout = plan_layers(reference, checkpoint, settings)
+        stream = FilterStream(checkpoint, layout, model_id, device)
+
+        def finish() -> tuple[ModelRow, pa.Table]:
+            row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
+            return row, pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
+
+        receipt = store.write_model(model_id, stream.batches(), finish)
+    kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
+    written = stream.num_filters if receipt.created else 0
+    layers = len(stream.layer_rows) if receipt.created else 0
+    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=_bytes_read(sources))
+
+
+def _bytes_read(sources: Sequence[ByteSource]) -> int:
+    return sum(source.bytes_read for source in sources)
+
+
+def _model_id(reference: ModelReference, sources: Sequence[ByteSource]) -> str:
+    """The model's id; for files on disk from their content, checked against the digest a manifest promises."""
+    if reference.pinned_model_id is not None:
+        return reference.pinned_model_id
+    digests = [source.sha256() for source in sources if isinstance(source, LocalFile)]
+    if reference.tied_sha256 is not None and digests[0] != reference.tied_sha256:
+        raise UnextractableError(
+            SkipReason.CHECKSUM_MISMATCH,
+            f"{reference.entry}: SHA-256 is {digests[0]}, the manifest says {reference.tied_sha256}: "
+            "fetch the file again or correct the manifest",
+            Place(file=reference.entry, expected=reference.tied_sha256, found=digests[0]),
+        )
+    return model_id_of(reference.source, content_digest(digests), None, "")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLayout:
+    """What will be extracted from one checkpoint, before any weight is read.
+
+    Attributes:
+        plan: every learned 2-D convolution, of all kernel sizes.
+        layers: the 3x3 ones with at least one filter, in depth order: row i becomes ``layer_index`` i.
+        depths: convolution name → conv_depth, for every convolution of the plan.
+        method: how depth is known.
+        op_counts: operators of the graph; None without one.
+        notes: what was left aside and what fell back.
+    """
+
+    plan: ConvolutionPlan
+    layers: tuple[Convolution, ...]
+    depths: Mapping[str, int]
+    method: DepthMethod
+    op_counts: Mapping[str, int] | None
+    notes: tuple[str, ...]
+
+    def depth_norm(self, name: str) -> float:
+        """conv_depth divided by the model's largest; 0 for a single level."""
+        largest = max(self.depths.values(), default=0)
+        return self.depths[name] / largest if largest else 0.0
+
+
+def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: ExtractSettings) -> LayerLayout:
+    """Find the convolutions and their depths, by the best graph there is.
+
+    Raises:
+        UnextractableError: there is no 3x3 convolution.
+    """
+    graph, notes = checkpoint.graph, list(checkpoint.notes)
+    if graph is None and reference.builder is not None and settings.trace:
+        try:
+            graph = trace(reference.builder)
+        except TraceError as error:
+            notes.append(f"depth is the checkpoint's order: {error}")
+    plan = None
+    if graph is not None:
+        try:
+            plan = _find(checkpoint, graph, settings)
+        except ValueError as error:
+            notes.append(f"depth is the checkpoint's order: {error}")
+            graph = None
+    if plan is None:
+        plan = _find(checkpoint, None, settings)
+    if graph is not None:
+        method, op_counts = graph.method, graph.op_counts
+        depths = {c.name: graph.convolutions[c.name].depth for c in plan.convolutions}
+    else:
+        method, op_counts = DepthMethod.ORDER, None
+        names = [c.name for c in plan.convolutions]
+        shapes = [c.shape for c in plan.convolutions]
+        depths = order_depths(names, shapes, checkpoint.order_known)
+    chosen = [c for c in plan.convolutions if c.shape[2:] == (3, 3) and c.shape[0] * c.shape[1] > 0]
+    if not chosen:
+        sizes = sorted({f"{c.shape[2]}x{c.shape[3]}" for c in plan.convolutions})
+        found = f"2-D convolutions of {', '.join(sizes)} only" if sizes else "no 2-D convolution"
+        raise UnextractableError(
+            SkipReason.NO_3X3_CONVOLUTION,
+            f"{reference.entry}: no learned 3x3 convolution ({found}"
+            + (f"; {'; '.join(plan.notes)})" if plan.notes else ")"),
+            Place(file=reference.entry, expected="a 4-D weight (out, in, 3, 3)", found=found),
+        )
+    layers = tuple(sorted(chosen, key=lambda c: depths[c.name]))
+    return LayerLayout(plan, layers, depths, method, op_counts, (*notes, *plan.notes))
+
+
+def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSettings) -> ConvolutionPlan:
+    return find_convolutions(
+        checkpoint.entries,
+        graph,
+        order_known=checkpoint.order_known,
+        include_transposed=settings.include_transposed,
+    )
+
+
+class FilterStream:
+    """Reads layer after layer, measures each while it is in memory, and gives its filters as record batches.
+
+    After the batches are exhausted ``layer_rows``, ``num_filters`` and ``notes`` are complete. One layer is in memory
+    at a time.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, layout: LayerLayout, model_id: str, device: torch.device) -> None:
+        self._checkpoint, self._layout, self._model_id, self._device = checkpoint, layout, model_id, device
+        self.layer_rows: list[dict[str, Any]] = []
+        self.num_filters = 0
+        self.notes: list[str] = []
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Record batches of ``FILTERS_SCHEMA``; rows of one layer are contiguous.
+
+        Raises:
+            UnextractableError: a weight is NaN or infinite, or nothing learned is left.
+        """
+        parts = [part for layer in self._layout.layers for part in layer.parts]
+        tensors = self._checkpoint.read(parts)
+        for layer in self._layout.layers:
+            mine = dict(next(tensors) for _ in layer.parts)
+            weight = materialise(layer, mine)
+            del mine
+            if self._layout.method is DepthMethod.ORDER and is_fixed_blur(weight):
+                self.notes.append(f"left out {layer.name}: a fixed blur kernel, not learned")
+                continue
+            yield from self._layer(layer, weight)
+        if not self.layer_rows:
+            raise UnextractableError(
+                SkipReason.NO_3X3_CONVOLUTION, f"no learned 3x3 convolution: {'; '.join(self.notes)}"
+            )
+
+    def _layer(self, layer: Convolution, weight: torch.Tensor) -> Iterator[pa.RecordBatch]:
+        statistics = layer_statistics(weight.to(self._device), name=layer.name)
+        index = len(self.layer_rows)
+        layer_id = layer_id_of(self._model_id, index)
+        self.layer_rows.append(
+            {
+                "layer_id": layer_id,
+                "model_id": self._model_id,
+                "layer_index": index,
+                "name": layer.name,
+                "conv_depth": self._layout.depths[layer.name],
+                "conv_depth_norm": self._layout.depth_norm(layer.name),
+                "depth_method": str(self._layout.method),
+                "out_channels": layer.shape[0],
+                "in_channels": layer.shape[1],
+                "groups": layer.groups,
+                "is_depthwise": layer.is_depthwise,
+                "is_transposed": layer.is_transposed,
+                "dtype": layer.dtype,
+                **asdict(statistics),
+            }
+        )
+        rows = weight.reshape(-1, 9)
+        self.num_filters += rows.shape[0]
+        for start in range(0, rows.shape[0], BATCH_ROWS):
+            columns = rows[start : start + BATCH_ROWS].T.contiguous().numpy()
+            ids = pa.array([layer_id], pa.int64()).take(pa.array([0] * columns.shape[1]))
+            weights = [pa.array(columns[i]) for i in range(len(WEIGHT_COLUMNS))]
+            yield pa.RecordBatch.from_arrays([ids, *weights], schema=FILTERS_SCHEMA)
+
+
+def _model_row(
+    reference: ModelReference,
+    model_id: str,
+    checkpoint: Checkpoint,
+    layout: LayerLayout,
+    stream: FilterStream,
+    sources: Sequence[ByteSource],
+) -> ModelRow:
+    metadata = reference.metadata
+    shapes: dict[str, int] = {}
+    for convolution in layout.plan.convolutions:
+        out, inner, height, width = convolution.shape
+        key = f"{height}x{width}"
+        shapes[key] = shapes.get(key, 0) + out * inner
+    total = sum(count for key, count in shapes.items() if key != "1x1")
+    return ModelRow(
+        model_id=model_id,
+        name=reference.name,
+        source=reference.source,
+        uri=reference.root,
+        revision=reference.revision,
+        file=reference.entry,
+        format=checkpoint.format,
+        sha256=_sha256(sources),
+        reference_key=reference.reference_key,
+        **{f: getattr(metadata, f) for f in _METADATA_FIELDS},
+        origins=dict(metadata.origins),
+        num_parameters=layout.plan.num_parameters,
+        total_filters=total,
+        num_filters=stream.num_filters,
+        share_3x3=stream.num_filters / total,
+        kernel_shapes=shapes,
+        op_counts=None if layout.op_counts is None else dict(layout.op_counts),
+        num_conv_layers=len(layout.plan.convolutions),
+        num_layers_3x3=len(stream.layer_rows),
+        notes=(*layout.notes, *stream.notes),
+        bytes_read=_bytes_read(sources),
+        bytes_total=reference.size,
+        extracted_at=datetime.now(UTC),
+        tool_version=__version__,
+    )

@@ -1,0 +1,51 @@
+"""What became of one listed model: the record that the actor returns and the driver reconciles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from distributed.errors import Place
+from distributed.references import ModelReference
+
+
+class OutcomeKind(StrEnum):
+    """The four ends of a listed model: listed = extracted + already there + skipped + failed."""
+
+    EXTRACTED = "extracted"
+    ALREADY_THERE = "already there"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one reference.
+
+    Attributes:
+        reference: the model.
+        kind: how it ended.
+        model_id: of the model in the store (extracted, already there).
+        filters: 3x3 filters written.
+        layers: 3x3 layers written.
+        bytes_read: of checkpoint files, in this run.
+        reason: ``SkipReason`` value or the error's class name (skipped, failed).
+        message: one line for people.
+        place: where in the input.
+        retryable: the failure may pass by itself.
+        attempts: tries so far.
+        known: the outcome was recorded by an earlier run and nothing was tried in this one.
+    """
+
+    reference: ModelReference
+    kind: OutcomeKind
+    model_id: str | None = None
+    filters: int = 0
+    layers: int = 0
+    bytes_read: int = 0
+    reason: str | None = None
+    message: str | None = None
+    place: Place = Place()
+    retryable: bool = False
+    attempts: int = 1
+    known: bool = False

@@ -1,0 +1,112 @@
+"""What a run would do with each listed model, decided without reading a byte of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from distributed.errors import Place
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.progress import human_bytes
+from distributed.references import ModelReference
+from distributed.settings import Retry
+from distributed.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The listing, split.
+
+    Attributes:
+        listed: every reference of the source.
+        to_extract: references whose weights are to be read.
+        settled: outcomes known without reading: already there, or skipped or failed before and not to be retried.
+    """
+
+    listed: tuple[ModelReference, ...]
+    to_extract: tuple[ModelReference, ...]
+    settled: tuple[Outcome, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the checkpoints to read."""
+        return sum(reference.size for reference in self.to_extract)
+
+
+def make_plan(references: Sequence[ModelReference], store: Store, retry: Retry) -> Plan:
+    """Split ``references`` by what the store already knows of them.
+
+    A recorded failure that may pass by itself is always tried again; other failures and skips only when ``retry`` says
+    so. A problem found while listing (a gated repository) is a skip at once.
+    """
+    model_ids = store.model_ids()
+    # The keys are in the models' own files: read them only where a reference's model_id isn't known without reading.
+    by_key = store.reference_keys() if any(r.pinned_model_id is None for r in references) else {}
+    skips, failures = store.skips(), store.failures()
+    to_extract: list[ModelReference] = []
+    settled: list[Outcome] = []
+    for reference in references:
+        key = reference.reference_key
+        model_id = reference.pinned_model_id
+        if model_id is None or model_id not in model_ids:
+            model_id = by_key.get(key)
+        if model_id is not None and model_id in model_ids:
+            settled.append(Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, known=True))
+        elif reference.problem is not None:
+            reason, message = reference.problem
+            settled.append(Outcome(reference, OutcomeKind.SKIPPED, reason=reason, message=message))
+        elif key in skips and retry not in (Retry.skipped, Retry.all):
+            settled.append(_recorded(reference, OutcomeKind.SKIPPED, skips[key]))
+        elif key in failures and not failures[key].retryable and retry not in (Retry.failed, Retry.all):
+            settled.append(_recorded(reference, OutcomeKind.FAILED, failures[key]))
+        else:
+            to_extract.append(reference)
+    return Plan(tuple(references), tuple(to_extract), tuple(settled))
+
+
+def _recorded(reference: ModelReference, kind: OutcomeKind, record: Reject) -> Outcome:
+    return Outcome(
+        reference,
+        kind,
+        reason=record.reason,
+        message=record.message,
+        place=Place(record.file, record.tensor, record.expected, record.found),
+        retryable=record.retryable,
+        attempts=record.attempts,
+        known=True,
+    )
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """The plan as a table: every listed model, its size, and what would happen to it."""
+    known = {outcome.reference.reference_key: outcome for outcome in plan.settled}
+    table = Table(title="Plan (dry run: no weights read, nothing written)", title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("task", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("file", overflow="fold")
+    table.add_column("plan", overflow="fold")
+    for reference in plan.listed:
+        outcome = known.get(reference.reference_key)
+        if outcome is None:
+            what = "extract"
+        elif outcome.message is None:
+            what = str(outcome.kind)
+        else:
+            what = f"{outcome.kind}: {outcome.message}"
+        # Names and messages are data: Text keeps rich from reading markup in them.
+        cells = [reference.name, reference.metadata.task or "–", human_bytes(reference.size), reference.entry, what]
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    counts = {kind: sum(o.kind is kind for o in plan.settled) for kind in OutcomeKind}
+    console.print(
+        f"listed {len(plan.listed)} = to extract {len(plan.to_extract)} ({human_bytes(plan.size)}) "
+        f"+ already there {counts[OutcomeKind.ALREADY_THERE]} + skipped {counts[OutcomeKind.SKIPPED]} "
+        f"+ failed {counts[OutcomeKind.FAILED]}",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,84 @@
+"""The end of a run: one table, one line, one exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.progress import human_bytes
+
+#: Rows of the table of skips and failures; the store's side tables hold them all.
+MOST_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Every listed model's outcome, and the seconds the run took."""
+
+    outcomes: tuple[Outcome, ...]
+    listed: int
+    seconds: float
+
+    def count(self, kind: OutcomeKind) -> int:
+        """Number of models that ended as ``kind``."""
+        return sum(outcome.kind is kind for outcome in self.outcomes)
+
+    def line(self) -> str:
+        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``.
+
+        Raises:
+            AssertionError: the outcomes don't add up: a defect of ours that must never pass unseen.
+        """
+        counts = [(kind, self.count(kind)) for kind in OutcomeKind]
+        total = sum(count for _, count in counts)
+        if total != self.listed:
+            raise AssertionError(f"{self.listed} models were listed but {total} outcomes came back")
+        return f"listed {self.listed} = " + " + ".join(f"{kind} {count}" for kind, count in counts)
+
+
+def print_report(report: RunReport, store_uri: str, console: Console) -> None:
+    """The table of outcomes, what was skipped or failed and why, and the line that adds up."""
+    table = Table(title="Extraction", title_justify="left")
+    table.add_column("outcome")
+    for heading in ("models", "3x3 layers", "3x3 filters", "read"):
+        table.add_column(heading, justify="right")
+    for kind in OutcomeKind:
+        mine = [outcome for outcome in report.outcomes if outcome.kind is kind]
+        table.add_row(
+            str(kind),
+            f"{len(mine):,}",
+            f"{sum(o.layers for o in mine):,}",
+            f"{sum(o.filters for o in mine):,}",
+            human_bytes(sum(o.bytes_read for o in mine)),
+        )
+    console.print(table)
+    trouble = [o for o in report.outcomes if o.kind in (OutcomeKind.SKIPPED, OutcomeKind.FAILED)]
+    if trouble:
+        console.print(_trouble_table(trouble))
+        if len(trouble) > MOST_ROWS:
+            console.print(f"… and {len(trouble) - MOST_ROWS} more: see skips/ and failures/ in {store_uri}")
+    filters = sum(outcome.filters for outcome in report.outcomes)
+    if filters:
+        console.print(
+            f"{filters:,} filters in {report.seconds:.1f} s ({filters / report.seconds:,.0f} filters/s) → {store_uri}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+    console.print(report.line(), soft_wrap=True, highlight=False)
+
+
+def _trouble_table(trouble: Sequence[Outcome]) -> Table:
+    table = Table()
+    for heading in ("model", "outcome", "reason", "what and where"):
+        table.add_column(heading, overflow="fold")
+    for outcome in trouble[:MOST_ROWS]:
+        what = f"{outcome.kind} (recorded)" if outcome.known else str(outcome.kind)
+        cells = [outcome.reference.name, what, outcome.reason or "", outcome.message or ""]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

@@ -1,0 +1,127 @@
+"""The pool on a real Ray: deaths, retries, limits, order and back-pressure."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.pool import ExtractionPool, PoolSettings
+from distributed.references import FileReference, ModelReference
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+def reference(name: str, size: int = 1) -> ModelReference:
+    return ModelReference("local", name, "/models", None, (FileReference(f"{name}.pth", size, stamp=1),))
+
+
+class ScriptedActor:
+    """Behaves as the reference's name says, each try leaving a mark in a shared folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def extract(self, ref: ModelReference) -> Outcome:
+        tries = len(list(self.folder.glob(f"{ref.name}.try*")))
+        (self.folder / f"{ref.name}.try{tries}").write_text(f"{time.time()} {os.getpid()}")
+        if ref.name.startswith("dies-once") and tries == 0:
+            os._exit(1)
+        if ref.name.startswith("always-dies"):
+            os._exit(1)
+        if ref.name.startswith("flaky") and tries < 2:
+            return Outcome(ref, OutcomeKind.FAILED, message="503", reason="RetryableError", retryable=True)
+        if ref.name.startswith("broken"):
+            return Outcome(ref, OutcomeKind.FAILED, message="no", reason="PermanentError")
+        if ref.name.startswith("skips"):
+            return Outcome(ref, OutcomeKind.SKIPPED, message="gated", reason="gated")
+        if ref.name.startswith("slow"):
+            time.sleep(0.7)
+        (self.folder / f"{ref.name}.end").write_text(f"{time.time()}")
+        return Outcome(ref, OutcomeKind.EXTRACTED, model_id=ref.name, filters=1)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.retries: list[Outcome] = []
+        self.ended: list[Outcome] = []
+
+    def finished(self, outcome: Outcome) -> None:
+        self.ended.append(outcome)
+
+    def retried(self, outcome: Outcome, wait: float) -> None:
+        self.retries.append(outcome)
+
+    def tick(self) -> None: ...
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def new_actor(folder: Path) -> Callable[[], Any]:
+    actor = ray.remote(ScriptedActor).options(num_cpus=0.1, max_restarts=0)
+    return lambda: actor.remote(str(folder))
+
+
+def run(folder: Path, references: list[ModelReference], **settings: int) -> tuple[dict[str, Outcome], Recorder]:
+    recorder = Recorder()
+    chosen = PoolSettings(**{"actors": 2, "max_bytes_in_flight": 10**9, "max_attempts": 3, **settings})
+    outcomes = list(ExtractionPool(new_actor(folder), chosen, recorder).run(references))
+    assert len(outcomes) == len(references)
+    return {o.reference.name: o for o in outcomes}, recorder
+
+
+def test_every_reference_has_one_outcome_whatever_happens_to_others(tmp_path: Path) -> None:
+    names = ["dies-once-a", "always-dies", "flaky", "broken", "skips", "fine-a", "fine-b", "dies-once-b"]
+    outcomes, recorder = run(tmp_path, [reference(name) for name in names])
+    kinds = {name: outcome.kind for name, outcome in outcomes.items()}
+    assert kinds == {
+        "dies-once-a": OutcomeKind.EXTRACTED,
+        "dies-once-b": OutcomeKind.EXTRACTED,
+        "always-dies": OutcomeKind.FAILED,
+        "flaky": OutcomeKind.EXTRACTED,
+        "broken": OutcomeKind.FAILED,
+        "skips": OutcomeKind.SKIPPED,
+        "fine-a": OutcomeKind.EXTRACTED,
+        "fine-b": OutcomeKind.EXTRACTED,
+    }
+    assert outcomes["always-dies"].attempts == 3
+    assert "died" in (outcomes["always-dies"].message or "")
+    assert outcomes["always-dies"].retryable
+    assert outcomes["flaky"].attempts == 3
+    assert outcomes["broken"].attempts == 1  # permanent: tried once
+    assert sorted(o.reference.name for o in recorder.ended) == sorted(names)
+    assert [o.reference.name for o in recorder.retries].count("broken") == 0
+
+
+def test_largest_first(tmp_path: Path) -> None:
+    sizes = {"small": 1, "large": 100, "middle": 10}
+    run(tmp_path, [reference(name, size) for name, size in sizes.items()], actors=1)
+    started = {name: float((tmp_path / f"{name}.try0").read_text().split()[0]) for name in sizes}
+    assert sorted(started, key=started.__getitem__) == ["large", "middle", "small"]
+
+
+def test_bytes_in_flight_are_bounded_and_a_large_model_goes_alone(tmp_path: Path) -> None:
+    sizes = {"slow-huge": 100, "slow-a": 6, "slow-b": 6, "slow-c": 4}
+    run(tmp_path, [reference(name, size) for name, size in sizes.items()], actors=4, max_bytes_in_flight=10)
+    spans = {
+        name: (
+            float((tmp_path / f"{name}.try0").read_text().split()[0]),
+            float((tmp_path / f"{name}.end").read_text()),
+        )
+        for name in sizes
+    }
+    for start, _ in spans.values():
+        together = [name for name, (begin, end) in spans.items() if begin <= start < end]
+        assert sum(sizes[name] for name in together) <= 10 or together == ["slow-huge"]
+    # and the budget is used: the 4-byte model runs beside a 6-byte one
+    (start, end), others = spans["slow-c"], [spans["slow-a"], spans["slow-b"]]
+    assert any(begin < end and start < finish for begin, finish in others)

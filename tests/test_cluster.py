@@ -1,0 +1,156 @@
+"""The product used as on a cluster: a head with token authentication, submitted jobs, S3. Equal to the local run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.fs
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.s3 import S3Server
+
+BIN = Path(sys.executable).parent
+AXES = "axes=[task,visual_category,depth]"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head node: its job server and the environment in which its token is known."""
+
+    dashboard: str
+    environment: dict[str, str]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def head(s3_server: S3Server) -> Iterator[Head]:
+    dashboard_port = free_port()
+    environment = {
+        **os.environ,
+        **s3_server.environment,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    for inherited in ("RAY_ADDRESS", "PYTHONPATH", "RAY_JOB_ID"):
+        environment.pop(inherited, None)
+    with tempfile.TemporaryDirectory(prefix="head", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        command = [
+            *(str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={folder}"),
+            *(f"--port={free_port()}", f"--dashboard-port={dashboard_port}", "--dashboard-host=127.0.0.1"),
+            *("--node-ip-address=127.0.0.1", f"--ray-client-server-port={free_port()}"),
+            *("--object-store-memory=268435456", f"--dashboard-agent-listen-port={free_port()}"),
+        ]
+        log = Path(folder) / "head.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            dashboard = f"http://127.0.0.1:{dashboard_port}"
+            wait_for(dashboard, environment["RAY_AUTH_TOKEN"], process, log)
+            yield Head(dashboard, environment)
+        finally:
+            process.terminate()  # 'ray start --block' ends what it started when it is asked to end
+            process.wait(timeout=60)
+
+
+def wait_for(dashboard: str, token: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the job server answers a request that carries the token."""
+    request = urllib.request.Request(f"{dashboard}/api/version", headers={"Authorization": f"Bearer {token}"})
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the head ended: {log.read_text(errors='replace')}"
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"the head did not answer: {log.read_text(errors='replace')}")
+
+
+def submit(head: Head, *entrypoint: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "ray"), "job", "submit", "--address", head.dashboard, "--working-dir", ".", "--", *entrypoint]
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment or head.environment, capture_output=True, text=True, timeout=400
+    )
+
+
+def matrix(folder: Path, axis: str) -> dict[tuple[str, str], float]:
+    table = pq.read_table(folder / f"shift_{axis}.parquet")
+    return {(row["a"], row["b"]): row["drift"] for row in table.to_pylist()}
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_submitted_jobs_on_s3_equal_the_local_run(head: Head, s3_server: S3Server, tmp_path: Path) -> None:
+    uri = f"s3://{s3_server.bucket()}/filters"
+    extracted = submit(head, "python", "launch/extract.py", "cluster=ray", "store=s3", f"store.uri={uri}")
+    assert extracted.returncode == 0, extracted.stdout + extracted.stderr
+    assert "+ failed 0" in extracted.stdout
+    shifted = submit(
+        head,
+        "python",
+        "-m",
+        "analysis.shift",
+        "cluster=ray",
+        "store=s3",
+        f"store.uri={uri}",
+        AXES,
+        f"out={tmp_path}/s3",
+    )
+    assert shifted.returncode == 0, shifted.stdout + shifted.stderr
+
+    python = str(BIN / "python")
+    here = {**os.environ, "PATH": head.environment["PATH"]}
+    for command in (
+        [python, "launch/extract.py", f"store.uri={tmp_path}/store", "cluster.local_cpus=2"],
+        [python, "-m", "analysis.shift", f"store.uri={tmp_path}/store", AXES, f"out={tmp_path}/local"],
+    ):
+        done = subprocess.run(command, cwd=REPOSITORY, env=here, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    remote, prefix = s3_server.arrow_filesystem(), uri.removeprefix("s3://")
+    local_files = sorted(p.relative_to(tmp_path / "store") for p in (tmp_path / "store").rglob("*.parquet"))
+    compared = 0
+    for relative in local_files:
+        if relative.parts[0] not in ("filters", "layers", "models"):
+            continue
+        theirs = pq.read_table(f"{prefix}/{relative.as_posix()}", filesystem=remote)
+        ours = pq.read_table(tmp_path / "store" / relative)
+        if relative.parts[0] == "models":
+            # Where the sample files lie and when they were read differ; everything measured is the same.
+            volatile = ["uri", "reference_key", "extracted_at"]
+            theirs, ours = theirs.drop_columns(volatile), ours.drop_columns(volatile)
+        assert theirs.equals(ours), relative
+        compared += 1
+    listing = remote.get_file_info(pyarrow.fs.FileSelector(f"{prefix}/models", recursive=True))
+    assert compared == 3 * len([info for info in listing if info.path.endswith(".parquet")])
+    for axis in ("task", "visual_category", "depth"):
+        assert matrix(tmp_path / "s3", axis) == pytest.approx(matrix(tmp_path / "local", axis), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.ray
+def test_a_submission_without_the_token_is_refused(head: Head) -> None:
+    wrong = {**head.environment, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    refused = submit(head, "python", "-c", "print('must not run')", environment=wrong)
+    assert refused.returncode != 0
+    assert "must not run" not in refused.stdout
