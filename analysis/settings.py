@@ -1,0 +1,37 @@
+"""The settings of the analysis commands: frozen, typed, made once at the entry point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from distributed.settings import ClusterSettings
+from distributed.store.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftSettings:
+    """Everything ``python -m analysis.shift`` needs.
+
+    Attributes:
+        store: where the filters are.
+        cluster: which Ray scans them. None is started where no scan is needed.
+        axes: what to group by: a column of ``models`` or ``layers``, or ``depth``, ``model``, ``layer``
+            (``analysis.groups``).
+        out: folder for the results, made if it is not there; files of an earlier run in it are replaced.
+        where: SQL condition on models and layers (``analysis.groups.select_layers``); None: all of them. It chooses
+            what is grouped and never touches the basis, so that runs with other conditions stay comparable and need
+            no scan.
+        basis: a ``basis.json`` to project on, so that stores can be compared with each other; None: the basis of all
+            filters of the store.
+        bins: histogram bins per component; with ``basis``, that basis's own number counts.
+        max_groups: an axis with more groups than this is refused: its matrix has their square.
+    """
+
+    store: StoreSettings
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    axes: tuple[str, ...] = ("task", "visual_category", "depth")
+    out: str = "shift"
+    where: str | None = None
+    basis: str | None = None
+    bins: int = 70
+    max_groups: int = 2000
