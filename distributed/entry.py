@@ -26,7 +26,8 @@ def command(config_name: str, settings_class: type[Settings], body: Callable[[Se
     """Run ``body`` with the settings composed from ``conf/<config_name>.yaml`` and the command line, then exit.
 
     Configs are found through the ``conf`` package, so that the command works from any folder and from a wheel. The YAML
-    files name the schemas registered here, so that Hydra refuses wrong keys and types. Errors raised on purpose end as one line on standard error; anything else is a defect and shows its stack.
+    files name the schemas registered here, so that Hydra refuses wrong keys and types. Errors raised on purpose end as
+    one line on standard error; anything else is a defect and shows its stack.
     """
     register(f"{config_name}_schema", settings_class)
     for source in (SampleSettings, LocalSettings, TimmSettings, HubSettings):

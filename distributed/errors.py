@@ -66,10 +66,14 @@ class Place:
     found: str | None = None
 
 
+#: No place is known.
+NOWHERE = Place()
+
+
 class UnextractableError(FilterShiftError):
     """A permanent property of the input: the model is skipped, with the reason and the place."""
 
-    def __init__(self, reason: SkipReason, message: str, place: Place = Place()) -> None:
+    def __init__(self, reason: SkipReason, message: str, place: Place = NOWHERE) -> None:
         super().__init__(message)
         self.reason = reason
         self.place = place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, WEIGHT_COLUMNS
-from distributed.references import ModelReference, content_digest, layer_id_of, model_id_of
+from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
 from distributed.settings import ExtractSettings
 from distributed.statistics import layer_statistics
 from distributed.store import ModelRow, Store
@@ -228,6 +228,15 @@ class FilterStream:
             ids = pa.array([layer_id], pa.int64()).take(pa.array([0] * columns.shape[1]))
             weights = [pa.array(columns[i]) for i in range(len(WEIGHT_COLUMNS))]
             yield pa.RecordBatch.from_arrays([ids, *weights], schema=FILTERS_SCHEMA)
+
+
+_METADATA_FIELDS = tuple(f.name for f in fields(ModelMetadata) if f.name != "origins")
+
+
+def _sha256(sources: Sequence[ByteSource]) -> str | None:
+    """Digest of the checkpoint's content where all of its files were read whole and checked; None for ranges."""
+    digests = [source.verified_sha256 for source in sources]
+    return content_digest([d for d in digests if d]) if digests and all(digests) else None
 
 
 def _model_row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from distributed.errors import Place
+from distributed.errors import NOWHERE, Place
 from distributed.references import ModelReference
 
 
@@ -45,7 +45,7 @@ class Outcome:
     bytes_read: int = 0
     reason: str | None = None
     message: str | None = None
-    place: Place = Place()
+    place: Place = NOWHERE
     retryable: bool = False
     attempts: int = 1
     known: bool = False

@@ -14,7 +14,7 @@ from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
 from distributed.references import ModelReference
 from distributed.settings import Retry
-from distributed.store import Store
+from distributed.store import Reject, Store
 
 
 @dataclass(frozen=True, slots=True)

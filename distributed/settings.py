@@ -18,7 +18,7 @@ class ClusterSettings:
             submitted job); ``host:port`` or ``ray://host:port`` joins that one.
         local_cpus: CPUs the own local Ray may use; None: all of the machine. Ignored when joining.
         object_store_memory: bytes of the own local Ray's object store. Small: no raw filter passes through it.
-        actors: number of extraction actors; None: as many as fit into the cluster's CPUs (and GPUs), at most one a model.
+        actors: number of extraction actors; None: as many as the cluster's CPUs and GPUs hold, at most one a model.
         num_cpus: CPUs per actor.
         num_gpus: GPUs per actor; fractions share one GPU between actors. Statistics run on it.
         memory: bytes of memory Ray reserves per actor for scheduling; None: none.

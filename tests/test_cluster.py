@@ -106,17 +106,8 @@ def test_submitted_jobs_on_s3_equal_the_local_run(head: Head, s3_server: S3Serve
     extracted = submit(head, "python", "launch/extract.py", "cluster=ray", "store=s3", f"store.uri={uri}")
     assert extracted.returncode == 0, extracted.stdout + extracted.stderr
     assert "+ failed 0" in extracted.stdout
-    shifted = submit(
-        head,
-        "python",
-        "-m",
-        "analysis.shift",
-        "cluster=ray",
-        "store=s3",
-        f"store.uri={uri}",
-        AXES,
-        f"out={tmp_path}/s3",
-    )
+    shift = ["python", "-m", "analysis.shift", "cluster=ray", "store=s3", f"store.uri={uri}"]
+    shifted = submit(head, *shift, AXES, f"out={tmp_path}/s3")
     assert shifted.returncode == 0, shifted.stdout + shifted.stderr
 
     python = str(BIN / "python")
