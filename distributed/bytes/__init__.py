@@ -1,0 +1,28 @@
+"""The files of a model as byte sources: on disk, or read in ranges from the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distributed.bytes.local import LocalFile
+from distributed.bytes.remote import HubFile
+from distributed.formats.base import ByteSource
+from distributed.references import ModelReference
+
+__all__ = ["HubFile", "LocalFile", "open_sources"]
+
+
+def open_sources(reference: ModelReference, scratch: Path) -> list[ByteSource]:
+    """One byte source for each file of ``reference``, in its order: the first is the entry.
+
+    Nothing is fetched yet. ``scratch`` receives whole files that are downloaded; its owner removes it.
+
+    Raises:
+        UnextractableError: a local file is missing or may not be read.
+    """
+    if reference.revision is not None:
+        return [
+            HubFile(reference.root, reference.revision, file.path, file.size, file.sha256, scratch)
+            for file in reference.files
+        ]
+    return [LocalFile(Path(reference.root, file.path), file.path) for file in reference.files]
