@@ -1,0 +1,103 @@
+"""Moments that merge: sums of rows in float64, whatever the partition of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distributed.records import GRAM_LENGTH
+
+#: Row and column of each entry of a packed 9 x 9 matrix: (0,0), (1,0), (1,1), (2,0) …
+_LOWER_ROWS, _LOWER_COLUMNS = np.tril_indices(9)
+
+
+def pack_lower(gram: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lower triangle of a symmetric matrix, row by row: (9, 9) → (45,).
+
+    Raises:
+        ValueError: another shape.
+    """
+    if gram.shape != (9, 9):
+        raise ValueError(f"expected a (9, 9) matrix, found shape {gram.shape}")
+    return np.ascontiguousarray(gram[_LOWER_ROWS, _LOWER_COLUMNS], dtype=np.float64)
+
+
+def unpack_lower(packed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The symmetric matrix of a packed lower triangle: (45,) → (9, 9). Leading axes are kept: (…, 45) → (…, 9, 9).
+
+    Raises:
+        ValueError: the last axis is not 45 long.
+    """
+    packed = np.asarray(packed, dtype=np.float64)
+    if packed.shape[-1:] != (GRAM_LENGTH,):
+        raise ValueError(f"expected {GRAM_LENGTH} entries on the last axis, found shape {packed.shape}")
+    gram = np.empty((*packed.shape[:-1], 9, 9), dtype=np.float64)
+    gram[..., _LOWER_ROWS, _LOWER_COLUMNS] = packed
+    gram[..., _LOWER_COLUMNS, _LOWER_ROWS] = packed
+    return gram
+
+
+def scale_filters(weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scaled filters, (n, 9) → (n, 9) float64: f / max|f|; an all-zero filter stays zero (DESIGN §4, Scaling).
+
+    The definition, to the last bit: each float32 weight and the filter's largest magnitude are converted to float64
+    (exact), then one IEEE 754 float64 division per weight, rounded to nearest. No reciprocal is taken, so the entry of
+    largest magnitude is exactly 1 or -1, denormal filters included. ``layer_statistics`` sums exactly these values,
+    and ``analysis`` must project exactly these.
+
+    Raises:
+        ValueError: not (n, 9).
+    """
+    if weights.ndim != 2 or weights.shape[1] != 9:
+        raise ValueError(f"expected filters of shape (n, 9), found {weights.shape}")
+    wide = weights.astype(np.float64)
+    peak = np.abs(wide).max(axis=1, keepdims=True)
+    wide /= np.where(peak > 0, peak, 1.0)
+    return wide
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Count, mean and scatter matrix of columns of vectors, merged by Chan's formula.
+
+    Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance". Unlike a sum of squares minus the
+    square of a sum, it keeps the small variance of weights with a large common offset.
+
+    Attributes:
+        count: number of vectors.
+        mean: (d,) float64.
+        scatter: (d, d) float64, sum of (x - mean)(x - mean)ᵀ.
+    """
+
+    count: int
+    mean: torch.Tensor
+    scatter: torch.Tensor
+
+    @staticmethod
+    def of(columns: torch.Tensor) -> Scatter:
+        """Of a (d, count) float64 matrix, one vector per column; count may be 0."""
+        dimensions, count = columns.shape
+        if count == 0:
+            return Scatter(0, columns.new_zeros(dimensions), columns.new_zeros(dimensions, dimensions))
+        # Float32 values sum exactly in float64 while they agree in magnitude, so identical filters have exactly their
+        # own value as mean and exactly zero scatter.
+        mean = columns.sum(dim=1) / count
+        centred = columns - mean[:, None]
+        return Scatter(count, mean, centred @ centred.T)
+
+    def merge(self, other: Scatter) -> Scatter:
+        """Of both sets of vectors together."""
+        if other.count == 0:
+            return self
+        if self.count == 0:
+            return other
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        return Scatter(
+            count,
+            self.mean + delta * (other.count / count),
+            self.scatter + other.scatter + torch.outer(delta, delta) * (self.count * (other.count / count)),
+        )

@@ -1,0 +1,74 @@
+"""Quality of a layer by the definitions of DESIGN §4 (Gavrikov & Keuper, arXiv 2203.15331)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+#: Output channels and weights per channel of one block of the orthogonality sum: two float64 operands of 16 MiB and
+#: one 8 MiB product at most.
+_CHANNEL_BLOCK = 1024
+_WEIGHT_BLOCK = 2048
+
+
+def random_threshold(num_filters: int) -> float:
+    """T(n): the variance entropy that n random filters reach; at most 0 for n <= 2 (DESIGN §4)."""
+    logistic = 1.0 + math.exp(-0.88767525 * (math.log2(num_filters) - 2.30436435))
+    return 1.2618047 / logistic - 0.31050834
+
+
+def variance_entropy(scatter: NDArray[np.float64]) -> float:
+    """Base-10 entropy of the normalised variances, from the (9, 9) scatter matrix of mean-centred filters.
+
+    The eigenvalues are the squared singular values of the centred (n, 9) layer. 0 when all variance is 0, at most
+    log10(9).
+    """
+    total = float(np.trace(scatter))
+    if total <= 0.0:
+        return 0.0
+    # Normalised first, so that layers of tiny or huge weights don't leave the range LAPACK is accurate in.
+    # Rounding may push a zero eigenvalue below zero.
+    shares = np.clip(np.linalg.eigvalsh(scatter / total), 0.0, None)
+    shares = shares[shares > 0.0] / shares.sum()
+    # "+ 0.0": a single share gives -0.0.
+    return float(-(shares * np.log10(shares)).sum()) + 0.0
+
+
+def orthogonality(weight: torch.Tensor) -> float | None:
+    """1 - Σ|ŴŴᵀ - I| / (n(n-1)) of an (n, in_per_group, 3, 3) weight; None for one output channel.
+
+    Rows of Ŵ are output channels (all weights of one) of unit L2 norm; a zero row stays zero, so its diagonal entry
+    counts 1. Float64 products of blocks: extra memory stays below 48 MiB, whatever n.
+    """
+    rows = weight.flatten(1)
+    channels, width = rows.shape
+    if channels == 1:
+        return None
+    norms = torch.cat([_squares(rows[i : i + _CHANNEL_BLOCK]) for i in range(0, channels, _CHANNEL_BLOCK)]).sqrt()
+    inverse = torch.where(norms > 0, 1.0 / norms, 0.0)
+    total = (norms == 0).sum().to(torch.float64)  # the diagonal: 1 for a zero row, 0 for every other
+    for i in range(0, channels, _CHANNEL_BLOCK):
+        for j in range(0, i + 1, _CHANNEL_BLOCK):
+            left, right = rows[i : i + _CHANNEL_BLOCK], rows[j : j + _CHANNEL_BLOCK]
+            product = rows.new_zeros(len(left), len(right), dtype=torch.float64)
+            for k in range(0, width, _WEIGHT_BLOCK):
+                a = left[:, k : k + _WEIGHT_BLOCK].to(torch.float64)
+                b = a if i == j else right[:, k : k + _WEIGHT_BLOCK].to(torch.float64)
+                product.addmm_(a, b.T)
+            product.mul_(inverse[i : i + len(left), None]).mul_(inverse[None, j : j + len(right)])
+            if i == j:
+                total += product.fill_diagonal_(0.0).abs_().sum()
+            else:
+                total += 2.0 * product.abs_().sum()
+    return 1.0 - float(total) / (channels * (channels - 1))
+
+
+def _squares(rows: torch.Tensor) -> torch.Tensor:
+    """Sum of squares of each row in float64, (n, width) → (n,), in pieces of bounded size."""
+    total = rows.new_zeros(len(rows), dtype=torch.float64)
+    for k in range(0, rows.shape[1], _WEIGHT_BLOCK):
+        total += rows[:, k : k + _WEIGHT_BLOCK].to(torch.float64).square_().sum(dim=1)
+    return total

@@ -1,0 +1,58 @@
+"""Plain NumPy transcription of DESIGN §3 and §4, float64: what ``layer_statistics`` is compared with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def scaled(filters: np.ndarray) -> np.ndarray:
+    out = np.zeros((len(filters), 9), dtype=np.float64)
+    for i, f in enumerate(filters.astype(np.float64)):
+        if np.any(f != 0):
+            out[i] = f / np.max(np.abs(f))
+    return out
+
+
+def entropy(filters: np.ndarray) -> float:
+    x = filters.astype(np.float64)
+    variances = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
+    if variances.sum() == 0:
+        return 0.0
+    p = variances / variances.sum()
+    return float(-sum(v * math.log10(v) for v in p if v > 0))
+
+
+def threshold(n: int) -> float:
+    return 1.2618047 / (1 + math.exp(-0.88767525 * (math.log2(n) - 2.30436435))) - 0.31050834
+
+
+def statistics(weight: np.ndarray) -> dict[str, object]:
+    """All columns of an (out, in, 3, 3) float32 weight."""
+    filters = weight.reshape(-1, 9).astype(np.float64)
+    n, outputs = len(filters), weight.shape[0]
+    largest = np.abs(filters).max()
+    sparse = (np.abs(filters) < largest / 100).all(axis=1)
+    rows = weight.reshape(outputs, -1).astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    norms = np.linalg.norm(filters, axis=1)
+    s = scaled(filters)
+    gram = s.T @ s
+    h = entropy(filters)
+    return {
+        "num_filters": n,
+        "sparsity": sparse.mean(),
+        "variance_entropy": h,
+        "variance_entropy_normalized": h / threshold(n) if threshold(n) > 0 else None,
+        "variance_entropy_clean": None if sparse.all() else entropy(filters[~sparse]),
+        "orthogonality": None
+        if outputs == 1
+        else 1 - np.abs(unit @ unit.T - np.eye(outputs)).sum() / (outputs * (outputs - 1)),
+        "norm_mean": norms.mean(),
+        "norm_std": norms.std(),
+        "max_abs": largest,
+        "scaled_sum": s.sum(axis=0),
+        "scaled_gram": np.array([gram[i, j] for i in range(9) for j in range(i + 1)]),
+    }
