@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -20,8 +20,9 @@ class ConvolutionFacts:
     """What a graph says of the convolutions that use one weight.
 
     Attributes:
-        depth: number of 2-D convolutions (1x1 included) on the longest data-flow path below it; 0 for a stem. Of a
-            weight used several times, the smallest.
+        depth: number of 2-D convolutions (1x1 included) on the longest data-flow path below it; 0 for a stem. With
+            method ``onnx`` the rank of its level among the levels that hold 2-D convolutions, which counts those of
+            parallel branches as well. Of a weight used several times, the smallest.
         groups: of the convolution.
         transposed: whether it is a transposed convolution.
     """
@@ -37,10 +38,17 @@ class GraphFacts:
 
     Attributes:
         method: ``traced`` or ``onnx``.
-        convolutions: weight name → facts, for every 2-D convolution with a learned weight.
+        convolutions: weight name → facts, for every 2-D convolution with a learned weight. A weight with several
+            names (tied copies, reparametrised weights) is listed under each of them, with equal facts.
         op_counts: operator name → how often it occurs.
+        aliases: further name → first name, for the weights of ``convolutions`` that have several. A checkpoint that
+            holds both names holds one layer twice.
+        other_weights: names of four-dimensional tensors of the architecture that no 2-D convolution of the graph uses
+            as its learned weight: buffers (blur kernels), position tables, heads that do not run at inference.
     """
 
     method: DepthMethod
     convolutions: Mapping[str, ConvolutionFacts]
     op_counts: Mapping[str, int]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    other_weights: frozenset[str] = frozenset()

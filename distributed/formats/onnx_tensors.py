@@ -1,0 +1,182 @@
+"""The values of ONNX tensors: typed fields, raw bytes and external data, exactly as stored.
+
+Layout of the fields: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (TensorProto).
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx
+import torch
+
+from distributed.errors import UnextractableError
+from distributed.formats.base import ByteSource
+from distributed.formats.problems import unreadable
+
+_Type: Final = onnx.TensorProto
+
+#: ONNX element type → torch's, for every floating-point type that both know.
+TORCH_DTYPES: Mapping[int, torch.dtype] = {
+    _Type.FLOAT: torch.float32,
+    _Type.DOUBLE: torch.float64,
+    _Type.FLOAT16: torch.float16,
+    _Type.BFLOAT16: torch.bfloat16,
+    _Type.FLOAT8E4M3FN: torch.float8_e4m3fn,
+    _Type.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
+    _Type.FLOAT8E5M2: torch.float8_e5m2,
+    _Type.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
+    _Type.FLOAT8E8M0: torch.float8_e8m0fnu,
+}
+
+#: Sizes whose product passes this overflow strides in torch, even where one of them is zero.
+MAX_VALUES: Final = 2**56
+
+_DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalData:
+    """Where a tensor's bytes are: ``stop - start`` bytes of one of the model's other files."""
+
+    source: ByteSource
+    start: int
+    stop: int
+
+
+class TensorReader:
+    """Checks and decodes the tensors of one model.
+
+    Args:
+        graph: the ONNX file itself; locations of external data are relative to its folder.
+        others: the model's other files.
+    """
+
+    def __init__(self, graph: ByteSource, others: Mapping[str, ByteSource]) -> None:
+        self._file = graph.name
+        self._folder = posixpath.dirname(graph.name)
+        self._others = others
+
+    def check(self, name: str, proto: onnx.TensorProto) -> ExternalData | None:
+        """Whether the values that the header promises are there, without decoding them.
+
+        Returns:
+            Where external data is, None for data in the graph file.
+
+        Raises:
+            UnextractableError: data is missing, too short or too long, or lies where it may not.
+        """
+        if any(size < 0 for size in proto.dims) or math.prod(max(size, 1) for size in proto.dims) >= MAX_VALUES:
+            raise self._error(
+                name,
+                "has an impossible shape",
+                f"sizes >= 0, fewer than 2^{MAX_VALUES.bit_length() - 1} values",
+                str(list(proto.dims)[:8]),
+            )
+        if proto.HasField("segment"):
+            raise self._error(name, "is stored in segments, which no exporter writes", "one piece", "a segment")
+        count = math.prod(proto.dims)
+        if proto.data_location == onnx.TensorProto.EXTERNAL:
+            return self._external(name, proto, count * TORCH_DTYPES[proto.data_type].itemsize)
+        if proto.HasField("raw_data"):
+            self._compare(name, "bytes", count * TORCH_DTYPES[proto.data_type].itemsize, len(proto.raw_data))
+        else:
+            self._compare(name, "values", count, len(_field(proto)))
+        return None
+
+    def tensor(self, name: str, proto: onnx.TensorProto) -> torch.Tensor:
+        """The tensor as stored (shape, type), in memory of its own.
+
+        Raises:
+            UnextractableError: as for ``check``.
+            RetryableError: reading external data failed for a reason that may pass.
+        """
+        dtype = TORCH_DTYPES[proto.data_type]
+        external = self.check(name, proto)
+        if external is not None:
+            raw = (
+                external.source.read_ranges([(external.start, external.stop)])[0]
+                if external.stop > external.start
+                else b""
+            )
+            return _from_bytes(raw, dtype, tuple(proto.dims))
+        if proto.HasField("raw_data"):
+            return _from_bytes(proto.raw_data, dtype, tuple(proto.dims))
+        return _from_field(proto, dtype)
+
+    def _external(self, name: str, proto: onnx.TensorProto, expected: int) -> ExternalData:
+        entries = {entry.key: entry.value for entry in proto.external_data}
+        source = self._others.get(self._path(name, entries.get("location", "")))
+        if source is None:
+            message = (
+                f"needs the file {entries['location']!r}, which is not among the model's files: put it beside the graph"
+            )
+            raise self._error(name, message, entries["location"], "no such file")
+        start, length = self._number(name, entries, "offset", 0), self._number(name, entries, "length", expected)
+        self._compare(name, f"bytes in {source.name!r}", expected, length)
+        if start + length > source.size:
+            message = f"lies outside its file {source.name!r}: fetch the file again"
+            raise self._error(name, message, f"at least {start + length} bytes", f"{source.size} bytes")
+        return ExternalData(source, start, start + length)
+
+    def _path(self, name: str, location: str) -> str:
+        """Path of external data relative to the model's root; only files beside or below the graph are allowed."""
+        parts = location.replace("\\", "/").split("/")
+        if (
+            not location
+            or "\0" in location
+            or location.startswith(("/", "\\"))
+            or _DRIVE.match(location)
+            or ".." in parts
+        ):
+            message = f"points to external data at {location!r}, outside the model's folder, which is never read"
+            raise self._error(name, message, "a file beside the graph", repr(location))
+        return posixpath.normpath(posixpath.join(self._folder, location))
+
+    def _number(self, name: str, entries: Mapping[str, str], key: str, default: int) -> int:
+        text = entries.get(key, "")
+        # isdecimal and the length keep out signs, blanks, digits of other scripts' size and numbers without end.
+        if text and not (text.isascii() and text.isdecimal() and len(text) < 20):
+            raise self._error(name, f"has an external data {key} that is no size", "a number of bytes", repr(text[:40]))
+        return int(text) if text else default
+
+    def _compare(self, name: str, unit: str, expected: int, found: int) -> None:
+        if expected != found:
+            raise self._error(name, "does not hold what its shape needs", f"{expected} {unit}", f"{found} {unit}")
+
+    def _error(self, name: str, what: str, expected: str, found: str) -> UnextractableError:
+        return unreadable(self._file, what, tensor=name, expected=expected, found=found)
+
+
+def _field(proto: onnx.TensorProto) -> list[float] | list[int]:
+    """The typed field that holds a floating-point tensor's values; types below 32 bits are in int32_data."""
+    if proto.data_type == _Type.FLOAT:
+        return proto.float_data  # type: ignore[no-any-return]
+    if proto.data_type == _Type.DOUBLE:
+        return proto.double_data  # type: ignore[no-any-return]
+    return proto.int32_data  # type: ignore[no-any-return]
+
+
+def _from_field(proto: onnx.TensorProto, dtype: torch.dtype) -> torch.Tensor:
+    values = _field(proto)
+    shape = tuple(proto.dims)
+    if dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(np.array(values, dtype=np.float32 if dtype == torch.float32 else np.float64)).reshape(
+            shape
+        )
+    # Bit patterns, one per int32; the unused high bits are sign extension in some writers.
+    bits = np.array(values, dtype=np.int32).astype(np.uint16 if dtype.itemsize == 2 else np.uint8)
+    return _from_bytes(bits.tobytes(), dtype, shape)
+
+
+def _from_bytes(raw: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+    if not raw:
+        return torch.empty(shape, dtype=dtype)
+    # A bytearray, because torch refuses to promise that read-only memory stays as it is.
+    return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
