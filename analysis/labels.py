@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 
@@ -34,3 +35,8 @@ def count(number: int, noun: str) -> str:
     """``1 model``, ``1 300 models``: a number with its noun, digits in groups of three."""
     plural = noun if number == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{number:,}".replace(",", " ") + " " + plural
+
+
+def decimals_of(largest: float) -> int:
+    """How many decimals show a matrix whose largest entry is ``largest``: three digits of it, at least 2, at most 5."""
+    return min(5, max(2, 2 - math.floor(math.log10(largest)))) if largest > 0 else 2
