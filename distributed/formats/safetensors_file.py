@@ -1,0 +1,182 @@
+"""safetensors: the header first, then only the tensors asked for, in few ranges and bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from distributed.errors import RetryableError
+from distributed.formats.base import ByteSource, TensorEntry
+from distributed.formats.naming import natural_key
+from distributed.formats.problems import unreadable, unsupported
+from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
+from distributed.formats.safetensors_header import DTYPES, TensorRecord, header_length, parse_header
+from distributed.formats.sniff import HEAD_BYTES
+from distributed.formats.state_dict import select_state_dict
+from distributed.graph.facts import GraphFacts
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """A tensor record with the file that holds it."""
+
+    record: TensorRecord
+    source: ByteSource
+    stored_name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.record.shape
+
+
+def read_header(source: ByteSource, head: bytes | None = None) -> dict[str, TensorRecord]:
+    """Header of one file; ``head`` is its beginning where that has been read already.
+
+    One request where the header fits ``HEAD_BYTES``, else two.
+    """
+    if head is None:
+        head = _read(source, [(0, min(source.size, HEAD_BYTES))])[0]
+    stop = 8 + header_length(head, source.size, source.name)
+    if stop > len(head):
+        head += _read(source, [(len(head), stop)])[0]
+    return parse_header(head[8:stop], source.size, source.name)
+
+
+class SafetensorsCheckpoint:
+    """One safetensors file, or the shards of one model. Implements ``distributed.formats.base.Checkpoint``.
+
+    Args:
+        sources: the files that hold tensors.
+        weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
+        prefer_ema: take an averaged copy instead of its raw twin.
+        head: the beginning of the first source, where it has been read already.
+        batch_bytes: bytes of tensors fetched at once.
+
+    Raises:
+        UnextractableError: (unreadable) a header is damaged, or index and shards contradict each other.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ByteSource],
+        *,
+        weight_map: Mapping[str, ByteSource] | None = None,
+        prefer_ema: bool = False,
+        head: bytes | None = None,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        located: dict[str, _Located] = {}
+        for number, source in enumerate(sources):
+            for name, record in read_header(source, head if number == 0 else None).items():
+                if weight_map is not None and name in weight_map and weight_map[name] is not source:
+                    continue  # the index says that another shard's tensor of this name counts
+                if name in located:
+                    raise unreadable(
+                        source.name, "tensor is in two shards", tensor=name, found=located[name].source.name
+                    )
+                located[name] = _Located(record, source, name)
+        names = list(located) if weight_map is None else list(weight_map)
+        for name in names:
+            if name not in located and weight_map is not None:
+                raise unreadable(weight_map[name].name, "tensor of the index is not in its shard", tensor=name)
+        # Writers sort the header by item size and name, and many indexes by name: only an index that is not in
+        # alphabetical order carries the order of definition.
+        self._order_known = weight_map is not None and names != sorted(names)
+        if not self._order_known:
+            names.sort(key=natural_key)
+        selection = select_state_dict({n: located[n] for n in names}, _Located, prefer_ema=prefer_ema)
+        self._located = dict(selection.tensors)
+        self._notes = list(selection.notes)
+        unlisted = len(located) - len(names)
+        if unlisted:
+            self._notes.append(f"left out {unlisted} tensors that the shard index does not list")
+        self._entries = tuple(TensorEntry(n, t.shape, t.record.dtype_name) for n, t in self._located.items())
+        self._batch_bytes = batch_bytes
+
+    @property
+    def format(self) -> str:
+        return "safetensors"
+
+    @property
+    def entries(self) -> Sequence[TensorEntry]:
+        return self._entries
+
+    @property
+    def order_known(self) -> bool:
+        return self._order_known
+
+    @property
+    def graph(self) -> GraphFacts | None:
+        return None
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return tuple(self._notes)
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """See ``Checkpoint.read``. Fetches batches of about 64 MB, or one larger tensor at a time."""
+        wanted = [self._located[name] for name in names]
+        for batch in batches([item.record.stop - item.record.start for item in wanted], self._batch_bytes):
+            data = _fetch([wanted[index] for index in batch])
+            for index in batch:
+                item = wanted[index]
+                yield names[index], _tensor(item, data[item.source.name])
+
+    def __enter__(self) -> SafetensorsCheckpoint:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._located = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """Merged ranges of one file with their bytes, in rising order."""
+
+    ranges: list[tuple[int, int]]
+    data: list[bytes]
+
+    def view(self, start: int, stop: int) -> memoryview:
+        for (first, last), data in zip(self.ranges, self.data, strict=True):
+            if first <= start and stop <= last:
+                return memoryview(data)[start - first : stop - first]
+        raise KeyError(f"bytes {start} … {stop} were not fetched")
+
+
+def _fetch(items: Sequence[_Located]) -> dict[str, _Fetched]:
+    by_source: dict[str, tuple[ByteSource, list[tuple[int, int]]]] = {}
+    for item in items:
+        by_source.setdefault(item.source.name, (item.source, []))[1].append((item.record.start, item.record.stop))
+    result = {}
+    for name, (source, asked) in by_source.items():
+        ranges = merge_ranges(asked)
+        result[name] = _Fetched(ranges, _read(source, ranges))
+    return result
+
+
+def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    data = source.read_ranges(ranges) if ranges else []
+    for (start, stop), part in zip(ranges, data, strict=True):
+        if len(part) != stop - start:
+            raise RetryableError(f"{source.name}: {len(part)} bytes came for the range {start} … {stop}; try again")
+    return data
+
+
+def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
+    record = item.record
+    dtype = DTYPES[record.dtype][1]
+    if dtype is None:
+        raise unsupported(item.source.name, f"tensor {item.stored_name!r} has a type torch lacks", found=record.dtype)
+    shape = record.shape
+    if record.dtype == "F4":  # torch counts pairs
+        if not shape or shape[-1] % 2:
+            raise unreadable(
+                item.source.name, "4-bit tensor of odd rows", tensor=item.stored_name, found=str(list(shape))
+            )
+        shape = (*shape[:-1], shape[-1] // 2)
+    if record.start == record.stop:
+        return torch.empty(shape, dtype=dtype)
+    # A writable copy of its own, so that the batch's bytes can go as soon as the batch is done.
+    return torch.frombuffer(bytearray(fetched.view(record.start, record.stop)), dtype=dtype).reshape(shape)

@@ -1,0 +1,227 @@
+"""From whatever a checkpoint holds to one model's named tensors: wrappers, training state and copies looked through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from distributed.formats.copies import choose_copies
+from distributed.formats.naming import strip_prefixes
+
+#: Keys under which training scripts put the model's state dict.
+WRAPPER_KEYS = frozenset(
+    {
+        *("state_dict", "model_state_dict", "model_state", "model_dict", "model", "model_weights", "module", "modules"),
+        *("net", "network", "net_state_dict", "network_state_dict", "params", "params_ema", "parameters", "param"),
+        *(
+            "weights",
+            "weight",
+            "state",
+            "generator",
+            "netG",
+            "net_g",
+            "g_ema",
+            "G_ema",
+            "ema",
+            "ema_model",
+            "model_ema",
+        ),
+        *("ema_state_dict", "state_dict_ema", "model_ema_state_dict", "teacher", "student", "shadow", "raw_model"),
+        *("checkpoint", "data", "backbone_state_dict", "encoder_state_dict", "online_network", "averaged_model"),
+    }
+)
+
+_OPTIMIZER = re.compile(r"optim|^opt([A-Z_\d].*)?$|^solver$|adam|^sgd$", re.IGNORECASE)
+_SCHEDULER = re.compile(r"sched|^scaler|grad_?scaler|amp_scaler|^amp$|^loss_?scaler", re.IGNORECASE)
+_TRAINING_STATE = re.compile(
+    r"^(callbacks|loops|hyper_parameters|hparams|rng_states?|.*_rng_state|random_state|meta|args|cfg|config|opt"
+    r"|metrics?|loss(es)?|history|stats|datamodule|train_?loader|sampler|best_(acc|loss|score|metric|prec1).*)$",
+    re.IGNORECASE,
+)
+#: Optimizer moments in a flattened file: ``….exp_avg``.
+_MOMENT_LEAVES = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg"})
+#: A key that, beside the current model, holds an older or better state of the same model.
+_OTHER_STATE = re.compile(r"(^|_)(best|last|latest|prev|previous|old|backup|init|initial)(_|$)", re.IGNORECASE)
+
+_MAX_DEPTH = 32
+
+
+class TensorLike(Protocol):
+    """What selection needs to know of a tensor."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+T = TypeVar("T", bound=TensorLike)
+
+
+@dataclass(frozen=True)
+class Selection(Generic[T]):
+    """The model's tensors by their final names, in the order of definition, and what was left aside."""
+
+    tensors: Mapping[str, T]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Item(Generic[T]):
+    containers: tuple[str, ...]
+    key: str
+    tensor: T
+
+
+def select_state_dict(tree: object, tensor_type: type[T], *, prefer_ema: bool = False) -> Selection[T]:
+    """The model inside a loaded checkpoint.
+
+    Args:
+        tree: nested mappings and sequences whose leaves of ``tensor_type`` are tensors; everything else is ignored.
+        tensor_type: type of the leaves.
+        prefer_ema: take an averaged copy instead of its raw twin.
+    """
+    notes: list[str] = []
+    if isinstance(tree, tensor_type):
+        return Selection({"tensor": tree}, ("the checkpoint is one bare tensor, without a name",))
+    items = list(_walk(tree, tensor_type, (), notes, set()))
+    items = _without_moments(items, notes)
+    items = _without_other_states(items, notes)
+    full = [".".join((*item.containers, item.key)) for item in items]
+    if len(set(full)) != len(full):  # {"a": {"b.c": …}, "a.b": {"c": …}}
+        full = _numbered(full)
+    choice = choose_copies(full, [tuple(item.tensor.shape) for item in items], prefer_ema)
+    notes.extend(choice.notes)
+    place = dict(zip(full, items, strict=True))
+    # A copy goes by its twin's place; its data stays its own.
+    kept = [_Item(place[name].containers, place[name].key, items[index].tensor) for index, name in choice.kept]
+    names = _final_names(kept)
+    if len(set(names)) != len(names) or not all(names):
+        names = [name for _, name in choice.kept]
+    return Selection({name: item.tensor for name, item in zip(names, kept, strict=True)}, tuple(notes))
+
+
+def _walk(
+    node: object, tensor_type: type[T], path: tuple[str, ...], notes: list[str], seen: set[int]
+) -> Iterator[_Item[T]]:
+    """The tensors below a container, without optimizers, schedulers and other training state."""
+    if isinstance(node, Mapping):
+        children = [(_text(key), value) for key, value in node.items()]
+    elif isinstance(node, (list, tuple)):
+        children = [(str(index), value) for index, value in enumerate(node)]
+    else:
+        return
+    where = ".".join(path)
+    # A container met twice (the same object under two keys, or a cycle) is one model, not two.
+    if id(node) in seen:
+        notes.append(f"left out {where!r}: the same object as one before")
+        return
+    seen.add(id(node))
+    if len(path) > _MAX_DEPTH:
+        notes.append(f"left out {where[:80]!r}: nested more than {_MAX_DEPTH} levels deep")
+        return
+    has_model = any(key in WRAPPER_KEYS and _holds_tensors(value, tensor_type) for key, value in children)
+    for key, value in children:
+        label = ".".join((*path, key))
+        if isinstance(value, tensor_type):
+            if has_model and len(value.shape) <= 1:
+                notes.append(f"left out {label!r}: a single value beside the model")
+            else:
+                yield _Item(path, key, value)
+        elif isinstance(value, (Mapping, list, tuple)) and value:
+            kind = _training_state(key, value)
+            if kind is None:
+                yield from _walk(value, tensor_type, (*path, key), notes, seen)
+            elif kind != "training state" or _holds_tensors(value, tensor_type):
+                notes.append(f"left out {kind} {label!r}")
+
+
+def _training_state(key: str, value: object) -> str | None:
+    elements = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(element, Mapping) and "param_groups" in element for element in elements):
+        return "optimizer state"
+    # A sub-model may be named alike, but only a sub-model has names that end so.
+    is_state_dict = isinstance(value, Mapping) and any(isinstance(k, str) and k.endswith(".weight") for k in value)
+    if is_state_dict:
+        return None
+    if _OPTIMIZER.search(key):
+        return "optimizer state"
+    if _SCHEDULER.search(key):
+        return "scheduler or scaler state"
+    return "training state" if _TRAINING_STATE.match(key) else None
+
+
+def _holds_tensors(value: object, tensor_type: type[T]) -> bool:
+    """Whether a container has a tensor anywhere below; each object is looked at once, so cycles end."""
+    pending, seen = [value], set[int]()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, tensor_type):
+            return True
+        if isinstance(node, (Mapping, list, tuple)) and id(node) not in seen:
+            seen.add(id(node))
+            pending.extend(node.values() if isinstance(node, Mapping) else node)
+    return False
+
+
+def _without_moments(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:
+    """Leave out optimizer tensors of flattened files: ``optimizer.….exp_avg``."""
+    kept: list[_Item[T]] = []
+    dropped: dict[str, int] = {}
+    for item in items:
+        segments = item.key.split(".")
+        is_optimizer = len(segments) > 1 and (
+            segments[-1] in _MOMENT_LEAVES or segments[0].lower() in ("optimizer", "optimizers", "optim")
+        )
+        if is_optimizer:
+            dropped[segments[0]] = dropped.get(segments[0], 0) + 1
+        else:
+            kept.append(item)
+    notes.extend(f"left out optimizer state {head!r} ({count} tensors)" for head, count in dropped.items())
+    return kept
+
+
+def _without_other_states(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:
+    """Leave out ``best_model`` and the like where a sibling holds the same names and shapes: the same model twice."""
+    groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+    for item in items:
+        for depth in range(1, len(item.containers) + 1):
+            tail = ".".join((*item.containers[depth:], item.key))
+            groups.setdefault(item.containers[:depth], {})[tail] = tuple(item.tensor.shape)
+    dropped: set[tuple[str, ...]] = set()
+    for path, content in groups.items():
+        siblings = (p for p in groups if p[:-1] == path[:-1] and p != path and p not in dropped)
+        if _OTHER_STATE.search(path[-1]) and any(groups[sibling] == content for sibling in siblings):
+            dropped.add(path)
+            notes.append(f"left out {'.'.join(path)!r}: another state of the same model")
+    return [item for item in items if not any(item.containers[: len(path)] == path for path in dropped)]
+
+
+def _final_names(items: Sequence[_Item[T]]) -> list[str]:
+    """Names relative to the model: wrapper keys dropped where they are alone, sub-models side by side keep theirs."""
+    heads = list(dict.fromkeys(item.containers[0] if item.containers else None for item in items))
+    if heads == [None] or not items:
+        return strip_prefixes([item.key for item in items])
+    names = [""] * len(items)
+    for head in heads:
+        members = [i for i, item in enumerate(items) if (item.containers[0] if item.containers else None) == head]
+        inner = _final_names([_Item(items[i].containers[1:], items[i].key, items[i].tensor) for i in members])
+        drop = head is None or (len(heads) == 1 and head in WRAPPER_KEYS)
+        for i, name in zip(members, inner, strict=True):
+            names[i] = name if drop else f"{head}.{name}"
+    return names
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    counts: dict[str, int] = {}
+    result = []
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+        result.append(name if counts[name] == 1 else f"{name}#{counts[name]}")
+    return result
+
+
+def _text(key: object) -> str:
+    if isinstance(key, bytes):
+        return key.decode("utf-8", "replace")
+    return key if isinstance(key, str) else str(key)[:80]
