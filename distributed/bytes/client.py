@@ -122,8 +122,12 @@ def get_json(url: str, params: Mapping[str, Any] | None = None) -> Any:
         HTTP_ERROR: the network failed, more often than ``RETRIES``.
         ValueError: the answer is not JSON.
     """
-    content, _ = _get_page(url, params)
-    return content
+    return _get(url, params).json()
+
+
+def check_access(url: str) -> None:
+    """Make a request of which only success or refusal matters. Errors as ``get_json``."""
+    _get(url, None)
 
 
 def get_pages(url: str, params: Mapping[str, Any]) -> Iterator[Any]:
@@ -131,12 +135,12 @@ def get_pages(url: str, params: Mapping[str, Any]) -> Iterator[Any]:
     following: str | None = url
     rest: Mapping[str, Any] | None = params
     while following is not None:
-        items, following = _get_page(following, rest)
-        rest = None  # the link to the next page holds them
-        yield from items
+        response = _get(following, rest)
+        following, rest = response.links.get("next", {}).get("url"), None  # the link holds the parameters
+        yield from response.json()
 
 
-def _get_page(url: str, params: Mapping[str, Any] | None) -> tuple[Any, str | None]:
+def _get(url: str, params: Mapping[str, Any] | None) -> Any:
     # ``HfApi``'s own calls have no timeout by default, and ``model_info`` no retries: a listing of a thousand
     # repositories meets both.
     options: dict[str, Any] = {} if params is None else {"params": dict(params)}
@@ -149,7 +153,7 @@ def _get_page(url: str, params: Mapping[str, Any] | None) -> tuple[Any, str | No
         **options,
     )
     hf_raise_for_status(response)
-    return response.json(), response.links.get("next", {}).get("url")
+    return response
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:

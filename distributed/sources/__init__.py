@@ -1,0 +1,34 @@
+"""Where models come from: each source lists pinned references, without reading a byte of weights."""
+
+from __future__ import annotations
+
+from distributed.references import ModelReference
+from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
+
+
+def list_references(settings: SourceSettings) -> list[ModelReference]:
+    """The models of a source, by name; names are unique. Only names, sizes and small descriptions are read.
+
+    What is found to be no extractable model already (gated, not on the Hub, shards missing) is listed with ``problem``.
+
+    Raises:
+        SourceError: the source cannot be listed: no such folder, no network, a wrong manifest, an unknown name.
+    """
+    # Imported when needed: timm brings torch with it.
+    match settings:
+        case SampleSettings():
+            from distributed.sources.local import list_samples
+
+            return list_samples(settings)
+        case LocalSettings():
+            from distributed.sources.local import list_local
+
+            return list_local(settings)
+        case TimmSettings():
+            from distributed.sources.timm_models import list_timm
+
+            return list_timm(settings)
+        case HubSettings():
+            from distributed.sources.hub import list_hub
+
+            return list_hub(settings)

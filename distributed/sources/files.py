@@ -1,0 +1,161 @@
+"""Which files of a folder or repository are models, from their names alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+#: Suffixes of checkpoint files, the preferred first.
+SUFFIXES: tuple[str, ...] = (".safetensors", ".bin", ".onnx", ".pth", ".pt", ".th", ".ckpt", ".tar")
+
+#: Training state and other files that share a checkpoint's suffix but hold no model.
+_NO_MODEL = re.compile(
+    r"(optimizer|optim|scheduler|scaler|rng_state|random_states|training_args|train_args|training_state|trainer_state"
+    r"|openvino_model|sentencepiece|spiece|vocab|tokenizer|merges|zero_pp_rank)[^/]*|[^/]*optim_states\.pt"
+    r"|\.[^/]*|[^/]*\.incomplete",
+    re.IGNORECASE,
+)
+
+#: Names that stand for "the model" of their folder; files of these names in one folder are the same weights again.
+_THE_MODEL = re.compile(
+    r"(model|pytorch_model|diffusion_pytorch_model|open_clip_model|open_clip_pytorch_model)"
+    r"(?P<variant>[._-](fp16|fp32|bf16|int8|uint8|q4|q4f16|bnb4|quantized|quint8\w*|qint8\w*|non_ema|ema|O[1-4]|optimized"
+    r"|simplified))*\.(safetensors|bin|onnx|pth|pt|ckpt)(?P<index>\.index\.json)?",
+    re.IGNORECASE,
+)
+
+_INDEX = re.compile(r".+\.(safetensors|bin)\.index(?:\.\w+)?\.json", re.IGNORECASE)
+
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{3,})-of-(?P<count>\d{3,})(?P<suffix>\.\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """The files of one model: the entry first. ``missing`` names those that an index or a shard's number promises."""
+
+    entry: str
+    files: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def suffix_of(path: str) -> str:
+    """The checkpoint suffix of a path in lower case, "" if it has none."""
+    lower = path.lower()
+    return next((suffix for suffix in SUFFIXES if lower.endswith(suffix)), "")
+
+
+def is_weight_file(path: str) -> bool:
+    """Whether the name is one of a checkpoint, or of the index of a sharded one."""
+    name = path.rpartition("/")[2]
+    if _NO_MODEL.fullmatch(name):
+        return False
+    return bool(suffix_of(name)) or bool(_INDEX.fullmatch(name))
+
+
+def stands_for_folder(entry: str) -> bool:
+    """Whether the file's name says no more than "the model" of its folder."""
+    return _THE_MODEL.fullmatch(_plain(entry.rpartition("/")[2])) is not None
+
+
+def find_models(paths: Iterable[str], read_text: Callable[[str], str]) -> list[WeightFiles]:
+    """Group the files of a folder tree or repository into models, in order of their entries.
+
+    Shards belong to their index, external data to its ONNX graph, and of several files that stand for their folder's
+    model (``model.safetensors`` and ``pytorch_model.bin``) the preferred one is taken, safetensors first.
+
+    Args:
+        paths: relative paths with forward slashes.
+        read_text: the content of an index file; it may raise, which passes through.
+    """
+    known = sorted(paths)
+    candidates = [path for path in known if is_weight_file(path)]
+    models = _with_shards(candidates, set(known), read_text)
+    models = [_with_external_data(model, known) for model in models]
+    by_folder: dict[str, list[WeightFiles]] = defaultdict(list)
+    result = []
+    for model in models:
+        if stands_for_folder(model.entry):
+            by_folder[model.entry.rpartition("/")[0]].append(model)
+        else:
+            result.append(model)
+    for same in by_folder.values():
+        best, *others = sorted(same, key=lambda each: preference(each.entry))
+        left_out = tuple(sorted(other.entry for other in others))
+        result.append(WeightFiles(best.entry, best.files, best.missing, left_out))
+    return sorted(result, key=lambda each: each.entry)
+
+
+def preference(entry: str) -> tuple[int, bool, bool, bool, int, int, str]:
+    """Sort key of alternatives: by format, the folder's own model first, full precision, single file before shards.
+
+    Of names that say nothing, the shallower, shorter and alphabetically first one.
+    """
+    folder, _, name = entry.rpartition("/")
+    plain = _plain(name)
+    match = _THE_MODEL.fullmatch(plain)
+    suffix = suffix_of(plain.removesuffix(".index.json"))
+    rank = SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
+    depth = folder.count("/") + 1 if folder else 0
+    is_variant = match is not None and match["variant"] is not None
+    return rank, match is None, is_variant, name != plain or name.endswith(".json"), depth, len(name), entry
+
+
+def _plain(name: str) -> str:
+    """``model-00001-of-00002.safetensors`` → ``model.safetensors``; index of a variant → index of the plain name."""
+    shard = _SHARD.fullmatch(name)
+    if shard is not None:
+        return shard["stem"] + shard["suffix"]
+    return re.sub(r"\.index\.(\w+)\.json$", r".index.json", name)
+
+
+def _with_shards(candidates: Sequence[str], known: set[str], read_text: Callable[[str], str]) -> list[WeightFiles]:
+    models = []
+    owned: set[str] = set()
+    for path in candidates:
+        if path.endswith(".json"):
+            shards = _shards_of_index(path, read_text(path))
+            owned.update(shards)
+            present = tuple(shard for shard in shards if shard in known)
+            models.append(WeightFiles(path, (path, *present), tuple(s for s in shards if s not in known)))
+    loose: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for path in candidates:
+        if path in owned or path.endswith(".json"):
+            continue
+        shard = _SHARD.fullmatch(path)
+        if shard is None:
+            models.append(WeightFiles(path, (path,)))
+        else:
+            loose[shard["stem"], shard["count"], shard["suffix"]].append(path)
+    for (stem, count, suffix), found in loose.items():
+        width = len(count)
+        expected = [f"{stem}-{i:0{width}d}-of-{count}{suffix}" for i in range(1, min(int(count), 10_000) + 1)]
+        missing = tuple(path for path in expected if path not in known)
+        models.append(WeightFiles(found[0], tuple(found), missing))
+    return models
+
+
+def _shards_of_index(path: str, text: str) -> list[str]:
+    """Shards named by an index, relative to the same root, in the order of their first tensor's place in the file.
+
+    An index that cannot be read names none: reading the model will say what is wrong with it.
+    """
+    try:
+        weight_map = json.loads(text)["weight_map"]
+        names = [str(name) for name in dict.fromkeys(weight_map.values())]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+    folder = path.rpartition("/")[0]
+    return [f"{folder}/{name}" if folder else name for name in names]
+
+
+def _with_external_data(model: WeightFiles, known: Sequence[str]) -> WeightFiles:
+    """ONNX: add external data, known by its name (``model.onnx.data``, ``model.onnx_data_1``, ``model.data``)."""
+    if suffix_of(model.entry) != ".onnx":
+        return model
+    stem = re.escape(model.entry[: -len(".onnx")])
+    data = re.compile(rf"{re.escape(model.entry)}[._](data|weights)([._-]?\d+)?|{stem}\.(data|weights)", re.IGNORECASE)
+    return WeightFiles(model.entry, (*model.files, *(path for path in known if data.fullmatch(path))))

@@ -1,0 +1,254 @@
+"""Checkpoints on a file system: Hub-layout folders, bare files, and what a manifest names; and the built-in samples."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from distributed.errors import SkipReason, SourceError
+from distributed.references import FileReference, ModelReference
+from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_weight_file, stands_for_folder
+from distributed.sources.folders import Description, Descriptions, files_below, read_small_text
+from distributed.sources.manifest import ManifestEntry, read_manifest
+from distributed.sources.metadata import metadata_of, text_of
+from distributed.sources.naming import in_order, select
+from distributed.sources.settings import LocalSettings, SampleSettings
+
+logger = logging.getLogger(__name__)
+
+#: Looked for in the folder when no manifest is named.
+MANIFEST_NAME = "manifest.yaml"
+
+
+def list_samples(settings: SampleSettings) -> list[ModelReference]:
+    """The built-in sample models.
+
+    Raises:
+        SourceError: they are missing from this installation, or a name matches none.
+    """
+    from samples import SAMPLES_ROOT
+
+    if not SAMPLES_ROOT.is_dir():
+        raise SourceError(f"the sample models are missing from {SAMPLES_ROOT}: python -m samples.train makes them")
+    return _chosen(_list_folder("sample", SAMPLES_ROOT.resolve()), settings.models, "sample model")
+
+
+def list_local(settings: LocalSettings) -> list[ModelReference]:
+    """The checkpoints in a folder, or the one file that ``path`` names.
+
+    Raises:
+        SourceError: the path is missing, may not be read or holds no checkpoint; the manifest is wrong.
+    """
+    path = Path(settings.path).expanduser()
+    try:
+        path = path.resolve(strict=True)
+        is_folder = path.is_dir()
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file or folder: check source.path") from error
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a link that leads to itself"
+        raise SourceError(f"{path}: cannot be read ({reason}): check source.path") from error
+    if not _is_text(str(path)):
+        raise SourceError(f"{text_of(str(path))}: the path is not UTF-8: rename it")
+    if not is_folder:
+        references = _one_file(path, settings)
+    else:
+        manifest = _manifest_path(path, settings.manifest)
+        references = _list_folder("local", path) if manifest is None else _list_manifest(path, manifest)
+    return _chosen(references, settings.models, "model")
+
+
+def _chosen(references: Sequence[ModelReference], patterns: Sequence[str], what: str) -> list[ModelReference]:
+    ordered = in_order(references)
+    names = select((each.name for each in ordered), patterns, what)
+    return [each for each in ordered if each.name in names]
+
+
+def _manifest_path(folder: Path, manifest: str | None) -> Path | None:
+    if manifest is None:
+        return folder / MANIFEST_NAME if (folder / MANIFEST_NAME).is_file() else None
+    return Path(manifest).expanduser() if manifest else None
+
+
+def _one_file(path: Path, settings: LocalSettings) -> list[ModelReference]:
+    if not path.is_file() or not is_weight_file(path.name):
+        raise SourceError(f"{path}: is no folder and no checkpoint; known are {', '.join(SUFFIXES)}")
+    root = path.parent
+    manifest = _manifest_path(root, settings.manifest)
+    if manifest is not None:
+        entries = [entry for entry in read_manifest(manifest) if entry.file == path.name]
+        if entries:
+            return _references_of(root, entries, manifest, [each.name for each in root.iterdir() if each.is_file()])
+        if settings.manifest is not None:
+            raise SourceError(f"{manifest}: has no entry for {path.name}")
+    paths = [each.name for each in root.iterdir() if each.is_file()]
+    return [_reference("local", root, _files_of(root, path.name, paths), path.stem, Descriptions(root, paths))]
+
+
+def _list_folder(source: str, root: Path) -> list[ModelReference]:
+    """Every checkpoint below ``root``."""
+    paths = files_below(root)
+    descriptions = Descriptions(root, paths)
+    models = _without_second_links(root, find_models(paths, _index_reader(root)))
+    if not models:
+        raise SourceError(f"no checkpoints found in {root}; looked for {', '.join(SUFFIXES)} at any depth")
+    left_out = [path for model in models for path in model.left_out]
+    if left_out:
+        logger.info("left out %d files that hold their folder's model once more: %s", len(left_out), _some(left_out))
+    names = _names(root, models)
+    return [_reference(source, root, model, names[model.entry], descriptions) for model in models]
+
+
+def _list_manifest(root: Path, manifest: Path) -> list[ModelReference]:
+    """Exactly the manifest's entries; checkpoints that it does not name are reported and left out."""
+    entries = read_manifest(manifest)
+    if not entries:
+        raise SourceError(f"{manifest}: names no model")
+    paths = files_below(root)
+    references = _references_of(root, entries, manifest, paths)
+    named = {file.path for each in references for file in each.files}
+    unnamed = [path for path in paths if is_weight_file(path) and path not in named]
+    if unnamed:
+        logger.warning("left out %d checkpoints that %s does not name: %s", len(unnamed), manifest, _some(unnamed))
+    return references
+
+
+def _references_of(
+    root: Path, entries: Sequence[ManifestEntry], manifest: Path, paths: list[str]
+) -> list[ModelReference]:
+    descriptions = Descriptions(root, paths)
+    seen: dict[tuple[int, int], ManifestEntry] = {}
+    references = []
+    for entry in entries:
+        path = root / entry.file
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise SourceError(
+                f"{manifest}: {entry.name} names {path}, which cannot be read ({error.strerror})"
+            ) from error
+        if not path.is_file():
+            raise SourceError(f"{manifest}: {entry.name} names {path}, which is no file: name the checkpoint in it")
+        # Device and inode: other spellings and links are found as well.
+        other = seen.setdefault((status.st_dev, status.st_ino), entry)
+        if other is not entry:
+            raise SourceError(f"{manifest}: {other.name} and {entry.name} name one file, {other.file} and {entry.file}")
+        model = _files_of(root, entry.file, paths)
+        references.append(_reference("local", root, model, entry.name, descriptions, entry))
+    return references
+
+
+def _files_of(root: Path, entry: str, paths: Sequence[str]) -> WeightFiles:
+    """The model of one entry file, alternatives beside it or not."""
+    others = [path for path in paths if path != entry and is_weight_file(path) and not _is_part(path)]
+    models = find_models(set(paths) - set(others) | {entry}, _index_reader(root))
+    return next((model for model in models if model.entry == entry), WeightFiles(entry, (entry,)))
+
+
+def _is_part(path: str) -> bool:
+    return "-of-" in path.rpartition("/")[2]
+
+
+def _index_reader(root: Path) -> Callable[[str], str]:
+    def read(path: str) -> str:
+        try:
+            return read_small_text(root / path)
+        except OSError as error:
+            logger.warning("%s: cannot be read (%s); its shards are not known", root / path, error.strerror)
+            return ""
+
+    return read
+
+
+def _without_second_links(root: Path, models: Sequence[WeightFiles]) -> list[WeightFiles]:
+    """Files reachable by several links, each once, under the first name."""
+    seen: dict[str, str] = {}
+    kept = []
+    for model in models:
+        first = seen.setdefault(os.path.realpath(root / model.entry), model.entry)
+        if first == model.entry:
+            kept.append(model)
+        else:
+            logger.warning("%s is the same file as %s: listed once", model.entry, first)
+    return kept
+
+
+def _names(root: Path, models: Sequence[WeightFiles]) -> dict[str, str]:
+    """Entry → name: the folder for its own model, else the path without suffix, or with it where two would be equal."""
+    names: dict[str, str] = {}
+    for model in models:
+        entry = PurePosixPath(model.entry)
+        if stands_for_folder(model.entry):
+            names[model.entry] = root.name if str(entry.parent) == "." else str(entry.parent)
+        else:
+            names[model.entry] = str(entry.with_name(entry.name.removesuffix(".tar")).with_suffix(""))
+    counts = Counter(names.values())
+    return {entry: text_of(entry if counts[name] > 1 else name) or entry for entry, name in names.items()}
+
+
+def _reference(
+    source: str,
+    root: Path,
+    model: WeightFiles,
+    name: str,
+    descriptions: Descriptions,
+    entry: ManifestEntry | None = None,
+) -> ModelReference:
+    description = descriptions.of_folder(model.entry.rpartition("/")[0])
+    files, problem = _file_references(root, model)
+    facts = description.facts if entry is None else (entry.facts, *description.facts)
+    return ModelReference(
+        source=source,
+        name=name,
+        root=str(root),
+        revision=None,
+        files=files,
+        metadata=metadata_of(facts),
+        builder=_builder(source, description, entry),
+        tied_sha256=None if entry is None else entry.sha256,
+        problem=problem,
+    )
+
+
+def _builder(source: str, description: Description, entry: ManifestEntry | None) -> str | None:
+    if entry is not None and entry.builder is not None:
+        return entry.builder
+    if source == "sample" and description.config_text is not None:
+        return f"samples:{description.config_text}"
+    return description.builder
+
+
+def _file_references(root: Path, model: WeightFiles) -> tuple[tuple[FileReference, ...], tuple[str, str] | None]:
+    problem: tuple[str, str] | None = None
+    if model.missing:
+        problem = (SkipReason.UNREADABLE, f"{root / model.entry}: shards are missing: {_some(model.missing)}")
+    files = []
+    for path in model.files:
+        if not _is_text(path):
+            shown = text_of(path) or ""
+            problem = (SkipReason.UNREADABLE, f"{root / shown}: the file name is not UTF-8: rename it")
+            files.append(FileReference(shown, 0))
+            continue
+        try:
+            status = (root / path).stat()
+            files.append(FileReference(path, status.st_size, stamp=status.st_mtime_ns))
+        except OSError as error:
+            problem = (SkipReason.NOT_FOUND, f"{root / path}: cannot be found ({error.strerror}): a broken link?")
+            files.append(FileReference(path, 0))
+    return tuple(files), problem
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _some(paths: Sequence[str], limit: int = 5) -> str:
+    shown = ", ".join(text_of(path) or path for path in paths[:limit])
+    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")

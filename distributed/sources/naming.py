@@ -1,0 +1,57 @@
+"""Choosing models by name, and names that are unique in a listing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from distributed.errors import SourceError
+from distributed.references import ModelReference
+
+
+def select(names: Iterable[str], patterns: Sequence[str], what: str) -> set[str]:
+    """The names that a name or pattern (``fnmatch``) of ``patterns`` matches.
+
+    Raises:
+        SourceError: a pattern matches nothing; names near it are suggested.
+    """
+    known = list(names)
+    chosen: set[str] = set()
+    for pattern in patterns:
+        # A name may hold brackets: it always matches itself.
+        found = {name for name in known if name == pattern or fnmatchcase(name, pattern)}
+        if not found:
+            raise SourceError(f"no {what} is called {pattern!r}{suggestion(pattern, known)}")
+        chosen |= found
+    return chosen
+
+
+def suggestion(name: str, known: Sequence[str], limit: int = 5) -> str:
+    """``: did you mean …`` with the known names nearest to ``name``, or some of those there are."""
+    plain = name.strip("*")
+    near = difflib.get_close_matches(plain, known, n=limit, cutoff=0.6)
+    if not near and plain:
+        near = [each for each in known if plain.lower() in each.lower()][:limit]
+    if near:
+        return f": did you mean {', '.join(near)}?"
+    if not known:
+        return ""
+    return f": there are {', '.join(sorted(known)[:limit])}{' …' if len(known) > limit else ''}"
+
+
+def in_order(references: Iterable[ModelReference]) -> list[ModelReference]:
+    """By name; of several with one name the later ones (by entry) get a number, so that names are unique."""
+    ordered = sorted(references, key=lambda each: (each.name, each.entry, each.root, each.revision or ""))
+    taken = {each.name for each in ordered}
+    seen: set[str] = set()
+    unique = []
+    for each in ordered:
+        name, number = each.name, 1
+        while name in seen or (number > 1 and name in taken):
+            number += 1
+            name = f"{each.name} ({number})"
+        seen.add(name)
+        unique.append(each if name == each.name else replace(each, name=name))
+    return unique
