@@ -1,0 +1,102 @@
+"""From a checkpoint's tensors to the weight that the live module would use, as float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from distributed.convolutions.plan import Convolution, WeightForm
+
+
+def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tensor:
+    """The weight, float32, contiguous, shape (out, in/groups, kh, kw).
+
+    Reparametrised weights are computed with torch's own operations in the stored precision, so that they equal the
+    live module's ``.weight`` in eval mode bit for bit; half precisions convert exactly, float64 is rounded.
+
+    Args:
+        convolution: from ``find_convolutions``.
+        tensors: at least its ``parts``.
+
+    Raises:
+        KeyError: a part is missing.
+        ValueError: the parts do not fit together.
+    """
+    parts = [tensors[name].detach() for name in convolution.parts]
+    with torch.no_grad():
+        if convolution.form is WeightForm.WEIGHT_NORM:
+            weight = _weight_norm(parts[0], parts[1])
+        elif convolution.form is WeightForm.SPECTRAL_NORM:
+            weight = _spectral_norm(parts[0], parts[1], parts[2], convolution.name)
+        elif convolution.form is WeightForm.PRUNED:
+            weight = parts[1].to(dtype=parts[0].dtype) * parts[0]  # as torch.nn.utils.prune computes it
+        else:
+            weight = parts[0]
+        weight = weight.to(torch.float32)
+        if convolution.is_transposed:
+            weight = _rows_are_outputs(weight, convolution.groups or 1)
+    if tuple(weight.shape) != convolution.shape:
+        raise ValueError(
+            f"{convolution.name}: expected shape {list(convolution.shape)}, found {list(weight.shape)}; the checkpoint "
+            "changed since it was planned"
+        )
+    return weight.contiguous()
+
+
+def _weight_norm(g: Tensor, v: Tensor) -> Tensor:
+    """g · v / ‖v‖, the norm over every dimension but the one that g keeps (arXiv 1602.07868)."""
+    if g.ndim == 0:
+        dim = -1
+    else:
+        # Where g keeps one value only, the dimension of length one is as good as any; torch's default is 0.
+        dim = next((d for d in range(g.ndim) if g.shape[d] != 1), next(d for d in range(v.ndim) if v.shape[d] == 1))
+    return torch._weight_norm(v, g, dim)
+
+
+def _spectral_norm(weight: Tensor, u: Tensor, v: Tensor, name: str) -> Tensor:
+    """W / (uᵀ W v), W as a matrix whose rows are one dimension (arXiv 1802.05957, eval mode: no power iteration)."""
+    fitting = []
+    for dim in range(weight.ndim):
+        if u.shape == (weight.shape[dim],) and v.numel() * weight.shape[dim] == weight.numel():
+            order = [dim, *(d for d in range(weight.ndim) if d != dim)]
+            fitting.append(weight.permute(*order).reshape(weight.shape[dim], -1))
+    if not fitting:
+        raise ValueError(
+            f"{name}: spectral norm vectors of length {u.numel()} and {v.numel()} do not fit {list(weight.shape)}"
+        )
+    # u and v are singular vectors of the right matrix: it has the largest uᵀ W v where two dimensions fit.
+    if len(fitting) > 1:
+        fitting.sort(key=lambda matrix: -abs(float(torch.dot(u, torch.mv(matrix, v)))))
+    sigma = torch.dot(u, torch.mv(fitting[0], v))
+    return weight / sigma
+
+
+def _rows_are_outputs(weight: Tensor, groups: int) -> Tensor:
+    """(in, out/groups, kh, kw) of a transposed convolution → (out, in/groups, kh, kw)."""
+    rows, columns, height, width = weight.shape
+    grouped = weight.reshape(groups, rows // groups, columns, height, width)
+    return grouped.transpose(1, 2).reshape(groups * columns, rows // groups, height, width)
+
+
+def is_fixed_blur(weight: Tensor) -> bool:
+    """Whether a weight is a fixed smoothing kernel rather than learned: told by its values.
+
+    True for a weight (C, 1, kh, kw) above 1x1 whose kernels are all equal, non-zero, symmetric in both directions, and
+    of rank one: what no training arrives at.
+    """
+    if weight.ndim != 4 or weight.shape[1] != 1 or weight.shape[2:] == (1, 1) or weight.shape[0] < 1:
+        return False
+    kernel = weight[0, 0].to(torch.float64)
+    if not bool((weight == weight[:1]).all()) or not bool(kernel.any()) or not bool(kernel.isfinite().all()):
+        return False
+    scale = kernel.abs().max()
+    if bool((kernel - kernel.flip(0, 1)).abs().max() > 1e-6 * scale):
+        return False
+    if bool((kernel - kernel.flip(0)).abs().max() > 1e-6 * scale):
+        return False
+    # Rank one: every 2x2 minor through the largest entry vanishes.
+    row, column = divmod(int(kernel.abs().argmax()), kernel.shape[1])
+    outer = kernel[:, column : column + 1] * kernel[row : row + 1, :] / kernel[row, column]
+    return bool((kernel - outer).abs().max() <= 1e-6 * scale)

@@ -1,0 +1,75 @@
+"""The plan that finding makes and extraction follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class WeightForm(StrEnum):
+    """How a checkpoint stores one weight. In brackets: the parts, in order."""
+
+    PLAIN = "plain"  # (weight)
+    WEIGHT_NORM = "weight_norm"  # (g, v), arXiv 1602.07868
+    SPECTRAL_NORM = "spectral_norm"  # (original weight, u, v), arXiv 1802.05957
+    PRUNED = "pruned"  # (original weight, mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One learned 2-D convolution.
+
+    Attributes:
+        name: parameter name of the weight, as the module (and the graph) calls it.
+        shape: (out, in/groups, kh, kw), also of a transposed convolution.
+        dtype: stored, in torch's words.
+        parts: checkpoint tensors that ``materialise`` needs, in the order of ``form``.
+        form: how the parts make the weight.
+        groups: None where nothing tells.
+        is_depthwise: one input channel per group and more than one group; None where groups would have to be known.
+        is_transposed: None where nothing tells.
+    """
+
+    name: str
+    shape: tuple[int, int, int, int]
+    dtype: str
+    parts: tuple[str, ...]
+    form: WeightForm = WeightForm.PLAIN
+    groups: int | None = None
+    is_depthwise: bool | None = None
+    is_transposed: bool | None = None
+
+    @property
+    def num_kernels(self) -> int:
+        """2-D kernels: out · in/groups."""
+        return self.shape[0] * self.shape[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionPlan:
+    """Everything that finding says of one checkpoint.
+
+    Attributes:
+        convolutions: every learned 2-D convolution, 1x1 included, in the order of the entries.
+        num_parameters: elements of all entries that are parameters (not statistics, counters, masks, fixed kernels).
+        notes: what was left out and why, one sentence each.
+    """
+
+    convolutions: tuple[Convolution, ...]
+    num_parameters: int
+    notes: tuple[str, ...]
+
+    @property
+    def kernel_shapes(self) -> Mapping[str, int]:
+        """``"3x3"`` → number of 2-D kernels of that size."""
+        counts: dict[str, int] = {}
+        for convolution in self.convolutions:
+            key = f"{convolution.shape[2]}x{convolution.shape[3]}"
+            counts[key] = counts.get(key, 0) + convolution.num_kernels
+        return counts
+
+    @property
+    def total_filters(self) -> int:
+        """2-D kernels of every size above 1x1."""
+        return sum(c.num_kernels for c in self.convolutions if c.shape[2:] != (1, 1))
