@@ -59,7 +59,9 @@ def select_layers(flat: pa.Table, where: str | None) -> pa.Table:
             chosen = view.filter(where)
             kinds = [str(kind) for kind in view.project(where).types]
             if kinds != ["BOOLEAN"]:
-                raise UserError(f"where={where!r} is a {'/'.join(kinds)}, not a condition: compare it with something")
+                raise UserError(
+                    f"where={where!r} is of type {'/'.join(kinds)}, not a condition: compare it with something"
+                )
             rows = chosen.project("__row").to_arrow_table().column(0).to_numpy()
         except duckdb.Error as error:
             raise UserError(f"where={where!r} cannot be evaluated: {_reason(error, flat)}") from error
