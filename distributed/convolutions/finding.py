@@ -59,7 +59,7 @@ class _Leavings:
         self.fixed: list[StoredWeight] = []
 
     def add(self, reason: str, weight: StoredWeight) -> None:
-        self.add_name(reason, weight)
+        self.add_name(reason, weight.name)
 
     def add_name(self, reason: str, name: str) -> None:
         """Of a weight that the checkpoint does not have."""
