@@ -1,0 +1,18 @@
+"""The Parquet store of models, layers and filters."""
+
+from distributed.store.rows import ModelRow, Reject, RejectKind, StoredReject
+from distributed.store.settings import StoreSettings
+from distributed.store.store import FiltersFile, Store
+from distributed.store.writer import Finish, WriteReceipt
+
+__all__ = [
+    "FiltersFile",
+    "Finish",
+    "ModelRow",
+    "Reject",
+    "RejectKind",
+    "Store",
+    "StoreSettings",
+    "StoredReject",
+    "WriteReceipt",
+]

@@ -1,0 +1,121 @@
+"""Records of single rows: a model, and what a listed model was rejected for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import pyarrow as pa
+
+from distributed.records import MODELS_SCHEMA, REJECTS_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One row of ``models``: the columns of ``MODELS_SCHEMA``, which says what each means. Unknown is None."""
+
+    model_id: str
+    name: str
+    source: str
+    uri: str
+    revision: str | None
+    file: str
+    format: str
+    sha256: str | None
+    reference_key: str
+    library: str | None
+    architecture: str | None
+    family: str | None
+    task: str | None
+    visual_category: str | None
+    training_dataset: str | None
+    pretraining_dataset: str | None
+    license: str | None
+    paper: str | None
+    origins: Mapping[str, str]
+    num_parameters: int
+    total_filters: int
+    num_filters: int
+    share_3x3: float
+    kernel_shapes: Mapping[str, int]
+    op_counts: Mapping[str, int] | None
+    num_conv_layers: int
+    num_layers_3x3: int
+    notes: tuple[str, ...]
+    bytes_read: int
+    bytes_total: int
+    extracted_at: datetime
+    tool_version: str
+
+    def to_table(self) -> pa.Table:
+        """One row of ``MODELS_SCHEMA``."""
+        return _one_row(self, MODELS_SCHEMA)
+
+
+class RejectKind(StrEnum):
+    """Which side table a rejected model is recorded in; the value is the folder's name."""
+
+    SKIP = "skips"
+    FAILURE = "failures"
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One row of ``skips`` or ``failures``: the columns of ``REJECTS_SCHEMA``."""
+
+    reference_key: str
+    name: str
+    source: str
+    uri: str
+    revision: str | None
+    file: str | None
+    reason: str
+    message: str
+    tensor: str | None
+    expected: str | None
+    found: str | None
+    retryable: bool
+    attempts: int
+    recorded_at: datetime
+    tool_version: str
+
+    def to_table(self) -> pa.Table:
+        """One row of ``REJECTS_SCHEMA``."""
+        return _one_row(self, REJECTS_SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReject:
+    """A reject as found in the store."""
+
+    kind: RejectKind
+    reject: Reject
+
+
+def _one_row(record: ModelRow | Reject, schema: pa.Schema) -> pa.Table:
+    """A dataclass whose fields are the columns of ``schema`` as a table of one row.
+
+    Maps are sorted by key, so that equal records give equal bytes.
+
+    Raises:
+        ValueError: None in a column that always has a value.
+    """
+    arrays = []
+    for field in schema:
+        value = getattr(record, field.name)
+        if value is None and not field.nullable:
+            raise ValueError(f"{type(record).__name__}.{field.name} must not be None")
+        if isinstance(value, Mapping):
+            value = sorted(value.items())
+        elif isinstance(value, datetime) and value.tzinfo is None:
+            raise ValueError(f"{type(record).__name__}.{field.name} needs a time zone (UTC)")
+        arrays.append(pa.array([value], type=field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def reject_of(row: Mapping[str, object]) -> Reject:
+    """The record of one row of ``REJECTS_SCHEMA``, as ``pa.Table.to_pylist`` gives it."""
+    return Reject(**{field.name: row[field.name] for field in dataclasses.fields(Reject)})  # type: ignore[arg-type]

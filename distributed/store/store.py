@@ -1,0 +1,311 @@
+"""The store: models, layers and filters as folders of Parquet files, on disk or on S3 (DESIGN §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from distributed.errors import StoreError
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA
+from distributed.store.backends import Backend, LocalBackend
+from distributed.store.location import Location, locate
+from distributed.store.problems import reading, writing
+from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_tables
+from distributed.store.rows import Reject, RejectKind, StoredReject, reject_of
+from distributed.store.settings import StoreSettings
+from distributed.store.writer import Finish, WriteReceipt, write_model
+
+_SKETCHES = "sketches/"
+
+
+@dataclass(frozen=True, slots=True)
+class FiltersFile:
+    """The filters of one model that exists.
+
+    Attributes:
+        model_id: the model.
+        path: for ``Store.arrow_filesystem``.
+        size: bytes.
+    """
+
+    model_id: str
+    path: str
+    size: int
+
+
+class Store:
+    """One store. Cheap to make and to pickle: it carries settings, and connects when it is first used.
+
+    Writing a model: stage its files where nobody looks, publish filters and layers, and last, only if no other has,
+    the models row. A model exists when that row does. Reading sees whole models only.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+
+    @classmethod
+    def open(cls, settings: StoreSettings) -> Self:
+        """The store at ``settings.uri``; it need not exist yet.
+
+        Raises:
+            StoreError: the URI or endpoint is malformed or not supported.
+        """
+        return cls(locate(settings))
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Location]]:
+        return (Store, (self._location,))
+
+    def __repr__(self) -> str:
+        return f"Store({self.uri!r})"
+
+    @property
+    def settings(self) -> StoreSettings:
+        """The same store for any process: absolute folder, endpoint and region filled in. Pass these on, not others."""
+        return self._location.settings
+
+    @property
+    def uri(self) -> str:
+        """Absolute folder, or ``s3://bucket/prefix``."""
+        return self._location.settings.uri
+
+    def arrow_filesystem(self) -> pafs.FileSystem:
+        """A pyarrow file system that the store's paths (``filters_path``, ``FiltersFile.path``) belong to."""
+        return self._arrow
+
+    # Writing
+
+    def prepare(self) -> None:
+        """Make the folders (or see that the bucket is there), so that a run fails before it has read anything.
+
+        Raises:
+            RetryableError: no permission, or no room.
+            StoreError: no such bucket.
+        """
+        with writing(self.uri):
+            self._backend.prepare()
+
+    def write_model(self, model_id: str, batches: Iterable[pa.RecordBatch], finish: Finish) -> WriteReceipt:
+        """Write one model, unless it is there.
+
+        Args:
+            model_id: 16 hex digits.
+            batches: record batches of ``FILTERS_SCHEMA``, of any sizes, rows of one layer contiguous and layers in
+                order. Consumed only if the model isn't there yet; their errors pass through.
+            finish: called after the last batch; gives the models row and the layers (``LAYERS_SCHEMA``).
+
+        Returns:
+            a receipt; ``created`` is False if the model existed, or a concurrent writer was first.
+
+        Raises:
+            RetryableError: full, not permitted, not reachable. Nothing became visible, staging is removed.
+            StoreError: no such bucket.
+            ValueError: the row, the layers and the batches contradict each other.
+        """
+        _key(model_id)
+        if self.has_model(model_id):
+            return WriteReceipt(model_id, False, 0)
+        with writing(self.uri):
+            backend = self._backend
+        return write_model(backend, model_id, batches, finish, lambda: self.has_model(model_id))
+
+    def write_skip(self, reject: Reject) -> None:
+        """Record that a listed model holds nothing to extract, in place of what was recorded of it before."""
+        self._write_reject(RejectKind.SKIP, reject)
+
+    def write_failure(self, reject: Reject) -> None:
+        """Record that a listed model could not be extracted, in place of what was recorded of it before."""
+        self._write_reject(RejectKind.FAILURE, reject)
+
+    def clear_reject(self, reference_key: str) -> None:
+        """Forget that a model was skipped or had failed, if it was.
+
+        Raises:
+            RetryableError: the store can't be written.
+        """
+        with writing(self.uri):
+            for kind in RejectKind:
+                self._backend.remove(f"{kind}/{_key(reference_key)}.parquet")
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Put a small object at ``path`` (``sketches/…``) whole, in place of what is there.
+
+        Raises:
+            RetryableError: the store can't be written.
+            ValueError: a path outside ``sketches/``.
+        """
+        with writing(self.uri):
+            self._backend.write(_sketch(path), data)
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """The object at ``path`` (``sketches/…``), None if there is none.
+
+        Raises:
+            StoreError: it can't be read.
+            ValueError: a path outside ``sketches/``.
+        """
+        full = self._path(_sketch(path))
+        with reading(full):
+            try:
+                with self._arrow.open_input_stream(full) as stream:
+                    data: bytes = stream.read()
+            except FileNotFoundError:
+                return None
+        return data
+
+    # What is there
+
+    def has_model(self, model_id: str) -> bool:
+        """Whether the model exists."""
+        path = self._path(f"models/{_key(model_id)}.parquet")
+        with reading(path):
+            return bool(self._arrow.get_file_info(path).type is pafs.FileType.File)
+
+    def model_ids(self) -> set[str]:
+        """The models that exist, by one listing; none in a store that is still empty."""
+        return {file.key for file in list_folder(self._arrow, self._path("models"))}
+
+    def reference_keys(self) -> dict[str, str]:
+        """``reference_key`` → ``model_id`` of the models that exist."""
+        files = list_folder(self._arrow, self._path("models"))
+        table = read_tables(self._arrow, files, MODELS_SCHEMA, ("reference_key", "model_id"))
+        return dict(zip(table["reference_key"].to_pylist(), table["model_id"].to_pylist(), strict=True))
+
+    def skips(self) -> dict[str, Reject]:
+        """``reference_key`` → why the model holds nothing to extract."""
+        return self._rejects(RejectKind.SKIP)
+
+    def failures(self) -> dict[str, Reject]:
+        """``reference_key`` → why the model could not be extracted."""
+        return self._rejects(RejectKind.FAILURE)
+
+    def reject_keys(self) -> dict[str, StoredReject]:
+        """``reference_key`` → what is recorded, skip or failure."""
+        return {key: StoredReject(kind, reject) for kind in RejectKind for key, reject in self._rejects(kind).items()}
+
+    # Reading
+
+    def models(self) -> pa.Table:
+        """All models, sorted by ``model_id``: ``MODELS_SCHEMA``, then whatever columns others added.
+
+        Raises:
+            StoreError: there is none, or a file is not the store's.
+        """
+        files = self._existing("models")
+        table = read_tables(self._arrow, files, MODELS_SCHEMA)
+        for file, found in zip(files, table["model_id"].to_pylist(), strict=True):
+            if found != file.key:
+                raise StoreError(f"{file.path}: column 'model_id': expected {file.key}, found {found} (renamed file?)")
+        return table
+
+    def layers(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All layers of the models that exist, sorted by model and ``layer_index``.
+
+        Args:
+            columns: only these, in this order; None: ``LAYERS_SCHEMA``, then whatever columns others added.
+
+        Raises:
+            StoreError: there is none, a model's file is missing, or a file is not the store's.
+        """
+        return read_tables(self._arrow, self._existing("layers"), LAYERS_SCHEMA, columns)
+
+    def filters_files(self) -> list[FiltersFile]:
+        """The filters of the models that exist, sorted by model; what dead writers left is not among them.
+
+        Raises:
+            StoreError: there is none, or a model's file is missing.
+        """
+        return [FiltersFile(file.key, file.path, file.size) for file in self._existing("filters")]
+
+    def filters_path(self, model_id: str) -> str:
+        """Where a model's filters are, for ``arrow_filesystem``."""
+        return self._path(f"filters/{_key(model_id)}.parquet")
+
+    def open_filters(self, model_id: str) -> pq.ParquetFile:
+        """A model's filters, opened and checked; close it after use.
+
+        Raises:
+            StoreError: they can't be read or are not of ``FILTERS_SCHEMA``.
+        """
+        path = self.filters_path(model_id)
+        with reading(path):
+            try:
+                file = pq.ParquetFile(path, filesystem=self._arrow)
+            except pa.ArrowInvalid as error:
+                raise StoreError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+            check_schema(file.schema_arrow, FILTERS_SCHEMA, path)
+        return file
+
+    # Inside
+
+    @cached_property
+    def _arrow(self) -> pafs.FileSystem:
+        return self._location.arrow_filesystem()
+
+    @cached_property
+    def _backend(self) -> Backend:
+        if not self._location.is_s3:
+            return LocalBackend(self._location.root)
+        from distributed.store.s3 import S3Backend  # aiobotocore is slow to import; a local store doesn't need it
+
+        return S3Backend(self._location)
+
+    def _path(self, relative: str) -> str:
+        return f"{self._location.root}/{relative}"
+
+    def _existing(self, table: str) -> list[StoredFile]:
+        """The files of ``table`` that belong to models that exist; at least one.
+
+        Raises:
+            StoreError: no models at all, or a model's file is missing.
+        """
+        models = list_folder(self._arrow, self._path("models"))
+        if not models:
+            if self._location.is_s3:
+                bucket = self._location.bucket
+                with reading(self.uri):
+                    if self._arrow.get_file_info(bucket).type is pafs.FileType.NotFound:
+                        raise StoreError(f"{self.uri}: bucket {bucket!r} does not exist (check store.uri)")
+            raise StoreError(f"{self.uri} holds no models: run launch/extract.py with this store.uri")
+        if table == "models":
+            return models
+        files = {file.key: file for file in list_folder(self._arrow, self._path(table))}
+        for model in models:
+            if model.key not in files:
+                raise StoreError(
+                    f"{self._path(table)}/{model.key}.parquet is missing although {model.path} exists: "
+                    "remove the latter and run launch/extract.py again"
+                )
+        return [files[model.key] for model in models]
+
+    def _write_reject(self, kind: RejectKind, reject: Reject) -> None:
+        key = _key(reject.reference_key)
+        sink = pa.BufferOutputStream()
+        pq.write_table(reject.to_table(), sink, compression="none")
+        with writing(self.uri):
+            self._backend.write(f"{kind}/{key}.parquet", sink.getvalue().to_pybytes())
+            for other in RejectKind:
+                if other is not kind:
+                    self._backend.remove(f"{other}/{key}.parquet")
+
+    def _rejects(self, kind: RejectKind) -> dict[str, Reject]:
+        table = read_tables(self._arrow, list_folder(self._arrow, self._path(str(kind))), REJECTS_SCHEMA)
+        return {row["reference_key"]: reject_of(row) for row in table.to_pylist()}
+
+
+def _key(key: str) -> str:
+    if not KEY.fullmatch(key):
+        raise ValueError(f"expected 16 hex digits, found {key!r}")
+    return key
+
+
+def _sketch(path: str) -> str:
+    parts = path.split("/")
+    if not path.startswith(_SKETCHES) or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"small objects live under {_SKETCHES}, found {path!r}")
+    return path

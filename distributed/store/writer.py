@@ -1,0 +1,199 @@
+"""One model's three files: streamed to staging, checked, published, the models row last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
+from distributed.store.backends import Backend
+from distributed.store.problems import writing
+from distributed.store.rows import ModelRow
+from distributed.store.staging import Staging, staged
+
+#: Rows of one row group of ``filters``: 4.5 MiB.
+ROW_GROUP_ROWS = 1 << 17
+
+#: Weights don't compress and a dictionary of floats only costs; ``layer_id`` repeats, so its dictionary makes it free
+#: (44 → 36 bytes a row) and its minimum and maximum let readers pass over row groups.
+_FILTERS_OPTIONS = {
+    "compression": "none",
+    "use_dictionary": ["layer_id"],
+    "write_statistics": ["layer_id"],
+}
+_SMALL_OPTIONS = {"compression": "none"}
+
+#: Gives the models row and the layers table, once every filter has been written.
+Finish = Callable[[], tuple[ModelRow, pa.Table]]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReceipt:
+    """What writing a model came to.
+
+    Attributes:
+        model_id: of the model, in the store now.
+        created: this call made it; False: it was there already and nothing was changed.
+        bytes: of the three files written; 0 if not created.
+    """
+
+    model_id: str
+    created: bool
+    bytes: int
+
+
+def write_model(
+    backend: Backend, model_id: str, batches: Iterable[pa.RecordBatch], finish: Finish, exists: Callable[[], bool]
+) -> WriteReceipt:
+    """Stage, then publish: filters, layers, and last and exclusively the models row.
+
+    Until the last step nothing is visible in ``models/``. Filters and layers that a writer left by dying between the
+    steps are replaced, by the same bytes, the next time.
+
+    Raises:
+        RetryableError: the store or the staging folder can't be written.
+        StoreError: the bucket does not exist.
+        ValueError: ``finish`` contradicts what was written.
+    """
+    with ExitStack() as stack:
+        # Only what touches the store runs under ``writing``: errors of ``batches`` and ``finish`` are the model's own.
+        with writing(backend.place):
+            folder = backend.staging_folder()
+            staging = stack.enter_context(staged(folder, model_id))
+        written = _stage_filters(staging, batches)
+        model, layers = finish()
+        _check(model_id, model, layers, written)
+        files = [written.file, staging.path("layers.parquet"), staging.path("models.parquet")]
+        with writing(str(folder)):
+            pq.write_table(layers.combine_chunks(), files[1], **_SMALL_OPTIONS)
+            pq.write_table(model.to_table(), files[2], **_SMALL_OPTIONS)
+            size = sum(file.stat().st_size for file in files)
+        with writing(backend.place):
+            created = not exists() and _publish(backend, model_id, files)
+    return WriteReceipt(model_id, created, size if created else 0)
+
+
+def _publish(backend: Backend, model_id: str, files: list[Path]) -> bool:
+    backend.publish(files[0], f"filters/{model_id}.parquet")
+    backend.publish(files[1], f"layers/{model_id}.parquet")
+    return backend.publish_new(files[2], f"models/{model_id}.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The staged filters: the file, and (layer_id, rows) of each run of equal ids, in order."""
+
+    file: Path
+    layer_ids: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def _stage_filters(staging: Staging, batches: Iterable[pa.RecordBatch]) -> _Written:
+    """Stream ``batches`` into Parquet. How the rows are cut into batches does not change a byte of the file."""
+    file, folder = staging.path("filters.parquet"), str(staging.folder)
+    runs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    with writing(folder):
+        writer = _RowGroupWriter(file)
+    try:
+        for batch in batches:
+            if not batch.schema.equals(FILTERS_SCHEMA):
+                raise ValueError(f"filters must have the columns of FILTERS_SCHEMA, found {batch.schema.names}")
+            runs.append(_runs(batch.column(0).to_numpy()))
+            with writing(folder):
+                writer.write(batch)
+        with writing(folder):
+            writer.finish()
+    finally:
+        writer.close()
+    layer_ids, counts = _joined(runs)
+    return _Written(file, layer_ids, counts)
+
+
+class _RowGroupWriter:
+    """Parquet of ``FILTERS_SCHEMA`` with row groups of exactly ``ROW_GROUP_ROWS`` rows, the last one smaller."""
+
+    def __init__(self, file: Path) -> None:
+        self._sink = pa.OSFile(str(file), "wb")
+        self._parquet = pq.ParquetWriter(self._sink, FILTERS_SCHEMA, **_FILTERS_OPTIONS)
+        self._pending: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        start = 0
+        while start < batch.num_rows:
+            part = batch.slice(start, ROW_GROUP_ROWS - self._rows)
+            self._pending.append(part)
+            self._rows += part.num_rows
+            start += part.num_rows
+            if self._rows == ROW_GROUP_ROWS:
+                self._flush()
+
+    def finish(self) -> None:
+        """Write what is pending and the footer."""
+        if self._rows:
+            self._flush()
+        self._parquet.close()
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        # An unfinished ParquetWriter would write its footer when collected, on a disk that may be full.
+        self._parquet.is_open = False
+        self._sink.close()
+
+    def _flush(self) -> None:
+        # One chunk per column: pages would otherwise be cut where batches were.
+        table = pa.Table.from_batches(self._pending).combine_chunks()
+        self._parquet.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self._pending, self._rows = [], 0
+
+
+def _runs(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Values and lengths of the runs of equal values."""
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[:1] - 1)) if len(ids) else np.empty(0, np.int64)
+    return ids[starts], np.diff(starts, append=len(ids))
+
+
+def _joined(runs: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Runs of consecutive batches as runs of the whole."""
+    if not runs:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    values, lengths = np.concatenate([v for v, _ in runs]), np.concatenate([n for _, n in runs])
+    whole, batches = _runs(values)
+    ends = np.cumsum(batches)
+    totals = np.diff(np.cumsum(lengths)[ends - 1], prepend=0)
+    return whole, totals
+
+
+def _check(model_id: str, model: ModelRow, layers: pa.Table, written: _Written) -> None:
+    """The three files must tell one story.
+
+    Raises:
+        ValueError: they don't: a defect of the caller, caught before anything is visible.
+    """
+    if model.model_id != model_id:
+        raise ValueError(f"models row is of {model.model_id}, expected {model_id}")
+    if not layers.schema.equals(LAYERS_SCHEMA):
+        raise ValueError(f"layers must have the columns of LAYERS_SCHEMA, found {layers.schema.names}")
+    for field in LAYERS_SCHEMA:
+        if not field.nullable and layers.column(field.name).null_count:
+            raise ValueError(f"layers.{field.name} of model {model_id} must not be null")
+    if set(layers.column("model_id").to_pylist()) - {model_id}:
+        raise ValueError(f"layers of model {model_id} name another model_id")
+    promised = list(zip(layers.column("layer_id").to_pylist(), layers.column("num_filters").to_pylist(), strict=True))
+    found = list(zip(written.layer_ids.tolist(), written.counts.tolist(), strict=True))
+    if promised != found:
+        first = next(pair for pair in zip_longest(promised, found) if pair[0] != pair[1])
+        raise ValueError(f"model {model_id}: layers promise (layer_id, filters) {first[0]}, filters hold {first[1]}")
+    if model.num_filters != int(written.counts.sum()) or model.num_layers_3x3 != len(promised):
+        raise ValueError(
+            f"model {model_id}: models row promises {model.num_filters} filters in {model.num_layers_3x3} layers, "
+            f"found {int(written.counts.sum())} in {len(promised)}"
+        )
