@@ -22,8 +22,18 @@ LEARNED_CONVOLUTIONS = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1}
 #: Convolutions on integers: counted in depth, their weights are not filters as trained.
 QUANTIZED_CONVOLUTIONS = {"ConvInteger": 1, "QLinearConv": 3}
 
+#: Element types of weights as trained.
+FLOATING_TYPES = frozenset(
+    value
+    for name, value in onnx.TensorProto.DataType.items()
+    if name in ("FLOAT", "DOUBLE", "BFLOAT16") or name.startswith(("FLOAT16", "FLOAT8"))
+)
+
 #: What hands a stored tensor on with its values as they are, up to their type.
 _HANDS_ON = frozenset({"Identity", "Cast", "CastLike"})
+
+#: Nodes between a tensor and its use. Exporters write one or two; a hostile graph could make the search quadratic.
+MAX_HANDS = 64
 
 _NOT_DATA = -1
 
@@ -91,7 +101,7 @@ def understand(model: onnx.ModelProto, file: str) -> OnnxGraph:
 
 def stored_origin(flow: OnnxFlow, value: int) -> StoredTensor | str:
     """The stored tensor behind a value, looking through Identity and Cast; else why there is none, in words."""
-    while True:
+    for _ in range(MAX_HANDS):
         if value in flow.tensors:
             return flow.tensors[value]
         if value in flow.sparse:
@@ -104,12 +114,16 @@ def stored_origin(flow: OnnxFlow, value: int) -> StoredTensor | str:
                 return "with a quantised weight (DequantizeLinear)"
             return f"whose weight is computed in the graph ({producer.op_type or 'a body input'})"
         value = producer.inputs[0]
+    return f"whose weight passes through more than {MAX_HANDS} nodes"
 
 
 def _learned_weight(flow: OnnxFlow, operator: Operator) -> StoredTensor | str:
     if operator.op_type in QUANTIZED_CONVOLUTIONS:
         return f"with a quantised weight ({operator.op_type})"
-    return stored_origin(flow, _weight_input(operator, LEARNED_CONVOLUTIONS[operator.op_type]))
+    origin = stored_origin(flow, _weight_input(operator, LEARNED_CONVOLUTIONS[operator.op_type]))
+    if isinstance(origin, StoredTensor) and origin.proto.data_type not in FLOATING_TYPES:
+        return f"with a weight stored as {onnx.TensorProto.DataType.Name(origin.proto.data_type)}"
+    return origin
 
 
 def _weight_input(operator: Operator, position: int) -> int:
