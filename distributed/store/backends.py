@@ -100,7 +100,7 @@ class LocalBackend:
 
     @staticmethod
     def _rename_new(file: Path, target: Path) -> bool:
-        """Without hard links: look, then rename. Two writers in the same instant may both get True; the file is whole."""
+        """Without hard links: look, then rename. Two writers in the same instant may both get True."""
         if target.exists():
             return False
         os.replace(file, target)

@@ -82,7 +82,7 @@ class S3Backend:
                 code = _code(error)
                 if isinstance(error, FileExistsError) or code in _EXISTS:
                     # The answer to our own creation may have been lost and the request repeated: then it is ours.
-                    # Rows differ between writers (time, bytes read), so equal bytes mean the same writer.
+                    # A models row names its writer, so equal bytes mean this one.
                     return bool(self._s3.cat_file(key) == data)
                 if code in _UNKNOWN_CONDITION:
                     return self._look_then_put(key, data)

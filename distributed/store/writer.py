@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ def write_model(
         files = [written.file, staging.path("layers.parquet"), staging.path("models.parquet")]
         with writing(str(folder)):
             pq.write_table(layers.combine_chunks(), files[1], **_SMALL_OPTIONS)
-            pq.write_table(model.to_table(), files[2], **_SMALL_OPTIONS)
+            # No two writers' rows have the same bytes: whoever reads one back knows whose it is.
+            row = model.to_table().replace_schema_metadata({"writer": uuid.uuid4().hex})
+            pq.write_table(row, files[2], **_SMALL_OPTIONS)
             size = sum(file.stat().st_size for file in files)
         with writing(backend.place):
             created = not exists() and _publish(backend, model_id, files)
