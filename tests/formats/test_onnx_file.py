@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from distributed.bytes import LocalFile
 from distributed.errors import SkipReason, UnextractableError
 from distributed.formats.base import Checkpoint
 from distributed.formats.onnx_file import OnnxCheckpoint
@@ -23,27 +24,8 @@ RNG = np.random.default_rng(0)
 KERNEL = RNG.standard_normal((4, 3, 3, 3)).astype(np.float32)
 
 
-class FileSource:
-    """A file on disk."""
-
-    def __init__(self, root: Path, name: str) -> None:
-        self.path, self.name, self.bytes_read = root / name, name, 0
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size
-
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        result = []
-        with self.path.open("rb") as file:
-            for start, stop in ranges:
-                file.seek(start)
-                result.append(file.read(stop - start))
-                self.bytes_read += stop - start
-        return result
-
-    def local_path(self) -> Path:
-        return self.path
+def source(root: Path, name: str) -> LocalFile:
+    return LocalFile(root / name, name)
 
 
 def model_of(*weights: TensorProto, nodes: Sequence[onnx.NodeProto] | None = None) -> onnx.ModelProto:
@@ -60,7 +42,7 @@ def model_of(*weights: TensorProto, nodes: Sequence[onnx.NodeProto] | None = Non
 def opened(folder: Path, model: onnx.ModelProto, *others: str, name: str = "model.onnx") -> OnnxCheckpoint:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(model.SerializeToString())
-    return OnnxCheckpoint([FileSource(folder, each) for each in (name, *others)])
+    return OnnxCheckpoint([source(folder, each) for each in (name, *others)])
 
 
 def only(checkpoint: OnnxCheckpoint) -> torch.Tensor:
@@ -191,8 +173,8 @@ def test_external_data_as_onnx_writes_it_is_read_in_ranges(tmp_path: Path) -> No
     folder = tmp_path / "onnx"
     folder.mkdir()
     onnx.save(model, folder / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
-    data = FileSource(tmp_path, "onnx/m.onnx.data")
-    checkpoint = OnnxCheckpoint([FileSource(tmp_path, "onnx/m.onnx"), data])
+    data = source(tmp_path, "onnx/m.onnx.data")
+    checkpoint = OnnxCheckpoint([source(tmp_path, "onnx/m.onnx"), data])
     assert data.bytes_read == 0
     ((_, found),) = checkpoint.read(["b"])
     assert np.array_equal(found.numpy(), other)
@@ -302,7 +284,7 @@ def test_truncated_foreign_and_empty_files_are_refused(tmp_path: Path, checkpoin
     ):
         (tmp_path / f"{number}.onnx").write_bytes(content)
         with pytest.raises(UnextractableError, match=message) as caught:
-            OnnxCheckpoint([FileSource(tmp_path, f"{number}.onnx")])
+            OnnxCheckpoint([source(tmp_path, f"{number}.onnx")])
         assert caught.value.reason is SkipReason.UNREADABLE
 
 
@@ -312,7 +294,7 @@ def test_every_cut_of_a_small_model_is_refused_or_holds_no_wrong_values(tmp_path
     for length in range(len(whole)):
         (tmp_path / "cut.onnx").write_bytes(whole[:length])
         try:
-            found = only(OnnxCheckpoint([FileSource(tmp_path, "cut.onnx")]))
+            found = only(OnnxCheckpoint([source(tmp_path, "cut.onnx")]))
         except UnextractableError:
             refusals += 1
         else:
@@ -324,10 +306,10 @@ def test_every_cut_of_a_small_model_is_refused_or_holds_no_wrong_values(tmp_path
 def test_a_file_over_two_gibibytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "huge.onnx").open("wb") as file:
         file.truncate(2**31)
-    source = FileSource(tmp_path, "huge.onnx")
+    huge = source(tmp_path, "huge.onnx")
     with pytest.raises(UnextractableError, match="over 2 GiB"):
-        OnnxCheckpoint([source])
-    assert source.bytes_read == 0
+        OnnxCheckpoint([huge])
+    assert huge.bytes_read == 0
 
 
 def test_an_unknown_name_is_an_error(tmp_path: Path) -> None:
@@ -347,7 +329,7 @@ def plain_3x3(path: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("name", "filters"), [("version-RFB-320.onnx", 7_872), ("version-slim-320.onnx", 6_624)])
 def test_the_real_models(checkpoints: Path, name: str, filters: int) -> None:
     expected = plain_3x3(checkpoints / name)
-    with OnnxCheckpoint([FileSource(checkpoints, name)]) as checkpoint:
+    with OnnxCheckpoint([source(checkpoints, name)]) as checkpoint:
         facts = checkpoint.graph
         names = [e.name for e in checkpoint.entries if e.name in facts.convolutions and e.shape[2:] == (3, 3)]
         found = {each: tensor.numpy() for each, tensor in checkpoint.read(names)}
@@ -363,7 +345,7 @@ def test_the_real_models(checkpoints: Path, name: str, filters: int) -> None:
 
 def test_the_pth_and_onnx_twins_hold_equal_tensors(checkpoints: Path) -> None:
     state = torch.load(checkpoints / "version-RFB-320.pth", weights_only=True, map_location="cpu")
-    with OnnxCheckpoint([FileSource(checkpoints, "version-RFB-320.onnx")]) as checkpoint:
+    with OnnxCheckpoint([source(checkpoints, "version-RFB-320.onnx")]) as checkpoint:
         found = dict(checkpoint.read([entry.name for entry in checkpoint.entries]))
     assert set(found) == {name for name, tensor in state.items() if tensor.is_floating_point()}
     assert all(torch.equal(tensor, state[name]) for name, tensor in found.items())
