@@ -1,0 +1,192 @@
+"""Reading every filter once, by Ray Data: a data set of small work units that are read inside the map.
+
+What travels through Ray are units (file names and row ranges) on the way out and per-layer counts on the way back; the
+filters themselves stay in the worker that reads them. One task takes one core and runs one kernel thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+import ray.data
+
+from analysis.basis import Basis, PrincipalAxes
+from analysis.kernels import SIZE, Extremes, kernels_for
+from analysis.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms
+from analysis.units import LayerIndex, WorkUnit, plan_units
+from distributed.errors import FilterShiftError, StoreError
+
+log = logging.getLogger(__name__)
+
+Int64 = npt.NDArray[np.int64]
+
+#: Rows a task reads, at most and at least: many tasks per core balance the load, few cost less (10 ms each).
+MOST_ROWS_PER_UNIT, FEWEST_ROWS_PER_UNIT = 1 << 21, 1 << 18
+_UNITS_PER_CPU = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTime:
+    """What one scan read: ``filters``, ``models``, ``units`` of work, in ``seconds`` of wall time."""
+
+    what: str
+    filters: int
+    models: int
+    units: int
+    seconds: float
+
+    @property
+    def rows_per_second(self) -> float:
+        """Filters per second of wall time."""
+        return self.filters / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}: {self.filters:,} filters of {self.models:,} models in {self.seconds:.1f} s "
+            f"({self.rows_per_second:,.0f} filters/s, {self.units} units)"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerCounts:
+    """Counts (L, 9, bins + 2) int64 of the coefficients of L layers, slots as ``Kernels.histograms`` gives them."""
+
+    layer_ids: Int64
+    counts: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Runs one scan over the units of a batch; an error is returned as data, so that it arrives as it was raised."""
+
+    scan: Callable[..., dict[str, Any]]
+    store: FilterStore
+    what: PrincipalAxes | Basis
+    device: str
+    policy: ReadPolicy
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        kernels = kernels_for(self.device)
+        filesystem = self.store.arrow_filesystem()
+        rows = []
+        for content in batch.column("unit").to_pylist():
+            unit: WorkUnit = pickle.loads(content)  # our own: plan_units in the driver
+            try:
+                result = self.scan(unit, filesystem, kernels, self.what, self.policy)
+                rows.append(
+                    {"error": None, "filters": result.pop("filters"), "result": pickle.dumps(result, protocol=5)}
+                )
+            except FilterShiftError as error:
+                rows.append({"error": pickle.dumps(error), "filters": 0, "result": None})
+        schema = pa.schema([("error", pa.binary()), ("filters", pa.int64()), ("result", pa.large_binary())])
+        return pa.Table.from_pylist(rows, schema=schema)
+
+
+def coefficient_extremes(
+    store: FilterStore,
+    layers: LayerIndex,
+    axes: PrincipalAxes,
+    *,
+    device: str = "cpu",
+    policy: ReadPolicy = PATIENT,
+) -> tuple[Extremes, ScanTime]:
+    """Smallest and largest coefficient per component over all filters of ``layers``: the first scan.
+
+    Raises:
+        StoreError: a file is missing, damaged, or not what ``layers`` says.
+    """
+    low, high = np.full(SIZE, np.inf), np.full(SIZE, -np.inf)
+    scan = _Scan("range of coefficients", store, layers, device, policy)
+    for result in scan.results(scan_extremes, axes):
+        low, high = np.minimum(low, result["low"]), np.maximum(high, result["high"])
+    return Extremes(low, high), scan.time()
+
+
+def layer_histograms(
+    store: FilterStore, layers: LayerIndex, basis: Basis, *, device: str = "cpu", policy: ReadPolicy = PATIENT
+) -> tuple[LayerCounts, ScanTime]:
+    """Histograms of the coefficients of every layer of ``layers``: the second scan.
+
+    Raises:
+        StoreError: a file is missing, damaged, or not what ``layers`` says; a layer has more or fewer filters.
+    """
+    counts = np.zeros((layers.layer_ids.size, SIZE, basis.bins + 2), np.int64)
+    scan = _Scan("histograms", store, layers, device, policy)
+    for result in scan.results(scan_histograms, basis):
+        at = np.searchsorted(layers.layer_ids, result["layer_ids"])
+        counts[at] += result["counts"]  # a unit names each layer once
+    layers.check_filters(counts[:, 0, :].sum(axis=1))
+    return LayerCounts(layers.layer_ids, counts), scan.time()
+
+
+class _Scan:
+    """One pass over the filters of some layers; counts what it reads."""
+
+    def __init__(self, what: str, store: FilterStore, layers: LayerIndex, device: str, policy: ReadPolicy) -> None:
+        self._what, self._store, self._layers = what, store, layers
+        self._device, self._policy = device, policy
+        self._filters, self._units, self._seconds = 0, 0, 0.0
+
+    def results(self, scan: Callable[..., dict[str, Any]], basis: PrincipalAxes | Basis) -> Iterator[dict[str, Any]]:
+        """What each unit gave, in the order of completion."""
+        began = time.perf_counter()
+        # Compiled (or found compiled) here once, so that on this machine no two workers wait for each other.
+        kernels_for(self._device).warm()
+        cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        target = self._layers.total_filters // (cpus * _UNITS_PER_CPU)
+        target = min(max(target, FEWEST_ROWS_PER_UNIT), MOST_ROWS_PER_UNIT)
+        units = plan_units(self._layers, self._store.filters_path, target)
+        self._units = len(units)
+        task = _Task(scan, self._store, basis, self._device, self._policy)
+        with _quiet_ray_data():
+            rows = [{"unit": pickle.dumps(unit)} for unit in units]
+            data = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
+            mapped = data.map_batches(task, batch_size=None, batch_format="pyarrow", num_cpus=1, zero_copy_batch=True)
+            for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+                yield from self._unpack(batch)
+        self._seconds = time.perf_counter() - began
+        if self._filters != self._layers.total_filters:
+            raise StoreError(
+                f"filters: read {self._filters:,} filters where layers says {self._layers.total_filters:,}; "
+                "run the extraction again with extract.retry=all"
+            )
+
+    def _unpack(self, batch: pa.Table) -> Iterator[dict[str, Any]]:
+        for row in batch.to_pylist():
+            if row["error"] is not None:
+                raise pickle.loads(row["error"])
+            self._filters += row["filters"]
+            yield pickle.loads(row["result"])
+
+    def time(self) -> ScanTime:
+        """Of the finished scan, also written to the log."""
+        models = len(set(self._layers.model_ids))
+        report = ScanTime(self._what, self._filters, models, self._units, self._seconds)
+        log.info("%s", report)
+        return report
+
+
+@contextmanager
+def _quiet_ray_data() -> Iterator[None]:
+    """Ray Data's bars and plan only on a terminal; as before afterwards."""
+    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
+    before = (context.enable_progress_bars, logger.level)
+    if not sys.stderr.isatty():
+        context.enable_progress_bars = False
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars = before[0]
+        logger.setLevel(before[1])

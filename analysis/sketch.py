@@ -1,0 +1,182 @@
+"""The sketch of a store, found or made: no scan where nothing is new, two where the basis follows the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.basis import DEFAULT_BINS, Basis, PrincipalAxes
+from analysis.kernels import Extremes
+from analysis.layer_sketch import ScanReport, Sketch, merge_sketches
+from analysis.moments import Moments
+from analysis.scan import ScanTime, coefficient_extremes, layer_histograms
+from analysis.sketch_area import SketchArea, SketchStore, key_of, with_new_layers
+from analysis.units import LayerIndex
+from distributed.errors import StoreError, UserError
+
+log = logging.getLogger(__name__)
+
+#: Columns of ``layers`` that a sketch is made from.
+LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram")
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """How filters are read where they must be.
+
+    Attributes:
+        device: whose kernels (``analysis.kernels.kernels_for``).
+        connect: entered before the first scan and left after the last; joins or starts Ray. Not called without a scan.
+        sketch_file: a sketch written earlier (``sketch.parquet``), used beside what the store keeps: for stores that
+            cannot be written.
+    """
+
+    device: str = "cpu"
+    connect: Callable[[], AbstractContextManager[None]] = nullcontext
+    sketch_file: Path | None = None
+
+
+DEFAULT_OPTIONS = ScanOptions()
+
+
+def sketch_of_store(
+    store: SketchStore,
+    layers: pa.Table,
+    *,
+    bins: int = DEFAULT_BINS,
+    basis: Basis | None = None,
+    options: ScanOptions = DEFAULT_OPTIONS,
+) -> Sketch:
+    """The histograms of every layer in ``layers``.
+
+    Without ``basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the store if
+    it was made before, else two scans. With ``basis`` (whose own bins count) only models that the store has no
+    histograms of on that basis are scanned, once; coefficients outside its range are counted apart. What was made is
+    kept in the store; where that cannot be written a warning says so.
+
+    Args:
+        store: a ``distributed.store.Store``.
+        layers: all layers of the store: ``LAYER_COLUMNS``, other columns are ignored.
+
+    Returns:
+        a sketch of exactly these layers; its ``report`` says whether anything was scanned.
+
+    Raises:
+        UserError: too few or equal filters for a basis, or ``options.sketch_file`` is not a sketch on it.
+        StoreError: filters are missing, damaged, or not what ``layers`` says.
+    """
+    index = LayerIndex.from_table(layers)
+    area = SketchArea(store)
+    given = None if options.sketch_file is None else Sketch.from_parquet(options.sketch_file)
+    with ExitStack() as stack:
+        scans = _Scans(store, options, stack)
+        fixed = basis is not None
+        if basis is None:
+            basis = _basis_of(layers, index, bins, given, area, scans)
+        elif given is not None and given.basis.digest != basis.digest:
+            raise UserError(f"{options.sketch_file} is on another basis ({given.basis.digest}) than {basis.digest}")
+        found = area.read(basis, index)
+        if given is not None and given.basis.digest == basis.digest:
+            found = with_new_layers(found, given, index)
+        missing = index.of_models(_models_without(found, index))
+        if missing.layer_ids.size:
+            made = scans.histograms(missing, basis)
+            if not fixed and made.outside:
+                raise StoreError("filters/ changed between the two scans: run again when nothing writes to the store")
+            area.write(made)
+            known = found.take(~np.isin(found.layer_ids, made.layer_ids))
+            found = merge_sketches([known, made]) if known.layer_ids.size else made
+    report = _report(scans.times, index, basis)
+    log.info("%s", report.origin)
+    return replace(found, report=report)
+
+
+class _Scans:
+    """The scans of one run; the connection is entered before the first."""
+
+    def __init__(self, store: SketchStore, options: ScanOptions, stack: ExitStack) -> None:
+        self._store, self._options, self._stack = store, options, stack
+        self.times: list[ScanTime] = []
+
+    def extremes(self, layers: LayerIndex, axes: PrincipalAxes) -> Extremes:
+        """The first scan."""
+        self._connect()
+        result, time = coefficient_extremes(self._store, layers, axes, device=self._options.device)
+        self.times.append(time)
+        return result
+
+    def histograms(self, layers: LayerIndex, basis: Basis) -> Sketch:
+        """The second."""
+        self._connect()
+        counted, time = layer_histograms(self._store, layers, basis, device=self._options.device)
+        self.times.append(time)
+        slots = counted.counts
+        inside = np.ascontiguousarray(slots[:, :, 1:-1])
+        return Sketch(counted.layer_ids, inside, slots[:, :, 0].copy(), slots[:, :, -1].copy(), basis)
+
+    def _connect(self) -> None:
+        if not self.times:
+            self._stack.enter_context(self._options.connect())
+
+
+def _basis_of(
+    layers: pa.Table, index: LayerIndex, bins: int, given: Sketch | None, area: SketchArea, scans: _Scans
+) -> Basis:
+    """The basis of all layers: kept, in the given sketch, or from the moments and a scan for the range."""
+    if bins < 1:
+        raise UserError(f"bins={bins}: at least one bin is needed")
+    key = key_of(layers, bins)
+    kept = area.read_basis(key)
+    if kept is not None:
+        return kept
+    axes = PrincipalAxes.from_moments(Moments.from_layers(layers))
+    if given is not None and given.basis.bins == bins and given.basis.belongs_to(axes):
+        return given.basis
+    extremes = scans.extremes(index, axes)
+    low, high = float(extremes.low.min()), float(extremes.high.max())
+    if not low < high:
+        raise StoreError(f"all coefficients are {low}, but layers/ says that the filters differ: extract again")
+    basis = axes.with_range(low, high, bins)
+    area.write_basis(key, basis)
+    return basis
+
+
+def _models_without(found: Sketch, index: LayerIndex) -> set[str]:
+    missing = ~np.isin(index.layer_ids, found.layer_ids)
+    return {index.model_ids[i] for i in np.flatnonzero(missing)}
+
+
+def _report(times: list[ScanTime], index: LayerIndex, basis: Basis) -> ScanReport:
+    if not times:
+        origin = f"found the sketch of {index.total_filters:,} filters on basis {basis.digest[:12]}: nothing scanned"
+        return ScanReport(scanned=False, origin=origin)
+    rows, seconds = sum(time.filters for time in times), sum(time.seconds for time in times)
+    last = times[-1]
+    histograms = last if last.what == "histograms" else None
+    times_read = f"{len(times)} {'scan' if len(times) == 1 else 'scans'}"
+    rate = f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} filters/s"
+    return ScanReport(
+        scanned=True,
+        origin=f"{times_read}, {rows:,} filters read in {rate}; basis {basis.digest[:12]}",
+        filters=histograms.filters if histograms else 0,
+        models=histograms.models if histograms else 0,
+        seconds=seconds,
+        rows=rows,
+    )
+
+
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "LAYER_COLUMNS",
+    "ScanOptions",
+    "ScanReport",
+    "Sketch",
+    "merge_sketches",
+    "sketch_of_store",
+]

@@ -1,0 +1,150 @@
+"""Which rows of which files a task reads: work units of similar size, from the layers table alone."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from distributed.errors import StoreError
+
+Int64 = npt.NDArray[np.int64]
+
+#: What a layer costs beside its rows, in rows: its counts (2.6 KB) are cleared, sent and added.
+LAYER_COST = 256
+
+#: What opening a file costs, in rows.
+FILE_COST = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilePart:
+    """The row groups of one file that begin in rows start … stop − 1.
+
+    The parts of a file divide its rows, so that every row group belongs to exactly one of them, whatever its size:
+    nobody needs to read footers to plan.
+
+    Attributes:
+        path: as the store's Arrow file system knows it.
+        model_id: whose filters they are.
+        start: first row.
+        stop: end of the range.
+        rows: filters of the whole file, by the layers table.
+        layer_ids: (L,) int64, ascending: the model's layers.
+    """
+
+    path: str
+    model_id: str
+    start: int
+    stop: int
+    rows: int
+    layer_ids: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class WorkUnit:
+    """What one task reads."""
+
+    parts: tuple[FilePart, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerIndex:
+    """Which layers there are: ``layer_ids`` (L,) int64 ascending, ``num_filters`` (L,) int64, ``model_ids`` (L,)."""
+
+    layer_ids: Int64
+    num_filters: Int64
+    model_ids: tuple[str, ...]
+
+    @classmethod
+    def from_table(cls, layers: pa.Table) -> LayerIndex:
+        """From a table with ``layer_id``, ``num_filters`` and ``model_id``.
+
+        Raises:
+            StoreError: a column is missing or holds nulls; a layer occurs twice.
+        """
+        for name in ("layer_id", "num_filters", "model_id"):
+            if name not in layers.column_names:
+                raise StoreError(f"layers: there is no column {name!r}; the store was not written by this project")
+            if layers.column(name).null_count:
+                raise StoreError(f"layers: column {name!r} holds nulls; extract those models again")
+        layer_ids = layers.column("layer_id").to_numpy().astype(np.int64)
+        order = np.argsort(layer_ids, kind="stable")
+        layer_ids = layer_ids[order]
+        twice = np.flatnonzero(layer_ids[1:] == layer_ids[:-1])
+        if twice.size:
+            raise StoreError(f"layers: layer {layer_ids[twice[0]]} is there twice; a file was copied within the store")
+        models = layers.column("model_id").to_pylist()
+        counts = layers.column("num_filters").to_numpy().astype(np.int64)[order]
+        return cls(layer_ids, counts, tuple(models[i] for i in order))
+
+    @property
+    def total_filters(self) -> int:
+        """Filters of all layers."""
+        return int(self.num_filters.sum())
+
+    def of_models(self, models: set[str]) -> LayerIndex:
+        """All layers of these models."""
+        keep = np.array([model in models for model in self.model_ids], dtype=bool)
+        kept = tuple(model for model in self.model_ids if model in models)
+        return LayerIndex(self.layer_ids[keep], self.num_filters[keep], kept)
+
+    def check_filters(self, found: Int64) -> None:
+        """That each layer had as many filters, ``found`` (L,), as the layers table says.
+
+        Raises:
+            StoreError: names the first model where not.
+        """
+        wrong = np.flatnonzero(found != self.num_filters)
+        if wrong.size:
+            i = int(wrong[0])
+            raise StoreError(
+                f"model {self.model_ids[i]}: layer {self.layer_ids[i]} has {found[i]:,} filters in filters/, "
+                f"{self.num_filters[i]:,} by layers/; extract the model again"
+            )
+
+
+def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -> list[WorkUnit]:
+    """Units of about ``target`` rows, the largest first: small files together, large files in parts.
+
+    ``path_of`` gives a model's file.
+    """
+    parts: list[tuple[int, FilePart]] = []
+    for model, rows, layer_ids in _models(layers):
+        cost = rows + LAYER_COST * layer_ids.size + FILE_COST
+        pieces = max(1, round(cost / target))
+        bounds = [rows * i // pieces for i in range(pieces + 1)]
+        path = path_of(model)
+        parts += [
+            (cost // pieces, FilePart(path, model, start, stop, rows, layer_ids))
+            for start, stop in itertools.pairwise(bounds)
+            if stop > start
+        ]
+    return _packed(parts, target)
+
+
+def _models(layers: LayerIndex) -> list[tuple[str, int, Int64]]:
+    where: dict[str, list[int]] = {}
+    for i, model in enumerate(layers.model_ids):
+        where.setdefault(model, []).append(i)
+    return [(m, int(layers.num_filters[i].sum()), layers.layer_ids[i]) for m, i in where.items()]
+
+
+def _packed(parts: list[tuple[int, FilePart]], target: int) -> list[WorkUnit]:
+    """Longest first into the emptiest unit: no unit is more than one part above the average."""
+    total = sum(cost for cost, _ in parts)
+    heap: list[tuple[int, int]] = [(0, i) for i in range(min(len(parts), max(1, -(-total // target))))]
+    chosen: list[list[FilePart]] = [[] for _ in heap]
+    costs = [0] * len(heap)
+    for cost, part in sorted(parts, key=lambda each: (-each[0], each[1].path, each[1].start)):
+        load, unit = heapq.heappop(heap)
+        chosen[unit].append(part)
+        costs[unit] = load + cost
+        heapq.heappush(heap, (load + cost, unit))
+    order = sorted(range(len(chosen)), key=lambda i: -costs[i])
+    return [WorkUnit(tuple(chosen[i])) for i in order if chosen[i]]
