@@ -79,6 +79,11 @@ class LocalFile:
             self._bytes_read += len(part)
         return bytes(content)
 
+    @property
+    def verified_sha256(self) -> str | None:
+        """The digest, if ``sha256`` was asked for."""
+        return self._sha256
+
     def local_path(self) -> Path:
         """The file itself."""
         self._bytes_read = max(self._bytes_read, self._size)

@@ -75,6 +75,11 @@ class HubFile:
         return self._bytes_read
 
     @property
+    def verified_sha256(self) -> str | None:
+        """The digest that the Hub lists, if the whole file was fetched and has it."""
+        return self._sha256 if self._fetched is not None else None
+
+    @property
     def what(self) -> str:
         """``repository@revision/file``, for messages."""
         return f"{self._repo}@{self._revision[:10]}/{self._path}"
@@ -182,7 +187,12 @@ class HubFile:
         try:
             fetched = Path(
                 hf_hub_download(
-                    self._repo, self._path, revision=self._revision, local_dir=folder, endpoint=constants.ENDPOINT
+                    self._repo,
+                    self._path,
+                    revision=self._revision,
+                    endpoint=constants.ENDPOINT,
+                    local_dir=folder,
+                    cache_dir=folder,  # or it copies from the user's cache, without a look at the content
                 )
             )
         except Exception as error:

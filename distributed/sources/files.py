@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 #: Suffixes of checkpoint files, the preferred first.
 SUFFIXES: tuple[str, ...] = (".safetensors", ".bin", ".onnx", ".pth", ".pt", ".th", ".ckpt", ".tar")
@@ -61,7 +62,9 @@ def stands_for_folder(entry: str) -> bool:
     return _THE_MODEL.fullmatch(_plain(entry.rpartition("/")[2])) is not None
 
 
-def find_models(paths: Iterable[str], read_text: Callable[[str], str]) -> list[WeightFiles]:
+def find_models(
+    paths: Iterable[str], read_text: Callable[[str], str], patterns: Sequence[str] = ()
+) -> list[WeightFiles]:
     """Group the files of a folder tree or repository into models, in order of their entries.
 
     Shards belong to their index, external data to its ONNX graph, and of several files that stand for their folder's
@@ -70,11 +73,15 @@ def find_models(paths: Iterable[str], read_text: Callable[[str], str]) -> list[W
     Args:
         paths: relative paths with forward slashes.
         read_text: the content of an index file; it may raise, which passes through.
+        patterns: with these (``fnmatch``, or the path itself), every weight file that one matches is a model, no file
+            stands for another.
     """
     known = sorted(paths)
-    candidates = [path for path in known if is_weight_file(path)]
+    candidates = [path for path in known if is_weight_file(path) and (not patterns or _matches(path, patterns))]
     models = _with_shards(candidates, set(known), read_text)
     models = [_with_external_data(model, known) for model in models]
+    if patterns:
+        return sorted(models, key=lambda each: each.entry)
     by_folder: dict[str, list[WeightFiles]] = defaultdict(list)
     result = []
     for model in models:
@@ -87,6 +94,10 @@ def find_models(paths: Iterable[str], read_text: Callable[[str], str]) -> list[W
         left_out = tuple(sorted(other.entry for other in others))
         result.append(WeightFiles(best.entry, best.files, best.missing, left_out))
     return sorted(result, key=lambda each: each.entry)
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    return any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def preference(entry: str) -> tuple[int, bool, bool, bool, int, int, str]:
@@ -121,7 +132,7 @@ def _with_shards(candidates: Sequence[str], known: set[str], read_text: Callable
             owned.update(shards)
             present = tuple(shard for shard in shards if shard in known)
             models.append(WeightFiles(path, (path, *present), tuple(s for s in shards if s not in known)))
-    loose: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    loose: dict[tuple[str, str, str], None] = {}
     for path in candidates:
         if path in owned or path.endswith(".json"):
             continue
@@ -129,12 +140,12 @@ def _with_shards(candidates: Sequence[str], known: set[str], read_text: Callable
         if shard is None:
             models.append(WeightFiles(path, (path,)))
         else:
-            loose[shard["stem"], shard["count"], shard["suffix"]].append(path)
-    for (stem, count, suffix), found in loose.items():
+            loose[shard["stem"], shard["count"], shard["suffix"]] = None
+    for stem, count, suffix in loose:
         width = len(count)
         expected = [f"{stem}-{i:0{width}d}-of-{count}{suffix}" for i in range(1, min(int(count), 10_000) + 1)]
-        missing = tuple(path for path in expected if path not in known)
-        models.append(WeightFiles(found[0], tuple(found), missing))
+        present = tuple(path for path in expected if path in known)
+        models.append(WeightFiles(present[0], present, tuple(path for path in expected if path not in known)))
     return models
 
 

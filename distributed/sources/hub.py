@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import islice
 
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from distributed.bytes.client import HTTP_ERROR, get_pages, one_line, require_hub
 from distributed.errors import FilterShiftError, SkipReason, SourceError
 from distributed.references import ModelReference
-from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_weight_file, preference
+from distributed.sources.files import SUFFIXES, find_models, preference
 from distributed.sources.metadata import metadata_of
 from distributed.sources.naming import in_order
 from distributed.sources.repositories import (
@@ -60,7 +59,8 @@ def list_hub(settings: HubSettings) -> list[ModelReference]:
     Repositories that are gated, private, missing or without a weight file are listed with their problem.
 
     Raises:
-        SourceError: neither repositories nor a query are given, an id or sort order is wrong, or the Hub is out of reach.
+        SourceError: neither repositories nor a query are given, an id or sort order is wrong, or the Hub is out of
+            reach.
     """
     named = [_wanted(each) for each in settings.repos]
     is_query = bool(settings.author or settings.tags or settings.task or settings.library)
@@ -90,13 +90,14 @@ def _wanted(text: str) -> Wanted:
 
 
 def _query(settings: HubSettings) -> list[Wanted]:
-    params: dict[str, object] = {"sort": SORT_KEYS[settings.sort], "direction": -1}
-    filters = [*settings.tags, *([settings.library] if settings.library else [])]
-    for key, value in (("filter", filters), ("author", settings.author), ("pipeline_tag", settings.task)):
-        if value:
-            params[key] = value
-    if settings.limit is not None:
-        params["limit"] = settings.limit
+    every: dict[str, object] = {
+        "sort": SORT_KEYS[settings.sort],
+        "filter": [*settings.tags, *([settings.library] if settings.library else [])],
+        "author": settings.author,
+        "pipeline_tag": settings.task,
+        "limit": settings.limit,
+    }
+    params = {key: value for key, value in every.items() if value}
     try:
         found = get_pages(f"{constants.ENDPOINT}/api/models", params)
         return [Wanted(str(item["id"])) for item in islice(found, settings.limit)]
@@ -111,43 +112,24 @@ def _references_of(wanted: Wanted, patterns: Sequence[str]) -> list[ModelReferen
     if isinstance(repository, Refusal):
         return [_without_model(wanted, None, repository.reason, repository.message)]
     try:
-        models = find_models(repository.files, repository.read_text)
-        chosen = [_only(repository, path) for path in _matching(repository, patterns)] if patterns else models
+        models = find_models(repository.files, repository.read_text, patterns)
     except FilterShiftError as error:
         return [_without_model(wanted, repository, SkipReason.UNREADABLE, str(error))]
     if not models:
-        message = f"{wanted.name}: no weight file; looked for {', '.join(SUFFIXES)}"
+        looked_for = ", ".join(patterns or SUFFIXES)
+        message = f"{wanted.name}: no weight file; looked for {looked_for}"
         return [_without_model(wanted, repository, SkipReason.UNSUPPORTED_FORMAT, message)]
-    if not chosen:
-        message = f"{wanted.name}: no weight file matches {', '.join(patterns)}: correct source.files"
-        return [_without_model(wanted, repository, SkipReason.NOT_FOUND, message)]
-    if not patterns:
-        chosen = [min(models, key=lambda each: preference(each.entry))]
-        if others := len(models) - 1:
-            logger.info("%s: took %s, left out %d other models (source.files)", wanted.name, chosen[0].entry, others)
+    if not patterns and len(models) > 1:
+        best = min(models, key=lambda each: preference(each.entry))
+        logger.info("%s: took %s, left out %d other models (source.files)", wanted.name, best.entry, len(models) - 1)
+        models = [best]
     description = describe(repository)
     known = (metadata_of(description.facts), description.builder)
-    many = len(chosen) > 1
+    many = len(models) > 1
     return [
         reference_of("hub", f"{wanted.name}/{model.entry}" if many else wanted.name, repository, model, known)
-        for model in chosen
+        for model in models
     ]
-
-
-def _matching(repository: Repository, patterns: Sequence[str]) -> list[str]:
-    return [
-        path
-        for path in repository.files
-        if is_weight_file(path) and any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns)
-    ]
-
-
-def _only(repository: Repository, entry: str) -> WeightFiles:
-    """The model of one file that was asked for, with its shards or external data."""
-    alternatives = {path for path in repository.files if is_weight_file(path) and path != entry}
-    parts = alternatives if entry.endswith(".json") else ()
-    models = find_models(set(repository.files) - alternatives | set(parts) | {entry}, repository.read_text)
-    return next((model for model in models if model.entry == entry), WeightFiles(entry, (entry,)))
 
 
 def _without_model(wanted: Wanted, repository: Repository | None, reason: str, message: str) -> ModelReference:

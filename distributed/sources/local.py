@@ -142,14 +142,9 @@ def _references_of(
 
 
 def _files_of(root: Path, entry: str, paths: Sequence[str]) -> WeightFiles:
-    """The model of one entry file, alternatives beside it or not."""
-    others = [path for path in paths if path != entry and is_weight_file(path) and not _is_part(path)]
-    models = find_models(set(paths) - set(others) | {entry}, _index_reader(root))
-    return next((model for model in models if model.entry == entry), WeightFiles(entry, (entry,)))
-
-
-def _is_part(path: str) -> bool:
-    return "-of-" in path.rpartition("/")[2]
+    """The model of one entry file, alternatives beside it or not; of a suffix not known, the file alone."""
+    models = find_models(paths, _index_reader(root), (entry,))
+    return next((model for model in models if entry in model.files), WeightFiles(entry, (entry,)))
 
 
 def _index_reader(root: Path) -> Callable[[str], str]:
