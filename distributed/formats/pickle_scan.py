@@ -282,6 +282,10 @@ class _Machine:
 
     def _op_binpersid(self, _: None) -> None:
         identity = self.stack.pop()
+        if isinstance(identity, tuple) and len(identity) == 4 and identity[0] in ("module", b"module"):
+            # A whole module of a legacy file: (class, source file, source). The class has been recorded as a name.
+            self.stack.append(identity[1])
+            return
         if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] not in ("storage", b"storage"):
             raise ValueError(f"persistent id {str(identity)[:80]} is not a storage")
         kind, key, elements = identity[1], str(identity[2]), identity[4]
@@ -293,7 +297,8 @@ class _Machine:
         if known is None or claim.nbytes > known.nbytes:
             self.scan.storages[key] = claim
         if claim.nbytes > self.file_bytes:
-            self._problem(f"storage {key} is larger than the file", f"at most {self.file_bytes} bytes", _count(claim))
+            what = f"storage {key} is larger than the file, which is truncated or lies"
+            self._problem(what, f"at most {self.file_bytes} bytes", _count(claim))
         view = identity[5] if len(identity) > 5 else None
         if isinstance(view, tuple):
             _, offset, size = view

@@ -1,0 +1,48 @@
+"""Byte sources and files for the tests of formats."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from distributed.bytes import LocalFile
+from distributed.errors import SkipReason, UnextractableError
+from distributed.formats import Checkpoint, open_checkpoint
+
+
+class CountingFile(LocalFile):
+    """A local file that remembers the ranges of each call."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        self.calls: list[list[tuple[int, int]]] = []
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        self.calls.append(list(ranges))
+        return super().read_ranges(ranges)
+
+
+def open_paths(*paths: Path, prefer_ema: bool = False) -> Checkpoint:
+    return open_checkpoint([LocalFile(path, path.name) for path in paths], prefer_ema=prefer_ema)
+
+
+def refused(path: Path, reason: SkipReason, *words: str) -> UnextractableError:
+    """Opening ``path`` must be refused for ``reason``, in one line that holds the file's name and ``words``."""
+    with pytest.raises(UnextractableError) as caught:
+        open_paths(path)
+    error = caught.value
+    assert error.reason is reason, str(error)
+    assert error.place.file == path.name
+    for word in (path.name, *words):
+        assert word in str(error), f"{word!r} is not in {error}"
+    assert "\n" not in str(error)
+    return error
+
+
+def safetensors_bytes(header: object, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
