@@ -30,6 +30,8 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
     try:
         if cluster.address == "local":
+            # Our own Ray takes a token of its own and nobody else joins it: its notice on tokens is not news to anyone.
+            logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
             ray.init(
                 address="local",
                 num_cpus=cluster.local_cpus,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import ray
 from rich.console import Console
@@ -27,6 +29,8 @@ from distributed.store import Reject, Store
 
 logger = logging.getLogger(__name__)
 
+LOG_WIDTH = 160
+
 
 def extract(run: ExtractionRun) -> int:
     """List the source, extract what is not in the store yet, print the report; returns the exit code.
@@ -34,7 +38,7 @@ def extract(run: ExtractionRun) -> int:
     Raises:
         UserError: the request can't be done (source, store or cluster).
     """
-    console = Console()
+    console = _console()
     store = Store.open(run.store)
     references = list_references(run.source)
     plan = make_plan(references, store, run.extract.retry)
@@ -42,8 +46,16 @@ def extract(run: ExtractionRun) -> int:
         print_plan(plan, console)
         return OK
     report = run_plan(plan, run, store, console)
-    print_report(report, run.store.uri, console)
+    print_report(report, store.uri, console)
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
+
+
+def _console() -> Console:
+    """Standard output; in a log, where there is no terminal to measure, lines of ``LOG_WIDTH`` characters."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = LOG_WIDTH
+    return console
 
 
 def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> RunReport:
@@ -65,7 +77,7 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
                 max_bytes_in_flight=run.extract.max_bytes_in_flight,
                 max_attempts=run.extract.max_attempts,
             )
-            pool = ExtractionPool(lambda: _new_actor(run), settings, reporter)
+            pool = ExtractionPool(lambda: _new_actor(run, store), settings, reporter)
             for outcome in pool.run(plan.to_extract):
                 _record(outcome, store)
                 outcomes.append(outcome)
@@ -73,13 +85,13 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
     return RunReport(tuple(outcomes), len(plan.listed), time.monotonic() - started)
 
 
-def _new_actor(run: ExtractionRun) -> ray.actor.ActorHandle:
+def _new_actor(run: ExtractionRun, store: Store) -> Any:
     cluster = run.cluster
     options = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus, "max_restarts": 0}
     if cluster.memory is not None:
         options["memory"] = cluster.memory
     actor = ray.remote(ExtractionActor).options(**options)
-    return actor.remote(run.store, run.extract, int(cluster.num_cpus))
+    return actor.remote(store.settings, run.extract, int(cluster.num_cpus))
 
 
 def _number_of_actors(cluster: ClusterSettings, models: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -168,8 +168,8 @@ def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSet
 class FilterStream:
     """Reads layer after layer, measures each while it is in memory, and gives its filters as record batches.
 
-    After the batches are exhausted ``layer_rows``, ``num_filters`` and ``notes`` are complete. One layer is in memory
-    at a time.
+    After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``fixed`` (names of convolutions
+    whose values show that they were never learned) are complete. One layer is in memory at a time.
     """
 
     def __init__(self, checkpoint: Checkpoint, layout: LayerLayout, model_id: str, device: torch.device) -> None:
@@ -177,6 +177,7 @@ class FilterStream:
         self.layer_rows: list[dict[str, Any]] = []
         self.num_filters = 0
         self.notes: list[str] = []
+        self.fixed: set[str] = set()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Record batches of ``FILTERS_SCHEMA``; rows of one layer are contiguous.
@@ -192,6 +193,7 @@ class FilterStream:
             del mine
             if self._layout.method is DepthMethod.ORDER and is_fixed_blur(weight):
                 self.notes.append(f"left out {layer.name}: a fixed blur kernel, not learned")
+                self.fixed.add(layer.name)
                 continue
             yield from self._layer(layer, weight)
         if not self.layer_rows:
@@ -248,12 +250,8 @@ def _model_row(
     sources: Sequence[ByteSource],
 ) -> ModelRow:
     metadata = reference.metadata
-    shapes: dict[str, int] = {}
-    for convolution in layout.plan.convolutions:
-        out, inner, height, width = convolution.shape
-        key = f"{height}x{width}"
-        shapes[key] = shapes.get(key, 0) + out * inner
-    total = sum(count for key, count in shapes.items() if key != "1x1")
+    learned = tuple(c for c in layout.plan.convolutions if c.name not in stream.fixed)
+    plan = replace(layout.plan, convolutions=learned)
     return ModelRow(
         model_id=model_id,
         name=reference.name,
@@ -267,12 +265,12 @@ def _model_row(
         **{f: getattr(metadata, f) for f in _METADATA_FIELDS},
         origins=dict(metadata.origins),
         num_parameters=layout.plan.num_parameters,
-        total_filters=total,
+        total_filters=plan.total_filters,
         num_filters=stream.num_filters,
-        share_3x3=stream.num_filters / total,
-        kernel_shapes=shapes,
+        share_3x3=stream.num_filters / plan.total_filters,
+        kernel_shapes=plan.kernel_shapes,
         op_counts=None if layout.op_counts is None else dict(layout.op_counts),
-        num_conv_layers=len(layout.plan.convolutions),
+        num_conv_layers=len(learned),
         num_layers_3x3=len(stream.layer_rows),
         notes=(*layout.notes, *stream.notes),
         bytes_read=_bytes_read(sources),

@@ -29,7 +29,7 @@ def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tens
         if convolution.form is WeightForm.WEIGHT_NORM:
             weight = _weight_norm(parts[0], parts[1])
         elif convolution.form is WeightForm.SPECTRAL_NORM:
-            weight = _spectral_norm(parts[0], parts[1], parts[2], convolution.name)
+            weight = _spectral_norm(parts[0], parts[1], parts[2], convolution)
         elif convolution.form is WeightForm.PRUNED:
             weight = parts[1].to(dtype=parts[0].dtype) * parts[0]  # as torch.nn.utils.prune computes it
         else:
@@ -47,30 +47,39 @@ def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tens
 
 def _weight_norm(g: Tensor, v: Tensor) -> Tensor:
     """g · v / ‖v‖, the norm over every dimension but the one that g keeps (arXiv 1602.07868)."""
-    if g.ndim == 0:
-        dim = -1
-    else:
-        # Where g keeps one value only, the dimension of length one is as good as any; torch's default is 0.
-        dim = next((d for d in range(g.ndim) if g.shape[d] != 1), next(d for d in range(v.ndim) if v.shape[d] == 1))
+    kept = [d for d in range(g.ndim) if g.shape[d] != 1]
+    # Where g keeps one value only, any dimension of length one is the same; without one the norm is over all (-1).
+    alone = [d for d in range(g.ndim) if v.shape[d] == 1]
+    dim = (kept or alone or [-1])[0]
     return torch._weight_norm(v, g, dim)
 
 
-def _spectral_norm(weight: Tensor, u: Tensor, v: Tensor, name: str) -> Tensor:
+def _spectral_norm(weight: Tensor, u: Tensor, v: Tensor, convolution: Convolution) -> Tensor:
     """W / (uᵀ W v), W as a matrix whose rows are one dimension (arXiv 1802.05957, eval mode: no power iteration)."""
-    fitting = []
+    fitting = {}
     for dim in range(weight.ndim):
         if u.shape == (weight.shape[dim],) and v.numel() * weight.shape[dim] == weight.numel():
             order = [dim, *(d for d in range(weight.ndim) if d != dim)]
-            fitting.append(weight.permute(*order).reshape(weight.shape[dim], -1))
+            fitting[dim] = weight.permute(*order).reshape(weight.shape[dim], -1)
     if not fitting:
         raise ValueError(
-            f"{name}: spectral norm vectors of length {u.numel()} and {v.numel()} do not fit {list(weight.shape)}"
+            f"{convolution.name}: spectral norm vectors of length {u.numel()} and {v.numel()} do not fit "
+            f"{list(weight.shape)}"
         )
-    # u and v are singular vectors of the right matrix: it has the largest uᵀ W v where two dimensions fit.
-    if len(fitting) > 1:
-        fitting.sort(key=lambda matrix: -abs(float(torch.dot(u, torch.mv(matrix, v)))))
-    sigma = torch.dot(u, torch.mv(fitting[0], v))
+    # Every power iteration ends with u = W v / ‖W v‖. Where two dimensions fit by length, that tells which was meant;
+    # a module that never trained has no such trace, and torch's default stands.
+    default = 1 if convolution.is_transposed else 0
+    chosen = default if default in fitting else next(iter(fitting))
+    traces = {dim: _cosine(u, torch.mv(matrix, v)) for dim, matrix in fitting.items()}
+    clear = max(traces, key=lambda dim: traces[dim])
+    if traces[clear] > 0.9 > traces[chosen]:
+        chosen = clear
+    sigma = torch.dot(u, torch.mv(fitting[chosen], v))
     return weight / sigma
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))
 
 
 def _rows_are_outputs(weight: Tensor, groups: int) -> Tensor:

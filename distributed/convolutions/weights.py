@@ -24,7 +24,7 @@ _PARAMETRIZED = re.compile(r"^(?P<module>.*?)parametrizations\.(?P<leaf>[^.]+)\.
 _BUFFER = re.compile(
     r"(^|\.|_)(running_mean|running_var|running_std|num_batches_tracked|weight_mask|bias_mask|weight_u"
     r"|relative_position_index|relative_coords_table|attn_mask|position_ids|anchor_grid|anchors|total_ops|total_params)$"
-    r"|\.parametrizations\.[^.]+\.\d+\._[uv]$"
+    r"|(^|\.)parametrizations\.[^.]+\.\d+\._[uv]$"
 )
 
 

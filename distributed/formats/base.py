@@ -27,6 +27,10 @@ class ByteSource(Protocol):
     def bytes_read(self) -> int:
         """Bytes fetched or read so far."""
 
+    @property
+    def verified_sha256(self) -> str | None:
+        """Hex digest of the content where all of it was read and checked; None where only ranges were."""
+
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each half-open ``(start, stop)`` range, in the order asked.
 
