@@ -53,9 +53,9 @@ def trace(builder: str) -> GraphFacts:
     if kind not in makers or not text:
         raise TraceError(f"builder {_short(builder)!r} is not known: expected timm:<architecture> or samples:<config>")
     try:
-        # The device stays in force while the model runs: many make grids and masks in their forward pass.
+        model, shape = makers[kind](text)
+        # In force while the model runs as well: many make grids and masks in their forward pass.
         with torch.device("meta"):
-            model, shape = makers[kind](text)
             return trace_module(model, [torch.empty(1, *shape)])
     except _MODEL_ERRORS as error:
         cause = _short(str(error).partition("\n")[0]) or "no message"
@@ -99,7 +99,9 @@ def _timm(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     # Only registered names: create_model would also take hf-hub: and local-dir: and go to the network or the disk.
     if not timm.is_model(name):
         raise TraceError(f"timm {timm.__version__} knows no architecture {_short(name)!r}")
-    model = timm.create_model(name, pretrained=False)
+    # Not around the import: tensors that a library makes once, when it is imported, must not be left without data.
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False)
     return model, tuple(model.pretrained_cfg["input_size"])
 
 
@@ -109,7 +111,9 @@ def _sample(text: str) -> tuple[nn.Module, tuple[int, ...]]:
     config = json.loads(text)
     if not isinstance(config, Mapping):
         raise TraceError(f"samples: the configuration is not a JSON object: {_short(text)!r}")
-    return build(config), tuple(int(size) for size in config["input_shape"])
+    with torch.device("meta"):
+        model = build(config)
+    return model, tuple(int(size) for size in config["input_shape"])
 
 
 def _short(text: str, limit: int = 120) -> str:
