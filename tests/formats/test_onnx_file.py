@@ -303,6 +303,24 @@ def test_every_cut_of_a_small_model_is_refused_or_holds_no_wrong_values(tmp_path
     assert refusals >= len(whole) - 12
 
 
+def test_damaged_bytes_in_a_real_graph_are_refused_or_read_and_nothing_else(tmp_path: Path, checkpoints: Path) -> None:
+    whole = (checkpoints / "version-slim-320.onnx").read_bytes()
+    refusals = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        # The nodes, with their names, types and attributes, are in the first 20 kB.
+        for position in RNG.integers(0, 20_000, size=3):
+            damaged[position] = RNG.choice([0, 0x80, 0xFF, RNG.integers(256)])
+        (tmp_path / "damaged.onnx").write_bytes(damaged)
+        try:
+            with OnnxCheckpoint([source(tmp_path, "damaged.onnx")]) as checkpoint:
+                list(checkpoint.read([entry.name for entry in checkpoint.entries]))
+        except UnextractableError as error:
+            assert error.reason is SkipReason.UNREADABLE
+            refusals += 1
+    assert refusals > 50
+
+
 def test_a_file_over_two_gibibytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "huge.onnx").open("wb") as file:
         file.truncate(2**31)
