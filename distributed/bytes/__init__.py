@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distributed.bytes.local import LocalFile
 from distributed.bytes.remote import HubFile
-from distributed.formats.base import ByteSource
 from distributed.references import ModelReference
+
+if TYPE_CHECKING:  # the formats bring torch with them, which listing a source needs not
+    from distributed.formats.base import ByteSource
 
 __all__ = ["HubFile", "LocalFile", "open_sources"]
 

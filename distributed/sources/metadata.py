@@ -21,6 +21,9 @@ METADATA_FIELDS: tuple[str, ...] = tuple(each.name for each in fields(ModelMetad
 #: Where a visual category comes from that no one wrote down for this model.
 DATA_SET_TABLE = "data set table"
 
+#: Characters of a card's front matter that are looked at: more would take the parser many seconds.
+MAX_FRONT_MATTER = 256 * 1024
+
 #: Field → (value, where it was read).
 Facts = dict[str, tuple[str, str]]
 
@@ -47,7 +50,7 @@ def metadata_of(sources: Iterable[Facts]) -> ModelMetadata:
 def text_of(value: object) -> str | None:
     """A value of YAML or JSON as text: scalars as they are, lists joined by commas; None where there is none.
 
-    Halves of surrogate pairs, which no file format of the store can hold, become U+FFFD.
+    Halves of surrogate pairs, which no file format of the store can hold, become question marks.
     """
     if isinstance(value, bool | int | float):
         return str(value)
@@ -204,8 +207,13 @@ def parse_front_matter(text: str, place: str) -> Mapping[str, Any]:
     if end is None:
         logger.warning("%s: the front matter has no end (---); nothing is known from it", place)
         return {}
+    block = "\n".join(lines[1:end])
+    if len(block) > MAX_FRONT_MATTER:
+        logger.warning("%s: %d characters of front matter are too many; nothing is known from it", place, len(block))
+        return {}
     try:
-        content = yaml.load("\n".join(lines[1:end]), Loader=yaml.BaseLoader)
+        # Not libyaml's loader: it ends the process (segmentation fault) on deeply nested input.
+        content = yaml.load(block, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         logger.warning("%s: malformed front matter (%s); nothing is known from it", place, yaml_problem(error))
         return {}
