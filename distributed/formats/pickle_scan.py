@@ -10,13 +10,13 @@ from __future__ import annotations
 import _compat_pickle
 import pickletools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
 import torch
 from torch import _weights_only_unpickler
 
-from distributed.errors import UnextractableError
+from distributed.formats.pickle_values import STORAGE_BYTES, Global, Scan, StorageClaim
 from distributed.formats.problems import unreadable, unsafe_pickle
 
 #: Opcodes that torch's ``weights_only`` unpickler knows.
@@ -29,36 +29,8 @@ _TORCH_OPCODES = frozenset(
     }
 )
 
-#: Bytes per element of torch's storage classes, by the end of their names (``torch.FloatStorage``).
-_STORAGE_BYTES = {
-    **{"ByteStorage": 1, "CharStorage": 1, "BoolStorage": 1, "ShortStorage": 2, "HalfStorage": 2, "BFloat16Storage": 2},
-    **{"IntStorage": 4, "FloatStorage": 4, "LongStorage": 8, "DoubleStorage": 8, "ComplexFloatStorage": 8},
-    **{"ComplexDoubleStorage": 16, "QInt8Storage": 1, "QUInt8Storage": 1, "QInt32Storage": 4, "QUInt4x2Storage": 1},
-    **{"QUInt2x4Storage": 1, "UntypedStorage": 1},
-}
-
 #: A state dict's pickle has about 200 bytes per tensor; past this it is something else, and would take minutes.
 MAX_PICKLE_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Global:
-    """A name the pickle refers to, as ``module.name`` in Python 3's words."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class StorageClaim:
-    """A storage the pickle refers to: its key, and the bytes it says that it has."""
-
-    key: str
-    elements: int
-    element_bytes: int
-
-    @property
-    def nbytes(self) -> int:
-        return self.elements * self.element_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +46,6 @@ class _Opaque:
 
 
 _OPAQUE = _Opaque()
-
-
-@dataclass
-class Scan:
-    """What a pickle says. ``value`` is its result: real for numbers, strings, tuples and lists, else inert."""
-
-    value: Any = None
-    globals: list[str] = field(default_factory=list)
-    storages: dict[str, StorageClaim] = field(default_factory=dict)
-    problems: list[UnextractableError] = field(default_factory=list)
-    foreign_opcode: str | None = None
 
 
 def scan_pickle(stream: IO[bytes], file: str, file_bytes: int) -> Scan:
@@ -289,7 +250,7 @@ class _Machine:
         if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] not in ("storage", b"storage"):
             raise ValueError(f"persistent id {str(identity)[:80]} is not a storage")
         kind, key, elements = identity[1], str(identity[2]), identity[4]
-        element_bytes = _STORAGE_BYTES.get(kind.name.rsplit(".", 1)[-1]) if isinstance(kind, Global) else None
+        element_bytes = STORAGE_BYTES.get(kind.name.rsplit(".", 1)[-1]) if isinstance(kind, Global) else None
         if element_bytes is None or not _is_natural(elements):
             raise ValueError(f"storage {key[:80]} of type {kind} with {elements} elements")
         claim = StorageClaim(key, elements, element_bytes)

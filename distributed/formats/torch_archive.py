@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from distributed.errors import RetryableError
-from distributed.formats.pickle_scan import MAX_PICKLE_BYTES, Scan, scan_pickle
+from distributed.formats.pickle_scan import MAX_PICKLE_BYTES, scan_pickle
+from distributed.formats.pickle_values import Scan
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.sniff import TORCH_LEGACY_MAGIC
 

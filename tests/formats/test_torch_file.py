@@ -276,3 +276,11 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path: Path, zippe
         return
     assert refusal.place.file == file.name
     assert "\n" not in str(refusal)
+
+
+@KINDS
+def test_zero_size_and_scalar_tensors(tmp_path: Path, zipped: bool) -> None:
+    tree = {"z.weight": torch.ones(0, 3, 3, 3), "n": torch.tensor(7), "a.weight": torch.ones(2), "y": torch.ones(0)}
+    with open_paths(save(tree, tmp_path / "m.pth", zipped)) as checkpoint:
+        assert [e.shape for e in checkpoint.entries] == [(0, 3, 3, 3), (), (2,), (0,)]
+        assert [t.numel() for _, t in checkpoint.read(["y", "n", "a.weight"])] == [0, 1, 2]
