@@ -26,7 +26,6 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a notice about future defaults
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
     try:
         if cluster.address == "local":
