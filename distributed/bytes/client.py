@@ -50,9 +50,10 @@ HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 #: Seconds in which a reachable Hub answers a first request.
 PROBE_SECONDS = 5.0
 
-#: How often the client repeats a request after 408, 429, 5xx, a timeout or a lost connection (1 + 2 + 4 + 8 s; a 429
-#: waits as long as the server says).
+#: How often the client repeats a request after 408, 429, 5xx, a timeout or a lost connection; after
+#: ``FIRST_WAIT_SECONDS``, twice as many, …, or as long as the server says.
 RETRIES = 4
+FIRST_WAIT_SECONDS = 1.0
 
 _RETRYABLE_STATUS = frozenset({408, 425, 429})
 
@@ -150,6 +151,7 @@ def _get(url: str, params: Mapping[str, Any] | None) -> Any:
         headers=request_headers(),
         timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
         max_retries=RETRIES,
+        base_wait_time=FIRST_WAIT_SECONDS,
         **options,
     )
     hf_raise_for_status(response)

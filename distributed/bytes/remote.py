@@ -17,7 +17,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     http_stream_backoff,
 )
 
-from distributed.bytes.client import HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
+from distributed.bytes.client import FIRST_WAIT_SECONDS, HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
 from distributed.bytes.local import check_ranges, sha256_of_file
 from distributed.errors import RetryableError
 
@@ -117,11 +117,15 @@ class HubFile:
         # Compressed answers have other offsets and lengths; some CDNs ignore Range when asked for gzip.
         headers = request_headers({"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"})
         url = hf_hub_url(self._repo, self._path, revision=self._revision, endpoint=constants.ENDPOINT)
-        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        retries: dict[str, Any] = {
+            "timeout": constants.HF_HUB_DOWNLOAD_TIMEOUT,
+            "max_retries": RETRIES,
+            "base_wait_time": FIRST_WAIT_SECONDS,
+        }
         cut: Exception | None = None
         content = bytearray()
         try:
-            with http_stream_backoff("GET", url, headers=headers, timeout=timeout, max_retries=RETRIES) as response:
+            with http_stream_backoff("GET", url, headers=headers, **retries) as response:
                 hf_raise_for_status(response)
                 self._check_header(response, start, stop)
                 # An error of the body must not pass through the client's context manager: it would retry inside it.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import close_session
+from huggingface_hub.utils import close_session  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from tests.loopback_hub import LoopbackHub, hub_environment
 

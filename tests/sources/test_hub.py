@@ -212,6 +212,7 @@ def test_wrong_settings(hub: LoopbackHub, settings: HubSettings, said: str) -> N
 def test_listing_survives_a_busy_hub_and_ends_with_a_dead_one(
     hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.05)
     write_model(hub.root / "o/net")
     hub.faults += [Fault(FaultKind.TOO_MANY, "GET /api/models/"), Fault(FaultKind.RESET, "GET .*config.json")]
     assert listed(HubSettings(repos=("o/net",)))["o/net"].problem is None
