@@ -18,8 +18,12 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
 from tests.conftest import REPOSITORY
-from tests.s3 import S3Server
+from tests.s3 import S3Server, s3_server
+
+__all__ = ["s3_server"]
 
 BIN = Path(sys.executable).parent
 AXES = "axes=[task,visual_category,depth]"
@@ -102,7 +106,9 @@ def matrix(folder: Path, axis: str) -> dict[tuple[str, str], float]:
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 def test_submitted_jobs_on_s3_equal_the_local_run(head: Head, s3_server: S3Server, tmp_path: Path) -> None:
-    uri = f"s3://{s3_server.bucket()}/filters"
+    bucket = f"cluster-{secrets.token_hex(4)}"
+    s3_server.make_bucket(bucket)
+    uri = f"s3://{bucket}/filters"
     extracted = submit(head, "python", "launch/extract.py", "cluster=ray", "store=s3", f"store.uri={uri}")
     assert extracted.returncode == 0, extracted.stdout + extracted.stderr
     assert "+ failed 0" in extracted.stdout
@@ -119,7 +125,8 @@ def test_submitted_jobs_on_s3_equal_the_local_run(head: Head, s3_server: S3Serve
         done = subprocess.run(command, cwd=REPOSITORY, env=here, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    remote, prefix = s3_server.arrow_filesystem(), uri.removeprefix("s3://")
+    remote = Store.open(StoreSettings(uri, endpoint_url=s3_server.endpoint_url)).arrow_filesystem()
+    prefix = uri.removeprefix("s3://")
     local_files = sorted(p.relative_to(tmp_path / "store") for p in (tmp_path / "store").rglob("*.parquet"))
     compared = 0
     for relative in local_files:

@@ -322,3 +322,27 @@ def test_real_checkpoints_give_their_filters_bit_for_bit(checkpoints: Path, file
     assert len(found) == len(expected)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert not any(is_fixed_blur(weight) for weight in found)
+
+
+def test_a_tied_copy_counts_once() -> None:
+    """As in CoaT: one module under two names, both in the checkpoint; the graph says which name is the first."""
+    facts = ConvolutionFacts(depth=0, groups=1)
+    graph = GraphFacts(
+        DepthMethod.TRACED,
+        {"stage.conv.weight": facts, "again.conv.weight": facts, "next.weight": ConvolutionFacts(1, 1)},
+        {},
+        aliases={"again.conv.weight": "stage.conv.weight"},
+    )
+    shape = (4, 3, 3, 3)
+    names = ["stage.conv.weight", "again.conv.weight", "next.weight"]
+    both = find_convolutions([TensorEntry(n, shape, "float32") for n in names], graph, order_known=True)
+    assert [c.name for c in both.convolutions] == ["stage.conv.weight", "next.weight"]
+    assert both.num_parameters == 2 * 4 * 3 * 9
+    assert any("again.conv.weight" in note and "tied" in note for note in both.notes)
+    # A checkpoint with only one of the names, whichever, misses nothing.
+    for name in names[:2]:
+        one = find_convolutions(
+            [TensorEntry(n, shape, "float32") for n in (name, "next.weight")], graph, order_known=True
+        )
+        assert [c.name for c in one.convolutions] == [name, "next.weight"]
+        assert one.notes == ()

@@ -93,7 +93,11 @@ def _by_graph(
                 note = leavings.add_fixed if is_fixed_name(weight.name) else leavings.add
                 note("4-D, but no convolution of the graph uses it as weight", weight)
             continue
-        present.add(name)
+        first = graph.aliases.get(name, name)
+        if first in present:
+            leavings.add_fixed(f"tied to {first}, which counts once", weight)
+            continue
+        present.add(first)
         if not _is_usable(weight, leavings):
             continue
         facts = wanted[name]
@@ -103,12 +107,13 @@ def _by_graph(
         if facts.groups < 1 or weight.shape[0] % facts.groups:
             raise ValueError(f"the graph gives {name!r} {facts.groups} groups, its shape is {list(weight.shape)}")
         found.append(_convolution(weight, name, facts))
-    if 2 * len(present) < len(wanted):
+    distinct = [name for name in wanted if name not in graph.aliases]
+    if 2 * len(present) < len(distinct):
         raise ValueError(
-            f"the graph is of another model: only {len(present)} of its {len(wanted)} convolution weights are in the "
+            f"the graph is of another model: only {len(present)} of its {len(distinct)} convolution weights are in the "
             f"checkpoint"
         )
-    for name in wanted:
+    for name in distinct:
         if name not in present:
             leavings.add_name("a convolution of the graph, but the checkpoint has no such weight", name)
     return found
