@@ -6,7 +6,6 @@ An axis is a column of the flat view of models and layers (``analysis.selection`
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,37 +185,28 @@ def _deciles(flat: pa.Table) -> tuple[list[str], IntArray]:
 
 
 def _by_model(flat: pa.Table) -> tuple[list[str], IntArray]:
-    names = _unique_model_names(flat)
-    order = sorted(range(len(names)), key=lambda code: (names[code].casefold(), names[code]))
-    rank = np.empty(len(names), dtype=np.int64)
-    rank[order] = np.arange(len(names))
-    return [names[code] for code in order], rank[_model_codes(flat)]
+    codes = _model_codes(flat)
+    labels: dict[int, str] = dict(zip(codes.tolist(), flat.column("model_label").to_pylist(), strict=True))
+    order = sorted(labels, key=lambda code: (labels[code].casefold(), labels[code]))
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[order] = np.arange(len(labels))
+    return [labels[code] for code in order], rank[codes]
 
 
 def _by_layer(flat: pa.Table) -> tuple[list[str], IntArray]:
     _, by_model = _by_model(flat)
-    names = _unique_model_names(flat)
-    model = _model_codes(flat)
     depth, index = (flat.column(name).to_numpy() for name in ("conv_depth", "layer_index"))
     order = np.lexsort((index, depth, by_model))
     codes = np.empty(flat.num_rows, dtype=np.int64)
     codes[order] = np.arange(flat.num_rows)
-    layers = flat.column("layer_name").to_pylist()
-    return [f"{names[model[row]]}: {layers[row]}" for row in order], codes
+    models, layers = (flat.column(name).to_pylist() for name in ("model_label", "layer_name"))
+    return [f"{models[row]}: {layers[row]}" for row in order], codes
 
 
 def _model_codes(flat: pa.Table) -> IntArray:
     """(N,) the model of each row as a number, in order of ``model_id``."""
     ids = np.array(flat.column("model_id").to_pylist(), dtype=object).astype(str)
     return np.unique(ids, return_inverse=True)[1].astype(np.int64)
-
-
-def _unique_model_names(flat: pa.Table) -> list[str]:
-    """The model's name for each model code; names that several models bear get the model_id added."""
-    ids, rows = np.unique(np.array(flat.column("model_id").to_pylist(), dtype=object).astype(str), return_index=True)
-    names = flat.column("name").take(pa.array(rows)).to_pylist()
-    often = Counter(names)
-    return [f"{name} [{key}]" if often[name] > 1 else name for key, name in zip(ids, names, strict=True)]
 
 
 def _notes_on_nulls(flat: pa.Table, axis: str, codes: IntArray) -> list[str]:
@@ -250,14 +240,13 @@ def emptied_groups(flat: pa.Table, selected: pa.Table, axis: str) -> tuple[str, 
     """What to note about groups of ``axis`` that have layers in ``flat`` but none in ``selected`` (none: empty)."""
     if axis in ("model", "layer"):
         return ()
-    if axis == "depth":
-        before, after = _deciles(flat)[0], _deciles(selected)[0]
-    else:
-        before, after = (
-            [_name_of(v) for v in pc.unique(t.column(axis)).drop_null().to_pylist()] for t in (flat, selected)
-        )
-    gone = sorted(set(before) - set(after))
+    before, after = (_deciles(t)[0] if axis == "depth" else _values(t.column(axis)) for t in (flat, selected))
+    gone = [name for name in before if name not in set(after)]
     if not gone:
         return ()
     named = ", ".join(one_line(name) for name in gone[:10]) + (" …" if len(gone) > 10 else "")
     return (f"{axis}: where leaves no filter in {len(gone)} of {len(before)} groups: {named}",)
+
+
+def _values(column: pa.ChunkedArray) -> list[str]:
+    return sorted(_name_of(value) for value in pc.unique(column).drop_null().to_pylist())

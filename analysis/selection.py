@@ -1,10 +1,13 @@
 """Which layers take part: the tables ``models`` and ``layers`` as one flat view, and conditions on it.
 
 The flat view has a row per layer. The models' columns keep their names; a layers' column of the same name (``name``,
-``num_filters``) becomes ``layer_name``, ``layer_num_filters``.
+``num_filters``) becomes ``layer_name``, ``layer_num_filters``. One column is added: ``model_label``, the model's name,
+and where several models of the store bear it, ``name [model_id]``.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import duckdb
 import numpy as np
@@ -17,11 +20,16 @@ from distributed.errors import UserError
 
 def flat_view(models: pa.Table, layers: pa.Table) -> pa.Table:
     """One row per layer of a model that is in ``models``, ordered by ``layer_id``; see the module for its columns."""
+    names = models.column("name").to_pylist()
+    often = Counter(names)
+    keys = models.column("model_id").to_pylist()
+    labels = [f"{name} [{key}]" if often[name] > 1 else name for key, name in zip(keys, names, strict=True)]
+    models = models.append_column("model_label", pa.array(labels, pa.string()))
     taken = set(models.column_names)
     layers = layers.rename_columns(
         [f"layer_{name}" if name in taken and name != "model_id" else name for name in layers.column_names]
     )
-    row_of_model = {model_id: row for row, model_id in enumerate(models.column("model_id").to_pylist())}
+    row_of_model = {model_id: row for row, model_id in enumerate(keys)}
     owner = np.array([row_of_model.get(m, -1) for m in layers.column("model_id").to_pylist()], dtype=np.int64)
     order = np.argsort(layers.column("layer_id").to_numpy(), kind="stable")
     order = order[owner[order] >= 0]

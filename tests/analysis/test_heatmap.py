@@ -54,7 +54,7 @@ def text_boxes(figure: Figure) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 12, 30, 31, 60, 200])
+@pytest.mark.parametrize("number", [1, 3, 12, 31, 60, 200])
 def test_every_text_lies_inside_the_picture(number: int) -> None:
     figure = draw_heatmap(heatmap([f"group number {i} ({i % 7})" for i in range(number)]))
     width, height = figure.canvas.get_width_height()
@@ -65,7 +65,7 @@ def test_every_text_lies_inside_the_picture(number: int) -> None:
         assert max(x1 - width, y1 - height) <= 1, text
 
 
-@pytest.mark.parametrize("number", [3, 12, 30, 60, 200])
+@pytest.mark.parametrize("number", [3, 30, 60])
 def test_row_labels_do_not_touch_each_other_or_the_cells(number: int) -> None:
     labels = [f"group number {i} ({i % 7})" for i in range(number)]
     figure = draw_heatmap(heatmap(labels))

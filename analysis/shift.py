@@ -1,0 +1,150 @@
+"""How the distributions of filters shift between groups of models and layers.
+
+python -m analysis.shift store.uri=data/filters 'axes=[task,visual_category,depth]' out=shift
+
+The basis is that of all filters of the store, from the moments in ``layers``; two scans (range, histograms per layer)
+serve every axis, condition and later run, because they are kept in the store as a sketch. From Python::
+
+    from analysis.settings import ShiftSettings
+    from analysis.shift import measure_shift
+    from distributed.store.settings import StoreSettings
+
+    report = measure_shift(ShiftSettings(StoreSettings("data/filters"), axes=("task",)))
+    report.shifts[0].matrix().to_pandas()
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+from rich.console import Console
+
+from analysis.basis import Basis
+from analysis.drift import distributions
+from analysis.groups import Grouping, emptied_groups, group_layers
+from analysis.labels import count, one_line
+from analysis.overrides import quoted_condition
+from analysis.results import DIVERGENCE, SKETCH_FILE, AxisShift, ShiftReport, writable_folder, write_results
+from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.settings import ShiftSettings
+from analysis.sketch import ScanOptions, Sketch, sketch_of_store
+from analysis.terminal import print_shift
+from distributed.cluster import connected
+from distributed.entry import OK, command
+from distributed.errors import UserError
+from distributed.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: ShiftSettings) -> int:
+    """The command: measure, write, print; returns the exit code.
+
+    Raises:
+        UserError: see ``measure_shift``, or ``settings.out`` cannot be written, known before any filter is read.
+    """
+    folder = writable_folder(settings.out)
+    report = measure_shift(settings)
+    written = write_results(report, folder)
+    print_shift(report, written, Console(highlight=False))
+    return OK
+
+
+def measure_shift(settings: ShiftSettings) -> ShiftReport:
+    """The drift matrix of every axis. Writes nothing but the sketch that the store keeps.
+
+    Joins or starts a Ray only if filters have to be read: not if the store, or the folder ``settings.out``, holds
+    their histograms.
+
+    Raises:
+        UserError: an axis, the condition, the basis or the store is not usable, known before any filter is read; or
+            the filters are missing or damaged.
+    """
+    axes = tuple(dict.fromkeys(settings.axes))
+    if not axes:
+        raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
+    if settings.bins < 2:
+        raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
+    basis = None if settings.basis is None else Basis.read(Path(settings.basis))
+    store = Store.open(settings.store)
+    models, layers = store.models(), store.layers()
+    # A model that was finished between the two calls is in the second only.
+    layers = layers.filter(pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks()))
+    flat = flat_view(models, layers)
+    selected = select_layers(flat, settings.where)
+    groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
+    options = ScanOptions(
+        connect=lambda: connected(settings.cluster), sketch_file=_earlier_sketch(Path(settings.out), basis)
+    )
+    sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
+    shifts = tuple(axis_shift(sketch, grouping) for grouping in groupings)
+    if settings.where is not None:
+        shifts = tuple(replace(s, notes=(*s.notes, *emptied_groups(flat, selected, s.axis))) for s in shifts)
+    return ShiftReport(shifts, sketch, models_in(selected), selected.num_rows, filters_in(selected), settings.where)
+
+
+def axis_shift(sketch: Sketch, grouping: Grouping) -> AxisShift:
+    """The drift matrix of one axis, from the histograms alone.
+
+    Raises:
+        UserError: a layer is not in the sketch, or a group lies wholly outside the range of the sketch's basis.
+    """
+    rows = sketch.rows_of(grouping.layer_ids)
+    codes = np.full(sketch.layer_ids.size, -1, dtype=np.int64)
+    codes[rows] = grouping.codes
+    number = len(grouping.groups)
+    counts = sketch.group_counts(codes, number)
+    basis = sketch.basis
+    empty, component = np.nonzero(counts.sum(axis=2) == 0)
+    if empty.size:
+        raise UserError(
+            f"{grouping.axis}: no coefficient {component[0] + 1} of group {one_line(grouping.groups[empty[0]].name)} "
+            f"lies in the range {basis.low:.4g} … {basis.high:.4g} of the basis: take the basis of this store"
+        )
+    groups = distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)
+    notes = (*grouping.notes, *_outside(sketch.group_outside(codes, number), grouping))
+    return AxisShift(grouping, DIVERGENCE.matrix(groups), notes)
+
+
+def _outside(outside: npt.NDArray[np.int64], grouping: Grouping) -> tuple[str, ...]:
+    """What to note about coefficients beyond the range of a basis that was made from other filters."""
+    number = int(outside.sum())
+    if not number:
+        return ()
+    share = number / (9 * sum(group.filters for group in grouping.groups))
+    return (
+        f"{grouping.axis}: {count(number, 'coefficient')} ({share:.2g} of all) outside the range of the basis "
+        "not counted",
+    )
+
+
+def _earlier_sketch(out: Path, basis: Basis | None) -> Path | None:
+    """The sketch that an earlier run wrote into ``out``, if it is whole and on ``basis`` (where one is given).
+
+    Whether it is of the same filters is checked where it is used.
+    """
+    path = out / SKETCH_FILE
+    if not path.is_file():
+        return None
+    try:
+        sketch = Sketch.from_parquet(path)
+    except UserError as error:
+        log.warning("%s; it is made again", error)
+        return None
+    return path if basis is None or sketch.basis.digest == basis.digest else None
+
+
+def main() -> None:
+    """Entry point; see ``conf/shift.yaml`` for every setting."""
+    sys.argv[1:] = quoted_condition(sys.argv[1:])
+    command("shift", ShiftSettings, run)
+
+
+if __name__ == "__main__":
+    main()
