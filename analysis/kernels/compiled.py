@@ -75,6 +75,10 @@ class MachineCacheLocator(UserWideCacheLocator):
         super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]
         self._cache_path = str(cache_folder())
 
+    def get_source_stamp(self) -> str:
+        """Always the same: older numba takes the file's date, which is another in every copy of the working folder."""
+        return "content"
+
 
 @contextmanager
 def _located_by_content() -> Iterator[None]:
