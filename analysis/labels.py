@@ -32,9 +32,9 @@ def elide(text: str, width: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 model``, ``1 300 models``: a number with its noun, digits in groups of three."""
+    """``1 model``, ``1,300 models``: a number with its noun, digits in groups of three."""
     plural = noun if number == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
-    return f"{number:,}".replace(",", " ") + " " + plural
+    return f"{number:,} {plural}"
 
 
 def decimals_of(largest: float) -> int:

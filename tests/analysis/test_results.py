@@ -163,5 +163,5 @@ def test_terminal_says_what_was_left_out_where_files_are_and_whether_it_scanned(
     text = printed(report_of(["a", "b"], notes=("task: left out, no value: 1 model",), where="a >\n 0"), 120)
     assert "task: left out, no value: 1 model" in text
     assert "where a > 0" in text
-    assert "2 models, 4 layers, 1 234 567 filters; found the sketch: nothing scanned" in text
+    assert "2 models, 4 layers, 1,234,567 filters; found the sketch: nothing scanned" in text
     assert "written to out: basis.json, shift_task.{csv,png}" in text
