@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ray
@@ -27,9 +28,13 @@ class ExtractionActor:
         store: where to write.
         extract: how to read.
         num_threads: threads torch may use, the CPUs Ray reserved for this actor.
+        environment: variables to set. ``huggingface_hub`` reads them when it is imported, which is after this.
     """
 
-    def __init__(self, store: StoreSettings, extract: ExtractSettings, num_threads: int) -> None:
+    def __init__(
+        self, store: StoreSettings, extract: ExtractSettings, num_threads: int, environment: Mapping[str, str]
+    ) -> None:
+        os.environ.update(environment)
         import torch
 
         torch.set_num_threads(max(1, num_threads))

@@ -16,6 +16,7 @@ from distributed import __version__
 from distributed.actor import ExtractionActor
 from distributed.cluster import connected
 from distributed.entry import FAILURES, OK
+from distributed.environment import environment_for_workers
 from distributed.errors import StoreError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Plan, make_plan, print_plan
@@ -91,7 +92,7 @@ def _new_actor(run: ExtractionRun, store: Store) -> Any:
     if cluster.memory is not None:
         options["memory"] = cluster.memory
     actor = ray.remote(ExtractionActor).options(**options)
-    return actor.remote(store.settings, run.extract, int(cluster.num_cpus))
+    return actor.remote(store.settings, run.extract, int(cluster.num_cpus), environment_for_workers())
 
 
 def _number_of_actors(cluster: ClusterSettings, models: int) -> int:

@@ -37,7 +37,8 @@ def command(config_name: str, settings_class: type[Settings], body: Callable[[Se
 
     def main(config: DictConfig) -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        for chatty in ("httpx", "httpx2"):  # a line for each request
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         sys.exit(guarded(lambda: body(settings_from(config, settings_class))))
 
     hydra.main(version_base=None, config_path="pkg://conf", config_name=config_name)(main)()

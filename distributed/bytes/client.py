@@ -1,13 +1,12 @@
 """The Hub through ``huggingface_hub``'s own session, headers and retries, and its errors in this project's terms.
 
 ``huggingface_hub`` reads HF_ENDPOINT, HF_HUB_OFFLINE and HF_HOME once, at import: a process must have them in its
-environment before it starts (``environment_for_workers``).
+environment before this module is imported (``distributed.environment``).
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping
@@ -56,26 +55,6 @@ RETRIES = 4
 FIRST_WAIT_SECONDS = 1.0
 
 _RETRYABLE_STATUS = frozenset({408, 425, 429})
-
-_WORKER_VARIABLES = (
-    "HF_ENDPOINT",
-    "HF_TOKEN",
-    "HF_TOKEN_PATH",
-    "HF_HUB_OFFLINE",
-    "HF_HUB_ETAG_TIMEOUT",
-    "HF_HUB_DOWNLOAD_TIMEOUT",
-    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
-    "HF_HUB_DISABLE_XET",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-)
-
-
-def environment_for_workers() -> dict[str, str]:
-    """What this process's environment says about the Hub: for ``runtime_env={"env_vars": …}`` of Ray workers."""
-    return {name: os.environ[name] for name in _WORKER_VARIABLES if name in os.environ}
-
 
 def request_headers(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The client's headers, with the user's token where there is one."""

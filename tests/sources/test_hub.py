@@ -17,6 +17,7 @@ from timm.models import save_for_hf
 
 from distributed.bytes import client as client_module
 from distributed.bytes import open_sources
+from distributed.environment import environment_for_workers
 from distributed.errors import SourceError
 from distributed.references import ModelReference
 from distributed.sources import list_references
@@ -295,6 +296,6 @@ def test_where_packets_vanish_the_probe_gives_up(hub: LoopbackHub, monkeypatch: 
 def test_workers_get_the_hubs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    found = client_module.environment_for_workers()
+    found = environment_for_workers()
     assert found["HF_ENDPOINT"] == "http://mirror"
     assert "AWS_SECRET_ACCESS_KEY" not in found
