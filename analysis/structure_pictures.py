@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -30,7 +31,7 @@ _DISTINCT = 8
 #: Okabe & Ito's palette without black and yellow, which are taken and too faint, and one more grey-brown.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A4B9A", "#7F6A4F")
 _MARKERS = "osD^vPX*"
-_LEGEND_ROWS = 30
+_LEGEND_ROWS = 31
 
 _TILE = 0.62  # inches
 _BETWEEN = 0.14
@@ -111,14 +112,15 @@ def _largest_rows(rows: Sequence[Structure], caption: Caption) -> tuple[list[Str
 
 def _draw_row(axes: Axes, row: Structure, y: float, norm: Normalize) -> None:
     separated, directed, ratio = row.separated, row.directed, row.ratio
+    frames: list[list[tuple[float, float]]] = []
+    crosses: list[list[tuple[float, float]]] = []
     for column in range(9):
         x = column * (_TILE + _BETWEEN)
-        frame = [x, x + _TILE, x + _TILE, x, x], [y, y, y + _TILE, y + _TILE, y]
-        axes.plot(*frame, color=RULE if not directed[column] else FAINT, linewidth=0.6, clip_on=False)
+        right, bottom = x + _TILE, y + _TILE
+        frames.append([(x, y), (right, y), (right, bottom), (x, bottom), (x, y)])
         below = y + _TILE + 0.03
         if row.principal is None or not directed[column]:
-            axes.plot([x, x + _TILE], [y, y + _TILE], color=RULE, linewidth=0.8)
-            axes.plot([x, x + _TILE], [y + _TILE, y], color=RULE, linewidth=0.8)
+            crosses += [[(x, y), (right, bottom)], [(x, bottom), (right, y)]]
             axes.text(x + _TILE / 2, below, "–", fontsize=7.5, color=FAINT, ha="center", va="top")
             continue
         tile = row.principal.components[column].reshape(3, 3)
@@ -126,13 +128,15 @@ def _draw_row(axes: Axes, row: Structure, y: float, norm: Normalize) -> None:
             tile,
             cmap=COLOUR_MAP,
             norm=norm,
-            extent=(x, x + _TILE, y + _TILE, y),
+            extent=(x, right, bottom, y),
             interpolation="nearest",
             aspect="auto",
         )
         text = f"{ratio[column]:.1%}" if separated[column] else f"~{ratio[column]:.1%}"
         colour = INK if separated[column] else FAINT
         axes.text(x + _TILE / 2, below, text, fontsize=7.5, color=colour, ha="center", va="top")
+    axes.add_collection(LineCollection(frames, colors=FAINT, linewidths=0.6, clip_on=False))
+    axes.add_collection(LineCollection(crosses, colors=RULE, linewidths=0.8))
 
 
 def _draw_scale(canvas: Canvas, left: float, top: float, norm: Normalize) -> None:
@@ -168,9 +172,10 @@ def draw_cumulative(whole: Structure, groups: Sequence[Structure], caption: Capt
         labels = [fonts.drawable(label) for label in labels]
         entries = [_WHOLE, *(labels[index] for index in named)]
         columns = -(-len(entries) // _LEGEND_ROWS)
-        plot, side = 5.2, max(4.0, 0.19 * min(len(entries), _LEGEND_ROWS))
-        column_width = canvas.text_width(entries, 8) + 0.62
-        width = 0.65 + plot + 0.15 + columns * column_width + GAP
+        plot, side = 5.2, max(4.0, 0.18 * min(len(entries), _LEGEND_ROWS))
+        rows = -(-len(entries) // columns)
+        parts = [entries[start : start + rows] for start in range(0, len(entries), rows)]
+        width = 0.65 + plot + 0.15 + sum(canvas.text_width(part, 8) + 0.62 for part in parts) + GAP
         canvas.open(width, side + 0.6, fonts.drawable(caption.title), [fonts.drawable(remark) for remark in remarks])
         axes = canvas.axes(0.65, canvas.top, plot, side)
         lines = _draw_curves(axes, drawn)
@@ -186,6 +191,7 @@ def draw_cumulative(whole: Structure, groups: Sequence[Structure], caption: Capt
             fontsize=8,
             frameon=False,
             labelspacing=0.35,
+            columnspacing=1.2,
             handlelength=2.2,
             labelcolor=INK,
         )
