@@ -215,7 +215,7 @@ def _medians(axes: Axes, depth: FloatArray, values: FloatArray) -> None:
         if len(here):
             at.append((index + 0.5) / 10)
             medians.append(float(np.median(here)))
-    axes.plot(at, medians, color="white", linewidth=3.2, zorder=4.5)
+    axes.plot(at, medians, color="white", linewidth=2.8, alpha=0.7, zorder=4.5)
     axes.plot(at, medians, color=INK, linewidth=1.6, marker="o", markersize=3, zorder=5)
 
 
