@@ -52,7 +52,7 @@ PATIENT = ReadPolicy()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Batch:
+class RowBatch:
     """Rows first_row … of a row group: nine columns, and the layer of each row where it was asked for."""
 
     row_group: int
@@ -72,7 +72,7 @@ def scan_extremes(
 
     def one(part: FilePart) -> tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         low, high, filters = np.full(SIZE, np.inf), np.full(SIZE, -np.inf), 0
-        with _Reader(part, filesystem) as reader:
+        with PartReader(part, filesystem) as reader:
             for batch in reader.batches(with_layers=False):
                 try:
                     found = kernels.extremes(batch.columns, axes.projection)
@@ -82,7 +82,7 @@ def scan_extremes(
                 filters += batch.columns[0].size
         return filters, low, high
 
-    parts = [_with_retries(one, part, policy) for part in unit.parts]
+    parts = [with_retries(one, part, policy) for part in unit.parts]
     return {
         "filters": sum(part[0] for part in parts),
         "low": np.min([part[1] for part in parts], axis=0),
@@ -101,7 +101,7 @@ def scan_histograms(
 
     def one(part: FilePart) -> tuple[int, list[Int64], list[npt.NDArray[np.uint32]]]:
         filters, ids, counts = 0, [], []
-        with _Reader(part, filesystem) as reader:
+        with PartReader(part, filesystem) as reader:
             for batch in reader.batches(with_layers=True):
                 starts, layer_ids = reader.runs(batch)
                 try:
@@ -112,17 +112,17 @@ def scan_histograms(
                 filters += batch.columns[0].size
         return filters, ids, counts
 
-    parts = [_with_retries(one, part, policy) for part in unit.parts]
+    parts = [with_retries(one, part, policy) for part in unit.parts]
     ids = [each for part in parts for each in part[1]]
     counts = [each for part in parts for each in part[2]]
     if not ids:
         empty = np.zeros((0, SIZE, basis.bins + 2), np.uint32)
         return {"filters": 0, "layer_ids": np.zeros(0, np.int64), "counts": empty}
-    layer_ids, counted = _added(np.concatenate(ids), np.concatenate(counts))
+    layer_ids, counted = added_by_layer(np.concatenate(ids), np.concatenate(counts))
     return {"filters": sum(part[0] for part in parts), "layer_ids": layer_ids, "counts": counted}
 
 
-def _added(ids: Int64, counts: npt.NDArray[np.uint32]) -> tuple[Int64, npt.NDArray[np.uint32]]:
+def added_by_layer(ids: Int64, counts: npt.NDArray[np.uint32]) -> tuple[Int64, npt.NDArray[np.uint32]]:
     """One entry per layer: a layer that spans several batches comes in several pieces."""
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
@@ -132,7 +132,7 @@ def _added(ids: Int64, counts: npt.NDArray[np.uint32]) -> tuple[Int64, npt.NDArr
     return ids[first], np.add.reduceat(counts[order], first, axis=0, dtype=np.uint32)
 
 
-def _with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: ReadPolicy) -> Result:
+def with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: ReadPolicy) -> Result:
     """A part is read as a whole or not at all, so that a repeated attempt counts nothing twice."""
     for attempt in range(1, policy.attempts + 1):
         try:
@@ -150,7 +150,7 @@ def _with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: Re
     raise ValueError("a read policy needs at least one attempt")
 
 
-class _Reader:
+class PartReader:
     """One file part: its checked batches, and the errors that name what is wrong with it."""
 
     def __init__(self, part: FilePart, filesystem: pafs.FileSystem) -> None:
@@ -159,7 +159,7 @@ class _Reader:
         remote = not isinstance(filesystem, pafs.LocalFileSystem)
         self._file = pq.ParquetFile(part.path, filesystem=filesystem, pre_buffer=remote)
 
-    def __enter__(self) -> _Reader:
+    def __enter__(self) -> PartReader:
         try:
             self._check_schema()
         except BaseException:
@@ -185,7 +185,7 @@ class _Reader:
                 "extract the model again"
             )
 
-    def batches(self, *, with_layers: bool) -> Iterator[_Batch]:
+    def batches(self, *, with_layers: bool) -> Iterator[RowBatch]:
         """The rows of the part, at most ``BATCH_ROWS`` at a time."""
         names = [*WEIGHT_COLUMNS, "layer_id"] if with_layers else list(WEIGHT_COLUMNS)
         metadata, first = self._file.metadata, 0
@@ -197,14 +197,14 @@ class _Reader:
                     row += batch.num_rows
             first += metadata.row_group(group).num_rows
 
-    def _checked(self, batch: pa.RecordBatch, group: int, row: int, with_layers: bool) -> _Batch:
+    def _checked(self, batch: pa.RecordBatch, group: int, row: int, with_layers: bool) -> RowBatch:
         for name in batch.schema.names:
             if batch.column(name).null_count:
                 raise StoreError(f"{self._part.path}: column {name!r} holds nulls from row {row:,} on")
         columns = [batch.column(name).to_numpy() for name in WEIGHT_COLUMNS]
-        return _Batch(group, row, columns, batch.column("layer_id").to_numpy() if with_layers else None)
+        return RowBatch(group, row, columns, batch.column("layer_id").to_numpy() if with_layers else None)
 
-    def runs(self, batch: _Batch) -> tuple[Int64, Int64]:
+    def runs(self, batch: RowBatch) -> tuple[Int64, Int64]:
         """Where each run of one layer starts, (R + 1,), and the layers, (R,).
 
         Raises:
@@ -224,7 +224,7 @@ class _Reader:
             raise StoreError(f"{self._part.path}: the rows of a layer are not together after row {batch.first_row:,}")
         return starts, layers
 
-    def not_finite(self, batch: _Batch, row: int) -> StoreError:
+    def not_finite(self, batch: RowBatch, row: int) -> StoreError:
         """The error for a filter with NaN or infinity, ``row`` of ``batch``."""
         at = batch.first_row + row
         if batch.layer_ids is not None:

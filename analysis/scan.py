@@ -107,7 +107,7 @@ def coefficient_extremes(
         StoreError: a file is missing, damaged, or not what ``layers`` says.
     """
     low, high = np.full(SIZE, np.inf), np.full(SIZE, -np.inf)
-    scan = _Scan("range of coefficients", store, layers, device, policy)
+    scan = FilterScan("range of coefficients", store, layers, device, policy)
     for result in scan.results(scan_extremes, axes):
         low, high = np.minimum(low, result["low"]), np.maximum(high, result["high"])
     return Extremes(low, high), scan.time()
@@ -122,7 +122,7 @@ def layer_histograms(
         StoreError: a file is missing, damaged, or not what ``layers`` says; a layer has more or fewer filters.
     """
     counts = np.zeros((layers.layer_ids.size, SIZE, basis.bins + 2), np.int64)
-    scan = _Scan("histograms", store, layers, device, policy)
+    scan = FilterScan("histograms", store, layers, device, policy)
     for result in scan.results(scan_histograms, basis):
         at = np.searchsorted(layers.layer_ids, result["layer_ids"])
         counts[at] += result["counts"]  # a unit names each layer once
@@ -130,7 +130,7 @@ def layer_histograms(
     return LayerCounts(layers.layer_ids, counts), scan.time()
 
 
-class _Scan:
+class FilterScan:
     """One pass over the filters of some layers; counts what it reads."""
 
     def __init__(self, what: str, store: FilterStore, layers: LayerIndex, device: str, policy: ReadPolicy) -> None:
