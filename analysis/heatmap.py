@@ -17,8 +17,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from analysis.fonts import fonts_for
@@ -38,6 +40,9 @@ _LARGEST = 40.0
 #: Up to so many groups the value is written into each cell.
 _WITH_VALUES = 30
 
+#: Up to so many groups flagged cells are hatched.
+_HATCHED_UP_TO = 60
+
 _GAP = 0.12  # inches between parts
 _BAR = 0.2  # inches, width of the colour bar
 _INK, _FAINT = "#1a1a1a", "#5c5c5c"
@@ -53,6 +58,7 @@ class Heatmap:
         title: one line.
         remarks: lines below the title: how much it rests on, what was left out.
         unit: names the colour bar.
+        hatched: (G, G) cells to take with caution; None: none.
     """
 
     labels: Sequence[str]
@@ -60,6 +66,7 @@ class Heatmap:
     title: str
     remarks: Sequence[str]
     unit: str
+    hatched: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,9 @@ def _compose(labels: Sequence[str], header: Sequence[str], heatmap: Heatmap) -> 
     axes = figure.add_axes((left / width, bottom / height, layout.side / width, layout.side / height))
     norm = Normalize(vmin=0.0, vmax=largest if largest > 0 else 1.0)
     _paint(axes, heatmap.values, norm, layout)
+    # Beyond that the strokes would hide the colours; the table flags each pair.
+    if heatmap.hatched is not None and heatmap.hatched.any() and len(labels) <= _HATCHED_UP_TO:
+        _hatch(axes, heatmap.hatched)
     _label(axes, labels, layout)
     at = left + layout.side + grow * 0.25
     foot = bottom + layout.side - bar_height
@@ -162,6 +172,15 @@ def _paint(axes: Axes, values: npt.NDArray[np.float64], norm: Normalize, layout:
             dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
             text = "0" if value == 0 else f"{value:.{decimals}f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else _INK)
+
+
+def _hatch(axes: Axes, cells: npt.NDArray[np.bool_]) -> None:
+    """Thin strokes over the flagged cells, under the values: the colour and the number stay readable."""
+    squares = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(cells)]
+    strokes = "//" if len(cells) <= 12 else "///"
+    style: dict[str, Any] = {"facecolor": "none", "edgecolor": "#8c8c8c", "linewidth": 0, "zorder": 1.5}
+    with matplotlib.rc_context({"hatch.linewidth": 0.7}):
+        axes.add_collection(PatchCollection(squares, hatch=strokes, **style))
 
 
 def _label(axes: Axes, labels: Sequence[str], layout: _Layout) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.figure import Figure
 
@@ -18,13 +19,12 @@ from analysis.heatmap import Heatmap, draw_heatmap
 from analysis.labels import count
 from analysis.outputs import Outputs
 from analysis.sketch import Sketch
+from analysis.uncertainty import Uncertainty
 from distributed.errors import UserError
+from distributed.references import MODEL_BITS_SHIFT
 
 BASIS_FILE = "basis.json"
 SKETCH_FILE = "sketch.parquet"
-
-#: The paper's.
-DIVERGENCE = DIVERGENCES["kl"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +35,17 @@ class AxisShift:
         grouping: its groups, in the order of the matrix.
         drift: (G, G) float64.
         notes: what was left out and what to beware of.
+        divergence: what ``drift`` is, for people.
+        uncertainty: intervals, nulls and p-values of ``drift``; None where they were not asked for or make no sense.
+        min_models: cells with a group of fewer models are flagged; 0: none is.
     """
 
     grouping: Grouping
     drift: FloatArray
     notes: tuple[str, ...]
+    divergence: str = DIVERGENCES["kl"].title
+    uncertainty: Uncertainty | None = None
+    min_models: int = 0
 
     @property
     def axis(self) -> str:
@@ -54,10 +60,21 @@ class AxisShift:
     @property
     def models(self) -> int:
         """Number of models with a layer in any of the groups."""
-        return len(np.unique(self.grouping.layer_ids >> 16))  # ``distributed.references.layer_id_of``
+        return len(np.unique(self.grouping.layer_ids >> MODEL_BITS_SHIFT))
+
+    @property
+    def few_models(self) -> npt.NDArray[np.bool_]:
+        """(G, G) whether a cell rests on a group of fewer than ``min_models`` models."""
+        few = np.array([group.models < self.min_models for group in self.groups])
+        flagged: npt.NDArray[np.bool_] = few[:, None] | few[None, :]
+        return flagged
 
     def pairs(self) -> pa.Table:
-        """Every ordered pair, a group with itself included: ``a, b, drift`` and the sizes of both groups."""
+        """Every ordered pair, a group with itself included: ``a, b, drift``, the sizes of both groups, ``few_models``.
+
+        With ``uncertainty`` also ``drift_lo, drift_hi`` (interval; null where a group has one model), ``null_median,
+        null_high``, ``p_value`` and ``q_value`` (``analysis.uncertainty``).
+        """
         number = len(self.groups)
         first = pa.array(np.repeat(np.arange(number), number))
         second = pa.array(np.tile(np.arange(number), number))
@@ -66,6 +83,17 @@ class AxisShift:
         for size in ("filters", "layers", "models"):
             sizes = pa.array([getattr(group, size) for group in self.groups], pa.int64())
             columns[f"{size}_a"], columns[f"{size}_b"] = sizes.take(first), sizes.take(second)
+        columns["few_models"] = pa.array(self.few_models.ravel())
+        if self.uncertainty is not None:
+            for name, values in (
+                ("drift_lo", self.uncertainty.low),
+                ("drift_hi", self.uncertainty.high),
+                ("null_median", self.uncertainty.null_median),
+                ("null_high", self.uncertainty.null_high),
+                ("p_value", self.uncertainty.p_value),
+                ("q_value", self.uncertainty.q_value),
+            ):
+                columns[name] = pa.array(values.ravel(), from_pandas=True)  # NaN becomes null
         return pa.table(columns)
 
     def matrix(self) -> pa.Table:
@@ -130,7 +158,7 @@ def write_results(report: ShiftReport, folder: Path) -> tuple[Path, ...]:
         stem, title = f"shift_{file_stem(shift.axis)}", f"Drift by {shift.axis}"
         about = {
             "axis": shift.axis,
-            "divergence": DIVERGENCE.title,
+            "divergence": shift.divergence,
             "basis": report.basis.digest,
             "where": report.where or "",
             "notes": "\n".join(shift.notes),
@@ -155,5 +183,8 @@ def _picture(shift: AxisShift, report: ShiftReport, title: str) -> Figure:
         count(sum(group.filters for group in shift.groups), "filter"),
     )
     remarks = [" · ".join(sizes), *([f"where {report.where}"] if report.where else []), *shift.notes]
+    off_diagonal = shift.few_models & ~np.eye(len(shift.groups), dtype=bool)
+    if off_diagonal.any():
+        remarks.append(f"hatched: a group of fewer than {shift.min_models} models")
     labels = [group.label for group in shift.groups]
-    return draw_heatmap(Heatmap(labels, shift.drift, title, remarks, f"drift D ({DIVERGENCE.title})"))
+    return draw_heatmap(Heatmap(labels, shift.drift, title, remarks, f"drift D ({shift.divergence})", off_diagonal))

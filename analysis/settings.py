@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from analysis.weighting import Weight
 from distributed.settings import ClusterSettings
 from distributed.store.settings import StoreSettings
 
@@ -25,6 +26,13 @@ class ShiftSettings:
             filters of the store.
         bins: histogram bins per component; with ``basis``, that basis's own number counts.
         max_groups: an axis with more groups than this is refused: its matrix has their square.
+        divergence: ``kl`` (the paper's), ``js``, ``wasserstein`` or ``tv`` (``analysis.divergences``).
+        weight: what counts the same: ``filters`` (the paper), ``layers`` or ``models``.
+        replicates: bootstrap replicates of a matrix, and permutations per pair; 0: no intervals and p-values.
+        level: coverage of the intervals.
+        seed: of the resampling.
+        min_models: cells with a group of fewer models are flagged in the tables and hatched in the pictures.
+        max_tested_groups: matrices of more groups get no intervals and p-values.
     """
 
     store: StoreSettings
@@ -35,3 +43,10 @@ class ShiftSettings:
     basis: str | None = None
     bins: int = 70
     max_groups: int = 2000
+    divergence: str = "kl"
+    weight: Weight = Weight.filters
+    replicates: int = 1000
+    level: float = 0.95
+    seed: int = 0
+    min_models: int = 3
+    max_tested_groups: int = 64

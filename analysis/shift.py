@@ -20,21 +20,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 from rich.console import Console
 
 from analysis.basis import Basis
-from analysis.drift import distributions
-from analysis.groups import Grouping, emptied_groups, group_layers
-from analysis.labels import count, one_line
+from analysis.comparison import Comparison, axis_shift
+from analysis.drift import DIVERGENCES
+from analysis.groups import emptied_groups, group_layers
 from analysis.overrides import quoted_condition
-from analysis.results import DIVERGENCE, SKETCH_FILE, AxisShift, ShiftReport, writable_folder, write_results
+from analysis.results import SKETCH_FILE, ShiftReport, writable_folder, write_results
 from analysis.selection import filters_in, flat_view, models_in, select_layers
 from analysis.settings import ShiftSettings
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
 from analysis.terminal import print_shift
+from analysis.uncertainty import Resampling
 from distributed.cluster import connected
 from distributed.entry import OK, command
 from distributed.errors import UserError
@@ -71,6 +70,7 @@ def measure_shift(settings: ShiftSettings) -> ShiftReport:
         raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
     if settings.bins < 2:
         raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
+    comparison = comparison_of(settings)
     basis = None if settings.basis is None else Basis.read(Path(settings.basis))
     store = Store.open(settings.store)
     models, layers = store.models(), store.layers()
@@ -83,44 +83,33 @@ def measure_shift(settings: ShiftSettings) -> ShiftReport:
         connect=lambda: connected(settings.cluster), sketch_file=_earlier_sketch(Path(settings.out), basis)
     )
     sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
-    shifts = tuple(axis_shift(sketch, grouping) for grouping in groupings)
+    shifts = tuple(axis_shift(sketch, grouping, comparison) for grouping in groupings)
     if settings.where is not None:
         shifts = tuple(replace(s, notes=(*s.notes, *emptied_groups(flat, selected, s.axis))) for s in shifts)
     return ShiftReport(shifts, sketch, models_in(selected), selected.num_rows, filters_in(selected), settings.where)
 
 
-def axis_shift(sketch: Sketch, grouping: Grouping) -> AxisShift:
-    """The drift matrix of one axis, from the histograms alone.
+def comparison_of(settings: ShiftSettings) -> Comparison:
+    """How the settings ask to compare.
 
     Raises:
-        UserError: a layer is not in the sketch, or a group lies wholly outside the range of the sketch's basis.
+        UserError: there is no such divergence, or a number is out of range.
     """
-    rows = sketch.rows_of(grouping.layer_ids)
-    codes = np.full(sketch.layer_ids.size, -1, dtype=np.int64)
-    codes[rows] = grouping.codes
-    number = len(grouping.groups)
-    counts = sketch.group_counts(codes, number)
-    basis = sketch.basis
-    empty, component = np.nonzero(counts.sum(axis=2) == 0)
-    if empty.size:
-        raise UserError(
-            f"{grouping.axis}: no coefficient {component[0] + 1} of group {one_line(grouping.groups[empty[0]].name)} "
-            f"lies in the range {basis.low:.4g} … {basis.high:.4g} of the basis: take the basis of this store"
-        )
-    groups = distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)
-    notes = (*grouping.notes, *_outside(sketch.group_outside(codes, number), grouping))
-    return AxisShift(grouping, DIVERGENCE.matrix(groups), notes)
-
-
-def _outside(outside: npt.NDArray[np.int64], grouping: Grouping) -> tuple[str, ...]:
-    """What to note about coefficients beyond the range of a basis that was made from other filters."""
-    number = int(outside.sum())
-    if not number:
-        return ()
-    share = number / (9 * sum(group.filters for group in grouping.groups))
-    return (
-        f"{grouping.axis}: {count(number, 'coefficient')} ({share:.2g} of all) outside the range of the basis "
-        "not counted",
+    if settings.divergence not in DIVERGENCES:
+        raise UserError(f"there is no divergence {settings.divergence!r}; there are: {', '.join(DIVERGENCES)}")
+    if not 0 < settings.level < 1:
+        raise UserError(f"level={settings.level}: the coverage of an interval lies between 0 and 1, as in 0.95")
+    if settings.replicates < 0:
+        raise UserError(f"replicates={settings.replicates}: 0 turns intervals and p-values off, 1000 is usual")
+    resampling = None
+    if settings.replicates:
+        resampling = Resampling(settings.replicates, settings.replicates, settings.level, settings.seed)
+    return Comparison(
+        DIVERGENCES[settings.divergence],
+        settings.weight,
+        resampling,
+        settings.min_models,
+        settings.max_tested_groups,
     )
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.drift import FloatArray
 from analysis.labels import count, decimals_of, elide, one_line
 from analysis.results import AxisShift, ShiftReport
 
@@ -23,13 +22,16 @@ _LABEL_SHARE = 0.45
 #: So many of the largest and smallest drifts are named.
 _NAMED = 3
 
+#: The share of false discoveries tolerated among the pairs called larger than chance.
+_FALSE_DISCOVERIES = 0.05
+
 
 def print_shift(report: ShiftReport, written: Sequence[Path], console: Console) -> None:
     """Each axis's matrix and extremes, then where the files are and what they rest on."""
     for shift in report.shifts:
         console.print()
         console.print(_matrix(shift, console.width))
-        for line in (*extremes(shift), *shift.notes):
+        for line in (*extremes(shift), *certainty(shift), *shift.notes):
             console.print(Text(line))
     console.print()
     if report.where:
@@ -65,12 +67,39 @@ def extremes(shift: AxisShift) -> tuple[str, ...]:
 
     def named(chosen: Sequence[int]) -> str:
         names = [one_line(group.name) for group in shift.groups]
-        return ", ".join(f"{names[rows[i]]} ↔ {names[columns[i]]} {_words(float(values[i]))}" for i in chosen)
+        return ", ".join(
+            f"{names[rows[i]]} ↔ {names[columns[i]]} {_words(float(values[i]))}{interval(rows[i], columns[i])}"
+            for i in chosen
+        )
+
+    def interval(row: int, column: int) -> str:
+        if shift.uncertainty is None or np.isnan(shift.uncertainty.low[row, column]):
+            return ""
+        low, high = shift.uncertainty.low[row, column], shift.uncertainty.high[row, column]
+        return f" [{_words(float(low))}, {_words(float(high))}]"
 
     if len(order) < 2 * _NAMED:
         return (f"From largest to smallest: {named(order.tolist())}",)
     largest, smallest = order[:_NAMED].tolist(), order[: -_NAMED - 1 : -1].tolist()
     return f"Largest: {named(largest)}", f"Smallest: {named(smallest)}"
+
+
+def certainty(shift: AxisShift) -> tuple[str, ...]:
+    """How many drifts are larger than chance allows, and how many rest on too few models."""
+    rows, columns = np.triu_indices(len(shift.groups), k=1)
+    if not len(rows):
+        return ()
+    lines = []
+    if shift.uncertainty is not None:
+        found = int((shift.uncertainty.q_value[rows, columns] <= _FALSE_DISCOVERIES).sum())
+        lines.append(
+            f"{found} of {count(len(rows), 'pair')} drift more than random groups of these models would "
+            f"(q <= {_FALSE_DISCOVERIES}, permutation of models)"
+        )
+    few = int(shift.few_models[rows, columns].sum())
+    if few:
+        lines.append(f"° {few} of {count(len(rows), 'pair')} with a group of fewer than {shift.min_models} models")
+    return tuple(lines)
 
 
 def _words(value: float) -> str:
@@ -80,7 +109,7 @@ def _words(value: float) -> str:
 def _matrix(shift: AxisShift, width: int) -> Table:
     """The matrix in at most ``width`` characters; groups in the middle make way, with … in their place."""
     rows, heads = [group.label for group in shift.groups], [one_line(group.name) for group in shift.groups]
-    cells = _cells(shift.drift)
+    cells = _cells(shift)
     cell = max(len(text) for row in cells for text in row)
     shown: list[int | None] = list(range(len(rows)))
     if len(rows) > MOST_GROUPS or max(map(len, rows)) + sum(max(cell, len(h)) + 2 for h in heads) > width:
@@ -104,11 +133,14 @@ def _matrix(shift: AxisShift, width: int) -> Table:
     return table
 
 
-def _cells(drift: FloatArray) -> list[list[str]]:
-    decimals = decimals_of(float(drift.max()))
+def _cells(shift: AxisShift) -> list[list[str]]:
+    decimals, few = decimals_of(float(shift.drift.max())), shift.few_models
     return [
-        ["·" if row == column else f"{value:.{decimals}f}" for column, value in enumerate(values)]
-        for row, values in enumerate(drift)
+        [
+            "·" if row == column else f"{value:.{decimals}f}{'°' if few[row, column] else ''}"
+            for column, value in enumerate(values)
+        ]
+        for row, values in enumerate(shift.drift)
     ]
 
 

@@ -3,9 +3,13 @@
 Filters of one model are not independent: a group with three models has three observations, however many filters they
 hold. So models are what is resampled, and everything is a weighted sum of their histograms.
 
-* **Interval**: cluster bootstrap over models (Davison & Hinkley 1997, §3.8), percentile interval. Where each model lies
-  in one group (task, data set), models are drawn within their group; where models lie in several (depth), models are
-  drawn as a whole, so that what they share stays shared. The basis and its range stay as they are.
+* **Interval**: cluster bootstrap over models (Davison & Hinkley 1997, §3.8). Where each model lies in one group (task,
+  data set), models are drawn within their group; where models lie in several (depth), models are drawn as a whole, so
+  that what they share stays shared. The basis and its range stay as they are. A drift of few models is too large: it
+  holds their spread as well as the groups' difference, and a replicate holds that spread twice. So the percentiles
+  are moved down by twice the bootstrap's estimate of this bias (mean replicate - observed), not below 0.
+  ``benchmarks/interval_coverage.py``: 95 % intervals cover the true drift in 83 to 99 % of simulations with 3 to 15
+  models a group, where plain percentiles cover it in 0 to 93 %.
 * **Null**: what two random groups of these models would show. For each pair the models of both are dealt out again,
   as many to each side as before; a model with layers on both sides swaps its two parts or keeps them. The p-value is
   (1 + number of null drifts >= observed) / (1 + number of permutations) (Phipson & Smyth 2010).
@@ -118,7 +122,7 @@ def bootstrap_interval(
     resampling: Resampling,
     random: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """(G, G) lower and upper percentile bounds of the drift, models drawn with replacement.
+    """(G, G) lower and upper bounds of the drift: percentiles of replicates, corrected for bias (see the module).
 
     Replicates in which a group lost all its filters don't count for its cells.
     """
@@ -139,7 +143,9 @@ def bootstrap_interval(
     unknown = (models[:, None] < 2) | (models[None, :] < 2)
     unknown |= np.isnan(drifts).all(axis=0)
     drifts[:, unknown] = 0.0
-    low, high = np.nanquantile(drifts, [tail, 1 - tail], axis=0)
+    observed = np.stack([histograms.counts[rows].sum(axis=0) for rows in rows_of])
+    bias = np.nanmean(drifts, axis=0) - measure(observed[None])[0]
+    low, high = np.maximum(np.nanquantile(drifts, [tail, 1 - tail], axis=0) - 2 * bias, 0.0)
     np.fill_diagonal(low, 0.0)
     np.fill_diagonal(high, 0.0)
     off = unknown & ~np.eye(groups, dtype=bool)

@@ -123,11 +123,15 @@ def model_id_of(source: str, origin: str, revision: str | None, file: str) -> st
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+#: Bits of a layer id below those of the model: ``layer_id >> MODEL_BITS_SHIFT`` is the same for a model's layers.
+MODEL_BITS_SHIFT = 16
+
+
 def layer_id_of(model_id: str, layer_index: int) -> int:
     """Positive int64: 47 bits of the model id, then 16 bits of the layer's index.
 
     Sorting by it sorts by model and then by layer, and either part can be read back.
     """
-    if not 0 <= layer_index < 1 << 16:
+    if not 0 <= layer_index < 1 << MODEL_BITS_SHIFT:
         raise ValueError(f"layer_index {layer_index} is outside 0 … 65535")
-    return (int(model_id, 16) >> 17) << 16 | layer_index
+    return (int(model_id, 16) >> 17) << MODEL_BITS_SHIFT | layer_index

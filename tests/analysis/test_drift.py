@@ -135,4 +135,25 @@ def test_refuses_what_has_no_distribution() -> None:
 
 def test_registry_names_what_the_picture_says() -> None:
     assert DIVERGENCES["kl"].title == "symmetric KL, EVR-weighted"
-    assert DIVERGENCES["kl"].matrix is symmetric_kl
+    assert DIVERGENCES["kl"].quick is symmetric_kl
+
+
+@pytest.mark.parametrize("name", list(DIVERGENCES))
+def test_replicates_and_matrix_agree_for_every_divergence(name: str) -> None:
+    """The three ways to a drift: the matrix, its replicates, and one pair by the plain formula."""
+    counts = np.random.default_rng(3).poisson(5.0, size=(4, 6, 9, 70))
+    counts[2, 1] = 0  # a replicate that lost all of a group
+    divergence = DIVERGENCES[name]
+    replicates = divergence.resampled(RATIO, LOW, HIGH)(counts.astype(float))
+    for r in (0, 1, 3):
+        groups = distributions(counts[r], RATIO, LOW, HIGH)
+        matrix = divergence.matrix(groups)
+        np.testing.assert_allclose(replicates[r], matrix, rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(matrix, matrix.T)
+        pair = divergence.between(groups.probabilities[1], groups.probabilities[4], groups.width) @ groups.weights
+        assert matrix[1, 4] == pytest.approx(pair, rel=1e-9)
+    lost = np.isnan(replicates[2])
+    expected = np.zeros((6, 6), dtype=bool)
+    expected[1, :] = expected[:, 1] = True
+    assert (lost[expected & ~np.eye(6, dtype=bool)]).all()
+    assert not lost[~expected].any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,7 @@ from analysis.layer_sketch import ScanReport, Sketch
 from analysis.moments import Moments
 from analysis.results import AxisShift, ShiftReport, file_stem, writable_folder, write_results
 from analysis.terminal import extremes, print_shift
+from analysis.uncertainty import Uncertainty
 from distributed.errors import UserError
 
 
@@ -58,6 +60,7 @@ def test_files_are_those_of_the_issue_and_hold_the_same_numbers(tmp_path: Path) 
     table = pq.read_table(tmp_path / "shift_task.parquet")
     assert table.column_names == [
         "a", "b", "drift", "filters_a", "filters_b", "layers_a", "layers_b", "models_a", "models_b",
+            "few_models",
     ]  # fmt: skip
     assert table.num_rows == 9
     for row in table.to_pylist():
@@ -165,3 +168,20 @@ def test_terminal_says_what_was_left_out_where_files_are_and_whether_it_scanned(
     assert "where a > 0" in text
     assert "2 models, 4 layers, 1,234,567 filters; found the sketch: nothing scanned" in text
     assert "written to out: basis.json, shift_task.{csv,png}" in text
+
+
+def test_uncertainty_reaches_the_table_and_unknown_is_null() -> None:
+    report = report_of(["a", "b", "c"])
+    shift = report.shifts[0]
+    square = np.arange(9.0).reshape(3, 3)
+    low = square.copy()
+    low[0, 1] = np.nan
+    uncertain = replace(
+        shift, uncertainty=Uncertainty(low, square, square, square, square / 9, square / 9), min_models=10**6
+    )
+    rows = uncertain.pairs().to_pylist()
+    assert rows[1]["drift_lo"] is None
+    assert rows[1]["drift_hi"] == 1.0
+    assert [row["q_value"] for row in rows] == (square / 9).ravel().tolist()
+    assert all(row["few_models"] for row in rows)
+    assert not any(row["few_models"] for row in shift.pairs().to_pylist())
