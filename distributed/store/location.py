@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,6 +18,8 @@ from distributed.store.settings import StoreSettings
 _S3_ATTEMPTS = 10
 #: Seconds. The SDK's own default of 3 s for a request is too short for a loaded service.
 _S3_CONNECT_TIMEOUT, _S3_REQUEST_TIMEOUT = 10.0, 60.0
+#: Tries of ``probe``, a second apart: a service may be restarting.
+_PROBES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,30 @@ class Location:
             request_timeout=_S3_REQUEST_TIMEOUT,
             **options,
         )
+
+
+def probe(location: Location) -> None:
+    """See that something listens at an explicit endpoint: the SDK's own retries would hold a wrong one for a minute.
+
+    Raises:
+        StoreError: nothing does.
+    """
+    if location.settings.endpoint_url is None:
+        return
+    endpoint = urlsplit(location.settings.endpoint_url)
+    port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+    for attempt in range(_PROBES):
+        try:
+            socket.create_connection((endpoint.hostname or "", port), timeout=_S3_CONNECT_TIMEOUT).close()
+        except OSError as error:
+            if attempt == _PROBES - 1:
+                raise StoreError(
+                    f"nothing answers at {location.settings.endpoint_url}: {error.strerror or error} "
+                    "(check store.endpoint_url or AWS_ENDPOINT_URL)"
+                ) from error
+            time.sleep(1.0)
+        else:
+            return
 
 
 def locate(settings: StoreSettings) -> Location:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from distributed.errors import StoreError
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA
 from distributed.store.backends import Backend, LocalBackend
-from distributed.store.location import Location, locate
+from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_tables
 from distributed.store.rows import Reject, RejectKind, StoredReject, reject_of
@@ -167,7 +167,12 @@ class Store:
             return bool(self._arrow.get_file_info(path).type is pafs.FileType.File)
 
     def model_ids(self) -> set[str]:
-        """The models that exist, by one listing; none in a store that is still empty."""
+        """The models that exist, by one listing; none in a store that is still empty.
+
+        Raises:
+            StoreError: nothing answers at the endpoint, or the store can't be listed.
+        """
+        probe(self._location)
         return {file.key for file in list_folder(self._arrow, self._path("models"))}
 
     def reference_keys(self) -> dict[str, str]:
@@ -264,6 +269,7 @@ class Store:
         Raises:
             StoreError: no models at all, or a model's file is missing.
         """
+        probe(self._location)
         models = list_folder(self._arrow, self._path("models"))
         if not models:
             if self._location.is_s3:

@@ -211,8 +211,6 @@ def test_a_missing_bucket(s3_server: S3Server) -> None:
 
 KILLED = """
 import os, pickle, signal, sys
-from distributed.store.backends import LocalBackend
-from distributed.store.s3 import S3Backend
 
 (store, batches, finished), stage = pickle.load(open(sys.argv[1], "rb")), sys.argv[2]
 
@@ -229,15 +227,15 @@ def finish():
     die("finish")
     return finished
 
-for backend in (LocalBackend, S3Backend):
-    def publish(self, file, path, real=backend.publish):
-        die("before " + path.split("/")[0])
-        real(self, file, path)
-    def publish_new(self, file, path, real=backend.publish_new):
-        die("before models")
-        real(self, file, path)
-        die("after models")
-    backend.publish, backend.publish_new = publish, publish_new
+backend = type(store._backend)
+def publish(self, file, path, real=backend.publish):
+    die("before " + path.split("/")[0])
+    real(self, file, path)
+def publish_new(self, file, path, real=backend.publish_new):
+    die("before models")
+    real(self, file, path)
+    die("after models")
+backend.publish, backend.publish_new = publish, publish_new
 store.write_model(finished[0].model_id, stream(), finish)
 """
 
