@@ -78,6 +78,10 @@ def settings_from(config: DictConfig, settings_class: type[Settings]) -> Setting
 
 def _build(settings_class: type[Settings], content: Mapping[str, Any]) -> Settings:
     hints = typing.get_type_hints(settings_class)
+    unknown = content.keys() - hints.keys()
+    if unknown:
+        # Hydra lets +name=value add what the schema doesn't know; nothing here would ever read it.
+        raise UserError(f"there is no setting {', '.join(sorted(unknown))!r}; there are: {', '.join(hints)}")
     values: dict[str, Any] = {}
     for each in dataclasses.fields(typing.cast(Any, settings_class)):
         if each.name in content:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,7 +42,7 @@ def extract(run: ExtractionRun) -> int:
     """
     console = _console()
     store = Store.open(run.store)
-    references = list_references(run.source)
+    references = [replace(r, variant=run.extract.variant) for r in list_references(run.source)]
     plan = make_plan(references, store, run.extract.retry)
     if run.extract.dry_run:
         print_plan(plan, console)

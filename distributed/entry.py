@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 from collections.abc import Callable
+from importlib import resources
 from typing import TypeVar
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from distributed.configuration import register, settings_from
 from distributed.errors import FilterShiftError, UserError
@@ -41,7 +46,52 @@ def command(config_name: str, settings_class: type[Settings], body: Callable[[Se
             logging.getLogger(chatty).setLevel(logging.WARNING)
         sys.exit(guarded(lambda: body(settings_from(config, settings_class))))
 
-    hydra.main(version_base=None, config_path="pkg://conf", config_name=config_name)(main)()
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(config_name))
+        sys.exit(OK)
+    # Hydra would print its errors itself, over several lines; with this it raises them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base=None, config_path="pkg://conf", config_name=config_name)(main)()
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"error: {in_one_line(error)} (all settings: --help)", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+def help_text(config_name: str) -> str:
+    """The commented configs themselves: every setting, its default and its meaning, there is no second list."""
+    folder = resources.files("conf")
+    parts = [(folder / f"{config_name}.yaml").read_text(encoding="utf-8").split("\nhydra:")[0]]
+    groups = re.findall(r"^  - (\w+): \w+", parts[0], re.MULTILINE)
+    for group in groups:
+        for choice in sorted((folder / group).iterdir(), key=lambda entry: entry.name):
+            if choice.name.endswith(".yaml"):
+                text = choice.read_text(encoding="utf-8")
+                title = f"{group}={choice.name.removesuffix('.yaml')}"
+                parts.append(f"--- {title}: settings are {group}.<name>=…\n{text}")
+    shown = [
+        line for part in parts for line in part.splitlines() if not re.search(r"_schema|_self_|override hydra", line)
+    ]
+    return "\n".join(shown)
+
+
+#: Lines of Hydra's and OmegaConf's messages that tell a user nothing.
+_NOISE = re.compile(r"full_key:|object_type=|reference_type=|To append to your|Config search path|provider=|See http")
+
+
+def in_one_line(error: HydraException | OmegaConfBaseException) -> str:
+    """What a composition error says to a user, with its cause, schemas and types left out."""
+    told: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        for line in str(cause).splitlines():
+            line = line.strip().rstrip(".")
+            if line and line not in told and not _NOISE.search(line) and not line.endswith("_schema"):
+                told.append(line)
+        cause = cause.__cause__
+    text = ": ".join(told) or type(error).__name__
+    text = re.sub(r"('[^']+') not in '\w+Schema'", r"there is no setting \1", text.replace("Key ", ""))
+    return re.sub(r"(Available options in '\w+':): (.+)", lambda m: f"{m[1]} {m[2].replace(': ', ', ')}", text)
 
 
 def guarded(body: Callable[[], int]) -> int:

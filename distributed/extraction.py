@@ -84,7 +84,7 @@ def _model_id(reference: ModelReference, sources: Sequence[ByteSource]) -> str:
             "fetch the file again or correct the manifest",
             Place(file=reference.entry, expected=reference.tied_sha256, found=digests[0]),
         )
-    return model_id_of(reference.source, content_digest(digests), None, "")
+    return model_id_of(reference.source, content_digest(digests), None, "", reference.variant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,4 +277,5 @@ def _model_row(
         bytes_total=reference.size,
         extracted_at=datetime.now(UTC),
         tool_version=__version__,
+        variant=reference.variant or None,
     )

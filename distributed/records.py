@@ -87,6 +87,7 @@ MODELS_SCHEMA = pa.schema(
         pa.field("bytes_total", pa.int64(), nullable=False),
         pa.field("extracted_at", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("tool_version", pa.string(), nullable=False),
+        pa.field("variant", pa.string()),  # null: the default; ema, transposed: what was asked for beside it
     ]
 )
 

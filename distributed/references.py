@@ -60,6 +60,8 @@ class ModelReference:
         builder: how to build the architecture for tracing: ``timm:<name>`` or ``samples:<config.json text>``; None when
             the architecture is not known.
         tied_sha256: digest that a manifest promises for the entry file; checked after reading.
+        variant: what of it is extracted beside the default (``ExtractSettings.variant``); "" for the default. Another
+            variant is another model in the store.
         problem: (reason, message) when listing itself already found that the model can't be extracted (a gated
             repository, a pretrained tag that is not on the Hub); such references are recorded as skips.
     """
@@ -73,6 +75,7 @@ class ModelReference:
     builder: str | None = None
     tied_sha256: str | None = None
     problem: tuple[str, str] | None = None
+    variant: str = ""
 
     @property
     def size(self) -> int:
@@ -91,7 +94,7 @@ class ModelReference:
         It is stored with the model, so that a later listing can tell what is already there. For a Hub repository it
         is a function of repository, revision and file; for files on disk of path, size and modification time.
         """
-        parts = [self.source, self.root, self.revision or ""]
+        parts = [self.source, self.root, self.revision or "", self.variant]
         parts += [f"{file.path}\0{file.size}\0{file.stamp}" for file in self.files]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -99,10 +102,10 @@ class ModelReference:
     def pinned_model_id(self) -> str | None:
         """The ``model_id`` where it is known without reading (pinned revision, or all digests), else None."""
         if self.revision is not None:
-            return model_id_of(self.source, self.root, self.revision, self.entry)
+            return model_id_of(self.source, self.root, self.revision, self.entry, self.variant)
         digests = [file.sha256 for file in self.files]
         if digests and all(digests):
-            return model_id_of(self.source, content_digest([d for d in digests if d]), None, "")
+            return model_id_of(self.source, content_digest([d for d in digests if d]), None, "", self.variant)
         return None
 
 
@@ -113,13 +116,14 @@ def content_digest(sha256_of_files: list[str]) -> str:
     return hashlib.sha256("\n".join(sha256_of_files).encode()).hexdigest()
 
 
-def model_id_of(source: str, origin: str, revision: str | None, file: str) -> str:
+def model_id_of(source: str, origin: str, revision: str | None, file: str, variant: str = "") -> str:
     """16 hex digits, a pure function of what is extracted.
 
     ``origin`` is a repository id (with ``revision`` and ``file``) or, for files on disk, a content digest alone: the
-    same content is the same model under whatever name and path, so it is extracted once.
+    same content is the same model under whatever name and path, so it is extracted once. ``variant`` tells apart what
+    was taken of it.
     """
-    text = "\n".join([source, origin, revision or "", file])
+    text = "\n".join([source, origin, revision or "", file, variant])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

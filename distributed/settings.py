@@ -82,6 +82,11 @@ class ExtractSettings:
     trace: bool = True
     progress: ProgressStyle = ProgressStyle.auto
 
+    @property
+    def variant(self) -> str:
+        """What is taken of a checkpoint beside the default: ``""``, ``ema``, ``transposed``, ``ema+transposed``."""
+        return "+".join(["ema"] * self.prefer_ema + ["transposed"] * self.include_transposed)
+
 
 @dataclass(frozen=True, slots=True)
 class ExtractionRun:

@@ -49,6 +49,7 @@ class ModelRow:
     bytes_total: int
     extracted_at: datetime
     tool_version: str
+    variant: str | None = None
 
     def to_table(self) -> pa.Table:
         """One row of ``MODELS_SCHEMA``."""

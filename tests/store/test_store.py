@@ -128,7 +128,7 @@ GOLDEN = {
     "paper string, origins map<string, string>!, num_parameters int64!, total_filters int64!, num_filters int64!, "
     "share_3x3 double!, kernel_shapes map<string, int64>!, op_counts map<string, int64>, num_conv_layers int32!, "
     "num_layers_3x3 int32!, notes list<element: string>!, bytes_read int64!, bytes_total int64!, "
-    "extracted_at timestamp[ms, tz=UTC]!, tool_version string!",
+    "extracted_at timestamp[ms, tz=UTC]!, tool_version string!, variant string",
     "skips": "reference_key string!, name string!, source string!, uri string!, revision string, file string, "
     "reason string!, message string!, tensor string, expected string, found string, retryable bool!, "
     "attempts int32!, recorded_at timestamp[ms, tz=UTC]!, tool_version string!",
