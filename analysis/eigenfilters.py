@@ -115,6 +115,8 @@ def structure_of(layers: pa.Table, group: Group) -> Structure:
 
 def structures_by(layers: pa.Table, grouping: Grouping) -> tuple[Structure, ...]:
     """The structure of each group, in their order; ``layers`` holds at least the grouping's layers."""
+    # One chunk of the columns that count: taking rows from a table of thousands of chunks is slow.
+    layers = layers.select(["layer_id", "num_filters", "scaled_sum", "scaled_gram"]).combine_chunks()
     row_of = {layer_id: row for row, layer_id in enumerate(layers.column("layer_id").to_pylist())}
     rows = np.array([row_of[int(layer_id)] for layer_id in grouping.layer_ids], dtype=np.int64)
     return tuple(
@@ -129,40 +131,66 @@ def agreement_of(structures: Sequence[Structure], subspace: int) -> Agreement:
     Raises:
         ValueError: k is not 1 … 8 (all nine always span the same space).
     """
+    found = agreement_between(structures, structures, subspace)
+    # Exactly 1 and 0, where rounding would say almost.
+    known = np.flatnonzero(~np.isnan(np.diag(found.agreement)))
+    found.agreement[known, known] = 1.0
+    spanned = np.flatnonzero(~np.isnan(np.diag(found.similarity)))
+    found.angles[spanned, spanned] = 0.0
+    found.similarity[spanned, spanned] = 1.0
+    return found
+
+
+def agreement_between(first: Sequence[Structure], second: Sequence[Structure], subspace: int) -> Agreement:
+    """The agreement of each of F structures with each of G: the arrays of ``Agreement`` begin with (F, G).
+
+    Raises:
+        ValueError: k is not 1 … 8.
+    """
     if not 1 <= subspace <= 8:
         raise ValueError(f"subspace must be 1 … 8 leading components, not {subspace}")
+    ours, theirs = _stacked(first), _stacked(second)
+    cosines = np.empty((len(first), len(second), 9))
+    for index in range(9):  # component by component: nine products of matrices instead of one large contraction
+        cosines[..., index] = np.minimum(np.abs(ours.components[:, index] @ theirs.components[:, index].T), 1.0)
+    cosines[~np.logical_and(ours.directed[:, None], theirs.directed[None])] = np.nan
+    weights = (ours.ratio[:, None] + theirs.ratio[None]) / 2  # NaN where a group has no components at all
+    agreement = np.einsum("abi,abi->ab", weights, np.nan_to_num(cosines))
+    angles = np.empty((len(first), len(second), subspace))
+    for index, basis in enumerate(ours.components[:, :subspace]):
+        angles[index] = _principal_angles(basis, theirs.components[:, :subspace])
+    spanned = np.logical_and.outer(ours.directed[:, :subspace].all(axis=1), theirs.directed[:, :subspace].all(axis=1))
+    angles[~spanned] = np.nan
+    similarity = (np.cos(np.radians(angles)) ** 2).mean(axis=-1)
+    return Agreement(cosines, agreement, angles, similarity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stacked:
+    """Of G structures: ``components`` (G, 9, 9), 0 where there are none, ``ratio`` (G, 9), ``directed`` (G, 9)."""
+
+    components: FloatArray
+    ratio: FloatArray
+    directed: BoolArray
+
+
+def _stacked(structures: Sequence[Structure]) -> _Stacked:
     number = len(structures)
     components = np.zeros((number, 9, 9))
     for index, structure in enumerate(structures):
         if structure.principal is not None:
             components[index] = structure.principal.components
-    directed = np.array([structure.directed for structure in structures]).reshape(number, 9)
     ratio = np.array([structure.ratio for structure in structures]).reshape(number, 9)
-    cosines = np.minimum(np.abs(np.einsum("aik,bik->abi", components, components)), 1.0)
-    cosines[~np.logical_and(directed[:, None], directed[None])] = np.nan
-    weights = (ratio[:, None] + ratio[None]) / 2  # NaN where a group has no components at all
-    agreement = (weights * np.nan_to_num(cosines)).sum(axis=-1)
-    whole = np.flatnonzero(~np.isnan(np.diag(agreement)))
-    agreement[whole, whole] = 1.0
-    angles = _principal_angles(components[:, :subspace])
-    spanned = directed[:, :subspace].all(axis=1)
-    angles[~np.logical_and.outer(spanned, spanned)] = np.nan
-    similarity = (np.cos(np.radians(angles)) ** 2).mean(axis=-1)
-    return Agreement(cosines, agreement, angles, similarity)
+    directed = np.array([structure.directed for structure in structures], dtype=bool).reshape(number, 9)
+    return _Stacked(components, ratio, directed)
 
 
-def _principal_angles(bases: FloatArray) -> FloatArray:
-    """(G, G, k) rising angles in degrees between the row spaces of (G, k, n) orthonormal bases."""
-    number, k, _ = bases.shape
-    angles = np.zeros((number, number, k))
-    for index in range(number - 1):  # a row at a time: all pairs of thousands of groups would not fit in memory
-        first, others = bases[index], bases[index + 1 :]
-        products = others @ first.T
-        cosines = np.clip(np.linalg.svd(products, compute_uv=False), 0.0, 1.0)
-        residuals = others - products @ first
-        sines = np.clip(np.linalg.svd(residuals, compute_uv=False)[:, ::-1][:, :k], 0.0, 1.0)
-        # A cosine near 1 has lost the digits of a small angle, a sine near 1 those of a large one.
-        found = np.degrees(np.where(cosines**2 >= 0.5, np.arcsin(sines), np.arccos(cosines)))
-        angles[index, index + 1 :] = found
-        angles[index + 1 :, index] = found
-    return angles
+def _principal_angles(basis: FloatArray, others: FloatArray) -> FloatArray:
+    """(G, k) rising angles in degrees between the row space of a (k, n) orthonormal basis and those of (G, k, n)."""
+    products = others @ basis.T
+    cosines = np.clip(np.linalg.svd(products, compute_uv=False), 0.0, 1.0)
+    residuals = others - products @ basis
+    # The singular values of (k, n) matrices as roots of the eigenvalues of (k, k) ones would lose half the digits.
+    sines = np.clip(np.linalg.svd(residuals, compute_uv=False)[:, ::-1], 0.0, 1.0)
+    # A cosine near 1 has lost the digits of a small angle, a sine near 1 those of a large one.
+    return np.asarray(np.degrees(np.where(cosines**2 >= 0.5, np.arcsin(sines), np.arccos(cosines))))

@@ -26,8 +26,9 @@ from rich.text import Text
 
 from analysis.degenerate import Degeneracy
 from analysis.groups import Group, Grouping, emptied_groups, group_layers
-from analysis.labels import count, elide, one_line
+from analysis.labels import count, one_line
 from analysis.layer_quality import Weighting, count_degenerate, degenerate_layers, layer_quality, summarise, with_group
+from analysis.narrow_table import Column, narrow_table
 from analysis.overrides import quoted_condition
 from analysis.quality_results import GroupedQuality, QualityReport, write_quality
 from analysis.results import writable_folder
@@ -141,39 +142,54 @@ def _medians(report: QualityReport, grouped: GroupedQuality, width: int) -> Tabl
     title = f"Quality by {one_line(grouped.grouping.axis)}: medians over {report.weight}"
     if len(groups) > MOST_ROWS:
         title += f" (the first {MOST_ROWS} of {len(groups)} groups; the files have them all)"
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 1), pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for heading in ("layers", "entropy", "/ T(n)", "clean", "sparsity", "orthogonality", "norm", "random", "collapsed"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    shown = ("variance_entropy", "variance_entropy_normalized", "variance_entropy_clean", "sparsity")
+    rows = []
     for part in (report.whole, grouped):
         kinds = part.degenerate.to_pylist()
-        for group, kind in list(zip(part.grouping.groups, kinds, strict=True))[:MOST_ROWS]:
-            summaries = part.summaries(group.name)
-            medians = [summaries[metric]["median"] for metric in (*shown, "orthogonality", "norm_mean")]
-            cells = [elide(one_line(group.label), max(12, width - 90)), f"{group.layers:,}".replace(",", " ")]
-            cells += ["–" if value is None else f"{value:.3f}" for value in medians]
-            cells += [str(kind["random_layers"]), str(kind["collapsed_layers"] + kind["all_zero_layers"])]
-            table.add_row(*map(Text, cells))
-    return table
+        rows += [
+            (group, part.summaries(group.name), kind)
+            for group, kind in list(zip(part.grouping.groups, kinds, strict=True))[:MOST_ROWS]
+        ]
+
+    def medians(heading: str, metric: str, rank: int) -> Column:
+        values = [summaries[metric]["median"] for _, summaries, _ in rows]
+        return Column(heading, ["–" if value is None else f"{value:.3f}" for value in values], rank)
+
+    collapsed = [str(kind["collapsed_layers"] + kind["all_zero_layers"]) for _, _, kind in rows]
+    columns = [
+        Column("", [group.label for group, _, _ in rows], is_name=True),
+        Column("layers", [f"{group.layers:,}" for group, _, _ in rows]),
+        medians("entropy", "variance_entropy", 3),
+        medians("/ T(n)", "variance_entropy_normalized", 0),
+        medians("clean", "variance_entropy_clean", 4),
+        medians("sparsity", "sparsity", 0),
+        medians("orthogonality", "orthogonality", 1),
+        medians("norm", "norm_mean", 2),
+        Column("random", [str(kind["random_layers"]) for _, _, kind in rows]),
+        Column("collapsed", collapsed),
+    ]
+    return narrow_table(title, columns, width)
 
 
 def _degenerate(found: pa.Table, width: int) -> Table:
     title = "Degenerate layers"
     if found.num_rows > MOST_ROWS:
         title += f" (the first {MOST_ROWS} of {found.num_rows}; degenerate.csv has them all)"
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 1), pad_edge=False)
-    for heading, side in (("", "left"), ("model", "left"), ("layer", "left")):
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    for heading in ("filters", "entropy", "T(n)", "sparsity", "depth"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    room = max(12, (width - 60) // 2)
-    for row in found.slice(0, MOST_ROWS).to_pylist():
-        names = (elide(one_line(row["model"]), room), elide(one_line(row["layer"]), room))
-        keys = ("variance_entropy", "random_threshold", "sparsity", "conv_depth_norm")
-        numbers = (f"{row['num_filters']:,}".replace(",", " "), *(f"{row[key]:.3f}" for key in keys))
-        table.add_row(*map(Text, (row["degenerate"], *names, *numbers)))
-    return table
+    rows = found.slice(0, MOST_ROWS).to_pylist()
+
+    def numbers(heading: str, key: str, rank: int) -> Column:
+        return Column(heading, [f"{row[key]:.3f}" for row in rows], rank)
+
+    columns = [
+        Column("", [row["degenerate"] for row in rows]),
+        Column("model", [row["model"] for row in rows], is_name=True),
+        Column("layer", [row["layer"] for row in rows], is_name=True),
+        Column("filters", [f"{row['num_filters']:,}" for row in rows]),
+        numbers("entropy", "variance_entropy", 0),
+        numbers("T(n)", "random_threshold", 0),
+        numbers("sparsity", "sparsity", 1),
+        numbers("depth", "conv_depth_norm", 2),
+    ]
+    return narrow_table(title, columns, width)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.degenerate import COLLAPSED_ENTROPY, COLLAPSED_SPARSITY, RANDOM_MARGIN
 from analysis.groups import Grouping
@@ -31,8 +32,8 @@ class GroupedQuality:
 
     def summaries(self, group: str) -> Mapping[str, Mapping[str, Any]]:
         """Metric → row of ``summary``, of the group of this name."""
-        rows = self.summary.to_pylist()
-        return {row["metric"]: row for row in rows if row["group"] == group}
+        mine = self.summary.filter(pc.equal(self.summary.column("group"), group))
+        return {row["metric"]: row for row in mine.to_pylist()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

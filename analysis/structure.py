@@ -15,17 +15,19 @@ From the moments in the table ``layers`` alone: no filter is read, no Ray is sta
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from analysis.eigenfilters import Structure, agreement_of, structure_of, structures_by
+from analysis.eigenfilters import Structure, agreement_between, agreement_of, structure_of, structures_by
 from analysis.groups import Group, emptied_groups, group_layers
-from analysis.labels import count, elide, one_line
+from analysis.labels import count, one_line
+from analysis.narrow_table import Column, narrow_table
 from analysis.overrides import quoted_condition
 from analysis.results import writable_folder
 from analysis.selection import filters_in, flat_view, models_in, select_layers
@@ -136,19 +138,8 @@ def print_structure(report: StructureReport, console: Console) -> None:
         title = f"Structure by {one_line(axis.grouping.axis)}"
         if len(shown) < len(axis.structures):
             title += f" (the first {len(shown)} of {len(axis.structures)} groups; the files have them all)"
-        table = Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 1), pad_edge=False)
-        table.add_column("explained variance", no_wrap=True)
-        for heading in ("filters", *map(str, range(1, 10)), "agrees", "spans"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        room = max(12, console.width - 75)
         rows = [report.whole, *([report.selection] if report.selection else []), *shown]
-        pairs = agreement_of([report.whole, *rows], report.subspace)
-        for row, agrees, spans in zip(rows, pairs.agreement[0, 1:], pairs.similarity[0, 1:], strict=True):
-            shares = [f"{100 * share:.1f}" if share == share else "–" for share in row.ratio]
-            mark = " !" if row.few_filters or row.principal is None else ""
-            cells = [elide(one_line(row.group.label), room) + mark, f"{row.moments.count:,}".replace(",", " "), *shares]
-            table.add_row(*map(Text, (*cells, *(f"{x:.3f}" if x == x else "–" for x in (agrees, spans)))))
-        console.print(table)
+        console.print(narrow_table(title, _columns(rows, report), console.width))
         for note in axis.notes:
             console.print(Text(note))
     whole = report.whole.group
@@ -160,6 +151,27 @@ def print_structure(report: StructureReport, console: Console) -> None:
         f"spans: overlap of the {report.subspace} leading components' space with the store's; 1: the same"
     )
     console.print(Text(legend))
+
+
+def _columns(rows: Sequence[Structure], report: StructureReport) -> list[Column]:
+    pairs = agreement_between([report.whole], rows, report.subspace)
+    labels = [row.group.label + (" !" if row.few_filters or row.principal is None else "") for row in rows]
+    shares = [
+        # From the last on, components make way where the terminal is narrow.
+        Column(str(i + 1), [_number(100 * row.ratio[i], 1) for row in rows], rank=0 if i < 3 else i)
+        for i in range(9)
+    ]
+    return [
+        Column("explained variance", labels, is_name=True),
+        Column("filters", [f"{row.moments.count:,}" for row in rows]),
+        *shares,
+        Column("agrees", [_number(value, 3) for value in pairs.agreement[0]]),
+        Column("spans", [_number(value, 3) for value in pairs.similarity[0]], rank=3),
+    ]
+
+
+def _number(value: float, decimals: int) -> str:
+    return "–" if np.isnan(value) else f"{value:.{decimals}f}"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from analysis.eigenfilters import Agreement, Structure, agreement_of
+from analysis.eigenfilters import Agreement, Structure, agreement_between
 from analysis.groups import Grouping
 from analysis.heatmap import Heatmap, draw_heatmap
 from analysis.labels import count
@@ -56,7 +56,7 @@ def components_table(axis: AxisStructure, whole: Structure) -> pa.Table:
     ``variance, explained_variance_ratio, cumulative, separated, store_cosine`` (|cos| to the store's component of this
     rank), ``c0 … c8`` (its entries, row-major). Null where there is no such component.
     """
-    cosines = agreement_of([whole, *axis.structures], 1).cosines[0, 1:]
+    cosines = agreement_between([whole], axis.structures, 1).cosines[0]
     rows: list[dict[str, Any]] = []
     for structure, cosine in zip(axis.structures, cosines, strict=True):
         for index in range(9):
@@ -81,7 +81,7 @@ def moments_table(axis: AxisStructure, whole: Structure) -> pa.Table:
     """A row per group: ``axis, group, label, models, layers, filters, few_filters, total_variance, store_agreement,
     mean`` (list of 9), ``covariance`` (list of 81, row-major; null for one filter).
     """
-    agreement = agreement_of([whole, *axis.structures], 1).agreement[0, 1:]
+    agreement = agreement_between([whole], axis.structures, 1).agreement[0]
     rows = [
         {
             **_heading(axis.grouping.axis, structure),
@@ -179,13 +179,19 @@ def _write_pictures(report: StructureReport, axis: AxisStructure, outputs: Outpu
     known = [index for index, structure in enumerate(axis.structures) if structure.principal is not None]
     if not known:  # nothing has a direction; the notes say so
         return
+    few = np.array([axis.structures[index].few_filters for index in known])
     title = f"Disagreement of eigenfilters by {name}"
     heatmap = Heatmap(
         labels=[axis.structures[index].group.label for index in known],
         values=np.maximum(1.0 - axis.agreement.agreement[np.ix_(known, known)], 0.0),
         title=title,
-        remarks=["0: the same components in the same order; 1: none alike", *remarks],
+        remarks=[
+            "0: the same components in the same order; 1: none alike",
+            *(["hatched: fewer than ten filters in one of the two"] if few.any() else []),
+            *remarks,
+        ],
         unit="1 − agreement (variance-weighted |cos|)",
+        hatched=few[:, None] | few[None],
     )
     outputs.picture(f"agreement_{stem}", draw_heatmap(heatmap), title)
 

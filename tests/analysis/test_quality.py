@@ -376,9 +376,9 @@ def test_an_empty_store_and_a_wrong_weight_end_in_one_line(
     assert guarded(lambda: quality(settings(tmp_path / "nothing", tmp_path / "out"))) == 2
     assert "holds no models" in capsys.readouterr().err
     said = cli.run_command("-m", "analysis.quality", f"store.uri={store}", "weight=pixels", cwd=tmp_path)
-    assert said.returncode != 0
-    assert "Invalid value 'pixels', expected one of [layers, filters, models]" in said.stderr
-    assert "Traceback" not in said.stderr
+    assert said.returncode == 2
+    assert "weight=pixels: Invalid value 'pixels', expected one of [layers, filters, models]" in said.stderr
+    assert said.stderr.count("\n") == 1
 
 
 def test_only_degenerate_layers(tmp_path: Path) -> None:
