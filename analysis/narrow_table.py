@@ -56,7 +56,7 @@ def _room(columns: Sequence[Column], width: int) -> int:
 
 
 def _needed(columns: Sequence[Column]) -> int:
-    return sum(min(_SHORTEST_NAME, _widest(column)) for column in columns if column.is_name)
+    return sum(max(len(c.heading), min(_SHORTEST_NAME, _widest(c))) for c in columns if c.is_name)
 
 
 def _widest(column: Column) -> int:

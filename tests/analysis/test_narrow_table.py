@@ -24,6 +24,18 @@ def shown(width: int) -> list[str]:
     return file.getvalue().rstrip().split("\n")
 
 
+def test_a_heading_longer_than_the_names_stays_whole() -> None:
+    file = io.StringIO()
+    columns = (
+        Column("explained variance", ["a", "b"], is_name=True),
+        *(Column(str(i), ["0.5", "0.5"], rank=i) for i in range(4)),
+    )
+    Console(file=file, width=33, color_system=None).print(narrow_table("T", columns, 33))
+    lines = file.getvalue().rstrip().split("\n")
+    assert lines[-3].split() == ["explained", "variance", "0", "1", "2"]
+    assert "…" not in file.getvalue()
+
+
 def test_wide_enough_shows_everything_as_it_is() -> None:
     title, heading, first, second = (line.split() for line in shown(120))
     assert title == ["Table"]
