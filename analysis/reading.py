@@ -23,9 +23,11 @@ from distributed.records import WEIGHT_COLUMNS
 log = logging.getLogger(__name__)
 
 Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+UInt32 = npt.NDArray[np.uint32]
 Result = TypeVar("Result")
 
-#: Rows decoded at a time: nine columns of 65 536 float32 are 2.4 MB and stay in the cache between decoder and kernel.
+#: Rows decoded at a time: nine columns of 65 536 float32 are 2.4 MB and stay in the cache between decoder and loop.
 BATCH_ROWS = 1 << 16
 
 
@@ -53,9 +55,8 @@ PATIENT = ReadPolicy()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowBatch:
-    """Rows first_row … of a row group: nine columns, and the layer of each row where it was asked for."""
+    """Rows first_row … of a file: nine columns, and the layer of each row where it was asked for."""
 
-    row_group: int
     first_row: int
     columns: list[Float32]
     layer_ids: Int64 | None
@@ -73,7 +74,7 @@ def scan_extremes(
     def one(part: FilePart) -> tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         low, high, filters = np.full(SIZE, np.inf), np.full(SIZE, -np.inf), 0
         with PartReader(part, filesystem) as reader:
-            for batch in reader.batches(with_layers=False):
+            for batch in reader.batches(kernels.batch_rows, with_layers=False):
                 try:
                     found = kernels.extremes(batch.columns, axes.projection)
                 except NonFiniteFilterError as error:
@@ -90,46 +91,57 @@ def scan_extremes(
     }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """Of L layers: ``layer_ids`` (L,), ``counts`` (L, 9, bins + 2), ``checks`` (L,); a layer may come in pieces."""
+
+    layer_ids: Int64
+    counts: UInt32
+    checks: Float64
+
+    @classmethod
+    def of(cls, parts: list[_Counted], bins: int) -> _Counted:
+        """All parts together, each layer once."""
+        ids = np.concatenate([np.zeros(0, np.int64), *(part.layer_ids for part in parts)])
+        counts = np.concatenate([np.zeros((0, SIZE, bins + 2), np.uint32), *(part.counts for part in parts)])
+        checks = np.concatenate([np.zeros(0), *(part.checks for part in parts)])
+        return cls(*added_by_layer(ids, counts, checks))
+
+
+def added_by_layer(ids: Int64, *values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+    """Layers and values with one entry per layer, ascending: a layer that spans several batches comes in pieces."""
+    if np.all(ids[1:] > ids[:-1]):
+        return ids, *values
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    first = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+    return ids[first], *(np.add.reduceat(each[order], first, axis=0, dtype=each.dtype) for each in values)
+
+
 def scan_histograms(
     unit: WorkUnit, filesystem: pafs.FileSystem, kernels: Kernels, basis: Basis, policy: ReadPolicy
 ) -> dict[str, Any]:
-    """``layer_ids`` (L,) each once, ``counts`` (L, 9, bins + 2) uint32 of a unit, and the number of ``filters``.
+    """``layer_ids`` (L,) each once, ``counts`` (L, 9, bins + 2) uint32, ``checks`` (L,), the number of ``filters``.
 
     Raises:
         StoreError: a file cannot be read or is not what it should be.
     """
 
-    def one(part: FilePart) -> tuple[int, list[Int64], list[npt.NDArray[np.uint32]]]:
-        filters, ids, counts = 0, [], []
+    def one(part: FilePart) -> _Counted:
+        found = []
         with PartReader(part, filesystem) as reader:
-            for batch in reader.batches(with_layers=True):
+            for batch in reader.batches(kernels.batch_rows, with_layers=True):
                 starts, layer_ids = reader.runs(batch)
                 try:
-                    counts.append(kernels.histograms(batch.columns, starts, basis.projection, basis.binning))
+                    result = kernels.histograms(batch.columns, starts, basis.projection, basis.binning)
                 except NonFiniteFilterError as error:
                     raise reader.not_finite(batch, error.row) from None
-                ids.append(layer_ids)
-                filters += batch.columns[0].size
-        return filters, ids, counts
+                found.append(_Counted(layer_ids, result.counts, result.checks))
+        return _Counted.of(found, basis.bins)
 
-    parts = [with_retries(one, part, policy) for part in unit.parts]
-    ids = [each for part in parts for each in part[1]]
-    counts = [each for part in parts for each in part[2]]
-    if not ids:
-        empty = np.zeros((0, SIZE, basis.bins + 2), np.uint32)
-        return {"filters": 0, "layer_ids": np.zeros(0, np.int64), "counts": empty}
-    layer_ids, counted = added_by_layer(np.concatenate(ids), np.concatenate(counts))
-    return {"filters": sum(part[0] for part in parts), "layer_ids": layer_ids, "counts": counted}
-
-
-def added_by_layer(ids: Int64, counts: npt.NDArray[np.uint32]) -> tuple[Int64, npt.NDArray[np.uint32]]:
-    """One entry per layer: a layer that spans several batches comes in several pieces."""
-    order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    first = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
-    if first.size == ids.size:
-        return ids, counts[order]
-    return ids[first], np.add.reduceat(counts[order], first, axis=0, dtype=np.uint32)
+    total = _Counted.of([with_retries(one, part, policy) for part in unit.parts], basis.bins)
+    filters = int(total.counts[:, 0].sum(dtype=np.int64))
+    return {"filters": filters, "layer_ids": total.layer_ids, "counts": total.counts, "checks": total.checks}
 
 
 def with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: ReadPolicy) -> Result:
@@ -185,24 +197,28 @@ class PartReader:
                 "extract the model again"
             )
 
-    def batches(self, *, with_layers: bool) -> Iterator[RowBatch]:
-        """The rows of the part, at most ``BATCH_ROWS`` at a time."""
+    def batches(self, rows: int = BATCH_ROWS, *, with_layers: bool) -> Iterator[RowBatch]:
+        """The rows of the part, at most ``rows`` at a time."""
         names = [*WEIGHT_COLUMNS, "layer_id"] if with_layers else list(WEIGHT_COLUMNS)
-        metadata, first = self._file.metadata, 0
-        for group in range(metadata.num_row_groups):
-            if self._part.start <= first < self._part.stop:
-                row = first
-                for batch in self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
-                    yield self._checked(batch, group, row, with_layers)
-                    row += batch.num_rows
-            first += metadata.row_group(group).num_rows
+        metadata = self._file.metadata
+        first = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
+        groups = np.flatnonzero((first[:-1] >= self._part.start) & (first[:-1] < self._part.stop)).tolist()
+        if not groups:
+            return
+        row = int(first[groups[0]])
+        # All row groups in one call: on an object store their requests are then under way together.
+        for batch in self._file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False):
+            yield self._checked(batch, row, with_layers)
+            row += batch.num_rows
 
-    def _checked(self, batch: pa.RecordBatch, group: int, row: int, with_layers: bool) -> RowBatch:
+    def _checked(self, batch: pa.RecordBatch, row: int, with_layers: bool) -> RowBatch:
         for name in batch.schema.names:
-            if batch.column(name).null_count:
-                raise StoreError(f"{self._part.path}: column {name!r} holds nulls from row {row:,} on")
+            column = batch.column(name)
+            if column.null_count:
+                at = row + int(np.flatnonzero(column.is_null())[0])
+                raise StoreError(f"{self._part.path}: column {name!r} holds a null in row {at:,}")
         columns = [batch.column(name).to_numpy() for name in WEIGHT_COLUMNS]
-        return RowBatch(group, row, columns, batch.column("layer_id").to_numpy() if with_layers else None)
+        return RowBatch(row, columns, batch.column("layer_id").to_numpy() if with_layers else None)
 
     def runs(self, batch: RowBatch) -> tuple[Int64, Int64]:
         """Where each run of one layer starts, (R + 1,), and the layers, (R,).
@@ -227,16 +243,18 @@ class PartReader:
     def not_finite(self, batch: RowBatch, row: int) -> StoreError:
         """The error for a filter with NaN or infinity, ``row`` of ``batch``."""
         at = batch.first_row + row
-        if batch.layer_ids is not None:
-            layer = int(batch.layer_ids[row])
-        else:
-            metadata = self._file.metadata
-            first = sum(metadata.row_group(group).num_rows for group in range(batch.row_group))
-            layer = self._file.read_row_group(batch.row_group, columns=["layer_id"]).column(0)[at - first].as_py()
+        layer = self._layer_of(at) if batch.layer_ids is None else int(batch.layer_ids[row])
         return StoreError(
             f"{self._part.path}: the filter in row {at:,} (layer {layer}) holds NaN or infinity; "
             f"extract model {self._part.model_id} again"
         )
+
+    def _layer_of(self, row: int) -> int:
+        group, metadata = 0, self._file.metadata
+        while row >= metadata.row_group(group).num_rows:
+            row -= metadata.row_group(group).num_rows
+            group += 1
+        return int(self._file.read_row_group(group, columns=["layer_id"]).column(0)[row].as_py())
 
 
 def _line(error: BaseException) -> str:

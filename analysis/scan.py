@@ -22,10 +22,10 @@ import ray
 import ray.data
 
 from analysis.basis import Basis, PrincipalAxes
-from analysis.kernels import SIZE, Extremes, kernels_for
+from analysis.kernels import DEVICES, SIZE, Extremes, kernels_for
 from analysis.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms
 from analysis.units import LayerIndex, WorkUnit, plan_units
-from distributed.errors import FilterShiftError, StoreError
+from distributed.errors import FilterShiftError, StoreError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +35,23 @@ Int64 = npt.NDArray[np.int64]
 MOST_ROWS_PER_UNIT, FEWEST_ROWS_PER_UNIT = 1 << 21, 1 << 18
 _UNITS_PER_CPU = 8
 
+#: Tasks that share a GPU: reading Parquet is the slower half of the work, one reader would leave it idle.
+_TASKS_PER_GPU = 4
+
 
 @dataclass(frozen=True, slots=True)
 class ScanTime:
-    """What one scan read: ``filters``, ``models``, ``units`` of work, in ``seconds`` of wall time."""
+    """What one scan read: ``filters``, ``models``, ``units`` of work, in ``seconds`` of wall time.
+
+    ``statistics`` is Ray Data's own account of it (``Dataset.stats``): tasks, times, bytes that went through Ray.
+    """
 
     what: str
     filters: int
     models: int
     units: int
     seconds: float
+    statistics: str = ""
 
     @property
     def rows_per_second(self) -> float:
@@ -98,13 +105,14 @@ def coefficient_extremes(
     layers: LayerIndex,
     axes: PrincipalAxes,
     *,
-    device: str = "cpu",
+    device: str = "auto",
     policy: ReadPolicy = PATIENT,
 ) -> tuple[Extremes, ScanTime]:
     """Smallest and largest coefficient per component over all filters of ``layers``: the first scan.
 
     Raises:
         StoreError: a file is missing, damaged, or not what ``layers`` says.
+        UserError: there is no such device.
     """
     low, high = np.full(SIZE, np.inf), np.full(SIZE, -np.inf)
     scan = FilterScan("range of coefficients", store, layers, device, policy)
@@ -114,19 +122,23 @@ def coefficient_extremes(
 
 
 def layer_histograms(
-    store: FilterStore, layers: LayerIndex, basis: Basis, *, device: str = "cpu", policy: ReadPolicy = PATIENT
+    store: FilterStore, layers: LayerIndex, basis: Basis, *, device: str = "auto", policy: ReadPolicy = PATIENT
 ) -> tuple[LayerCounts, ScanTime]:
     """Histograms of the coefficients of every layer of ``layers``: the second scan.
 
     Raises:
-        StoreError: a file is missing, damaged, or not what ``layers`` says; a layer has more or fewer filters.
+        StoreError: a file is missing, damaged, or not what ``layers`` says; a layer has more, fewer or other filters.
+        UserError: there is no such device.
     """
     counts = np.zeros((layers.layer_ids.size, SIZE, basis.bins + 2), np.int64)
+    checks = np.zeros(layers.layer_ids.size)
     scan = FilterScan("histograms", store, layers, device, policy)
     for result in scan.results(scan_histograms, basis):
         at = np.searchsorted(layers.layer_ids, result["layer_ids"])
         counts[at] += result["counts"]  # a unit names each layer once
+        checks[at] += result["checks"]
     layers.check_filters(counts[:, 0, :].sum(axis=1))
+    layers.check_sums(checks)
     return LayerCounts(layers.layer_ids, counts), scan.time()
 
 
@@ -136,13 +148,15 @@ class FilterScan:
     def __init__(self, what: str, store: FilterStore, layers: LayerIndex, device: str, policy: ReadPolicy) -> None:
         self._what, self._store, self._layers = what, store, layers
         self._device, self._policy = device, policy
-        self._filters, self._units, self._seconds = 0, 0, 0.0
+        self._filters, self._units, self._seconds, self._statistics = 0, 0, 0.0, ""
 
     def results(self, scan: Callable[..., dict[str, Any]], basis: PrincipalAxes | Basis) -> Iterator[dict[str, Any]]:
         """What each unit gave, in the order of completion."""
         began = time.perf_counter()
-        # Compiled (or found compiled) here once, so that on this machine no two workers wait for each other.
-        kernels_for(self._device).warm()
+        gpus = gpus_per_task(self._device)
+        if not gpus:
+            # Compiled (or found compiled) here once, so that on this machine no two workers wait for each other.
+            kernels_for("cpu").warm()
         cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
         target = self._layers.total_filters // (cpus * _UNITS_PER_CPU)
         target = min(max(target, FEWEST_ROWS_PER_UNIT), MOST_ROWS_PER_UNIT)
@@ -152,9 +166,10 @@ class FilterScan:
         with _quiet_ray_data():
             rows = [{"unit": pickle.dumps(unit)} for unit in units]
             data = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
-            mapped = data.map_batches(task, batch_size=None, batch_format="pyarrow", num_cpus=1, zero_copy_batch=True)
+            mapped = _on_gpus(data, task, gpus) if gpus else _on_cpus(data, task)
             for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
                 yield from self._unpack(batch)
+            self._statistics = mapped.stats()
         self._seconds = time.perf_counter() - began
         if self._filters != self._layers.total_filters:
             raise StoreError(
@@ -172,9 +187,59 @@ class FilterScan:
     def time(self) -> ScanTime:
         """Of the finished scan, also written to the log."""
         models = len(set(self._layers.model_ids))
-        report = ScanTime(self._what, self._filters, models, self._units, self._seconds)
+        report = ScanTime(self._what, self._filters, models, self._units, self._seconds, self._statistics)
         log.info("%s", report)
         return report
+
+
+def _on_cpus(units: ray.data.Dataset, task: _Task) -> ray.data.Dataset:
+    return units.map_batches(task, batch_size=None, batch_format="pyarrow", num_cpus=1, zero_copy_batch=True)
+
+
+def _on_gpus(units: ray.data.Dataset, task: _Task, share: float) -> ray.data.Dataset:
+    """In actors: Ray ends the process of a GPU task after each task, and a CUDA context takes seconds to make."""
+    resources = ray.cluster_resources()
+    places = int(min(resources.get("CPU", 1.0), resources["GPU"] / share))
+    return units.map_batches(
+        _TaskActor,
+        fn_constructor_args=(task,),
+        batch_size=1,  # a block is one unit; with GPUs Ray Data insists on a number
+        batch_format="pyarrow",
+        num_cpus=1,
+        num_gpus=share,
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, places)),
+    )
+
+
+class _TaskActor:
+    """A ``_Task`` in a process that lives on between units."""
+
+    def __init__(self, task: _Task) -> None:
+        self._task = task
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return self._task(batch)
+
+
+def gpus_per_task(device: str) -> float:
+    """The share of a GPU that a task asks Ray for; 0: it runs on the CPU.
+
+    ``auto`` takes GPUs where their tasks are at least half as many as the cluster's CPUs could run: a few GPUs beside
+    many CPUs would be the slower choice, since half of the work is reading.
+
+    Raises:
+        UserError: an unknown device, or ``cuda`` in a cluster without GPUs.
+    """
+    if device not in DEVICES:
+        raise UserError(f"device={device}: choose one of {', '.join(DEVICES)}")
+    resources = ray.cluster_resources()
+    gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 1.0)
+    if device == "cuda" and not gpus:
+        raise UserError("device=cuda: no node of this Ray offers a GPU; use device=auto or device=cpu")
+    if device == "cuda" or (device == "auto" and gpus and 2 * _TASKS_PER_GPU * gpus >= cpus):
+        return 1 / _TASKS_PER_GPU
+    return 0.0
 
 
 @contextmanager

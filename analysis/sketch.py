@@ -31,13 +31,13 @@ class ScanOptions:
     """How filters are read where they must be.
 
     Attributes:
-        device: whose kernels (``analysis.kernels.kernels_for``).
+        device: whose kernels: one of ``analysis.kernels.DEVICES``.
         connect: entered before the first scan and left after the last; joins or starts Ray. Not called without a scan.
         sketch_file: a sketch written earlier (``sketch.parquet``), used beside what the store keeps: for stores that
             cannot be written.
     """
 
-    device: str = "cpu"
+    device: str = "auto"
     connect: Callable[[], AbstractContextManager[None]] = nullcontext
     sketch_file: Path | None = None
 
@@ -76,9 +76,10 @@ def sketch_of_store(
     given = None if options.sketch_file is None else Sketch.from_parquet(options.sketch_file)
     with ExitStack() as stack:
         scans = _Scans(store, options, stack)
-        fixed = basis is not None
+        fixed, kept, key = basis is not None, basis, key_of(layers, bins)
         if basis is None:
-            basis = _basis_of(layers, index, bins, given, area, scans)
+            kept = area.read_basis(key)
+            basis = _basis_of(layers, index, bins, given, kept, scans)
         elif given is not None and given.basis.digest != basis.digest:
             raise UserError(f"{options.sketch_file} is on another basis ({given.basis.digest}) than {basis.digest}")
         found = area.read(basis, index)
@@ -92,6 +93,9 @@ def sketch_of_store(
             area.write(made)
             known = found.take(~np.isin(found.layer_ids, made.layer_ids))
             found = merge_sketches([known, made]) if known.layer_ids.size else made
+        if kept is None:
+            # Only now: the second scan has compared what was read with the moments of the extraction.
+            area.write_basis(key, basis)
     report = _report(scans.times, index, basis)
     log.info("%s", report.origin)
     return replace(found, report=report)
@@ -126,13 +130,11 @@ class _Scans:
 
 
 def _basis_of(
-    layers: pa.Table, index: LayerIndex, bins: int, given: Sketch | None, area: SketchArea, scans: _Scans
+    layers: pa.Table, index: LayerIndex, bins: int, given: Sketch | None, kept: Basis | None, scans: _Scans
 ) -> Basis:
     """The basis of all layers: kept, in the given sketch, or from the moments and a scan for the range."""
     if bins < 1:
         raise UserError(f"bins={bins}: at least one bin is needed")
-    key = key_of(layers, bins)
-    kept = area.read_basis(key)
     if kept is not None:
         return kept
     axes = PrincipalAxes.from_moments(Moments.from_layers(layers))
@@ -142,9 +144,7 @@ def _basis_of(
     low, high = float(extremes.low.min()), float(extremes.high.max())
     if not low < high:
         raise StoreError(f"all coefficients are {low}, but layers/ says that the filters differ: extract again")
-    basis = axes.with_range(low, high, bins)
-    area.write_basis(key, basis)
-    return basis
+    return axes.with_range(low, high, bins)
 
 
 def _models_without(found: Sketch, index: LayerIndex) -> set[str]:

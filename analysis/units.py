@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from analysis.kernels import CHECK_DIRECTION
+from analysis.moments import layer_sums
 from distributed.errors import StoreError
 
 Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
 
 #: What a layer costs beside its rows, in rows: its counts (2.6 KB) are cleared, sent and added.
 LAYER_COST = 256
@@ -55,11 +58,20 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerIndex:
-    """Which layers there are: ``layer_ids`` (L,) int64 ascending, ``num_filters`` (L,) int64, ``model_ids`` (L,)."""
+    """Which layers there are.
+
+    Attributes:
+        layer_ids: (L,) int64, ascending.
+        num_filters: (L,) int64.
+        model_ids: (L,).
+        checks: (L,) float64, ``CHECK_DIRECTION`` · ``scaled_sum``: what the filters of a layer must add up to. None
+            where the table has no ``scaled_sum``.
+    """
 
     layer_ids: Int64
     num_filters: Int64
     model_ids: tuple[str, ...]
+    checks: Float64 | None = None
 
     @classmethod
     def from_table(cls, layers: pa.Table) -> LayerIndex:
@@ -81,7 +93,8 @@ class LayerIndex:
             raise StoreError(f"layers: layer {layer_ids[twice[0]]} is there twice; a file was copied within the store")
         models = layers.column("model_id").to_pylist()
         counts = layers.column("num_filters").to_numpy().astype(np.int64)[order]
-        return cls(layer_ids, counts, tuple(models[i] for i in order))
+        checks = layer_sums(layers)[1] @ CHECK_DIRECTION if "scaled_sum" in layers.column_names else None
+        return cls(layer_ids, counts, tuple(models[i] for i in order), checks)
 
     @property
     def total_filters(self) -> int:
@@ -92,7 +105,8 @@ class LayerIndex:
         """All layers of these models."""
         keep = np.array([model in models for model in self.model_ids], dtype=bool)
         kept = tuple(model for model in self.model_ids if model in models)
-        return LayerIndex(self.layer_ids[keep], self.num_filters[keep], kept)
+        checks = None if self.checks is None else self.checks[keep]
+        return LayerIndex(self.layer_ids[keep], self.num_filters[keep], kept, checks)
 
     def check_filters(self, found: Int64) -> None:
         """That each layer had as many filters, ``found`` (L,), as the layers table says.
@@ -106,6 +120,27 @@ class LayerIndex:
             raise StoreError(
                 f"model {self.model_ids[i]}: layer {self.layer_ids[i]} has {found[i]:,} filters in filters/, "
                 f"{self.num_filters[i]:,} by layers/; extract the model again"
+            )
+
+    def check_sums(self, found: Float64) -> None:
+        """That the filters that were read, their ``checks`` (L,), are those whose moments were taken at extraction.
+
+        A weight that changed by more than about 1e-12 of the layer's number of filters, relative to the largest of its
+        filter, is noticed; rounding stays a thousand times below.
+
+        Raises:
+            StoreError: names the first model where not.
+        """
+        if self.checks is None:
+            return
+        apart = np.abs(found - self.checks)
+        wrong = np.flatnonzero(~(apart <= 1e-9 + 1e-12 * self.num_filters))
+        if wrong.size:
+            i = int(wrong[0])
+            raise StoreError(
+                f"model {self.model_ids[i]}: the filters of layer {self.layer_ids[i]} in filters/ are not those that "
+                f"scaled_sum in layers/ was taken of (apart by {apart[i]:.1g}): the file is damaged or was changed; "
+                "extract the model again"
             )
 
 

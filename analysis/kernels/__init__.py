@@ -7,6 +7,7 @@ projected, ``coefficients = matrix @ scaled + offset``. A backend is anything wi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,15 @@ Columns = Sequence[Float32]
 
 #: Weights of a 3x3 filter, and components of their PCA.
 SIZE = 9
+
+
+#: What ``kernels_for`` understands; ``auto`` is the GPU that Ray gave this task, if it gave one, else the CPU.
+DEVICES = ("auto", "cpu", "cuda")
+
+#: A fixed direction of no meaning, all entries different: the sum of its products with the scaled filters changes when
+#: any weight does, or two columns are exchanged. The histograms give it per run, to be compared with the moments.
+CHECK_DIRECTION: Float64 = np.array([0.913, -1.271, 0.618, 1.414, -0.732, 1.099, -0.577, 0.841, -1.359])
+CHECK_DIRECTION.setflags(write=False)
 
 
 class NonFiniteFilterError(ValueError):
@@ -61,6 +71,20 @@ class RunSums:
     gram: Float64
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RunCounts:
+    """Of the coefficients of R runs.
+
+    Attributes:
+        counts: (R, 9, bins + 2) uint32. Slot 0 counts coefficients below the range, slots 1 … bins those in the bins,
+            the last one those above.
+        checks: (R,) float64, Σ ``CHECK_DIRECTION`` · scaled filter: what was read, in one number.
+    """
+
+    counts: UInt32
+    checks: Float64
+
+
 @dataclass(frozen=True, slots=True)
 class Binning:
     """``bins`` equal bins over [low, high]; the last bin is closed.
@@ -86,6 +110,10 @@ class Kernels(Protocol):
     def device(self) -> str:
         """``cpu`` or ``cuda``."""
 
+    @property
+    def batch_rows(self) -> int:
+        """How many rows a call should be given at most to run at full speed."""
+
     def warm(self) -> None:
         """Compile, or load what this machine compiled before, ahead of the first rows."""
 
@@ -105,11 +133,10 @@ class Kernels(Protocol):
             NonFiniteFilterError: the first such row.
         """
 
-    def histograms(self, columns: Columns, starts: Int64, projection: Projection, binning: Binning) -> UInt32:
-        """Counts (R, 9, bins + 2) of the coefficients per run and component.
+    def histograms(self, columns: Columns, starts: Int64, projection: Projection, binning: Binning) -> RunCounts:
+        """Counts of the coefficients per run and component.
 
-        Slot 0 counts coefficients below the range, slots 1 … bins those in the bins, the last one those above. They
-        are NumPy's counts except for values within rounding of an edge. At most 2^32 - 1 rows a call.
+        They are NumPy's counts except for values within rounding of an edge. At most 2^32 - 1 rows a call.
 
         Raises:
             NonFiniteFilterError: the first such row.
@@ -117,20 +144,39 @@ class Kernels(Protocol):
 
 
 def kernels_for(device: str = "cpu") -> Kernels:
-    """The loops for a device.
+    """The loops for one of ``DEVICES``.
 
     Raises:
         ValueError: there are none for it.
+        UserError: ``cuda`` where PyTorch finds no CUDA device.
     """
-    if device == "cpu":
+    if device == "cuda" or (device == "auto" and _has_gpu_of_ray()):
+        from analysis.kernels.cuda import CudaKernels
+
+        return CudaKernels()
+    if device in ("cpu", "auto"):
         # Imported here: importing numba takes half a second that a run without a scan need not pay.
         from analysis.kernels.cpu import CpuKernels
 
         return CpuKernels()
-    raise ValueError(f"no kernels for device {device!r}; there are: cpu")
+    raise ValueError(f"no kernels for device {device!r}; there are: {', '.join(DEVICES)}")
+
+
+def _has_gpu_of_ray() -> bool:
+    """Whether Ray gave this task a GPU and PyTorch can use it. Without one neither Ray nor torch is imported for it."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return False
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 __all__ = [
+    "CHECK_DIRECTION",
+    "DEVICES",
     "SIZE",
     "Binning",
     "Columns",
@@ -138,6 +184,7 @@ __all__ = [
     "Kernels",
     "NonFiniteFilterError",
     "Projection",
+    "RunCounts",
     "RunSums",
     "kernels_for",
 ]

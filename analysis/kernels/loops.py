@@ -33,7 +33,9 @@ _STARTS = types.Array(int64, 1, "C", readonly=True)
 #: Signatures, so that each loop is compiled once whatever arrays come (writable ones are accepted as read-only).
 MOMENTS = int64(_COLUMNS, _STARTS, types.Array(float64, 2, "C"), types.Array(float64, 2, "C"))
 EXTREMES = int64(_COLUMNS, _MATRIX, _VECTOR, types.Array(float64, 2, "C"), types.Array(float64, 2, "C"))
-HISTOGRAMS = int64(_COLUMNS, _STARTS, _MATRIX, _VECTOR, float64, types.Array(uint32, 3, "C"))
+HISTOGRAMS = int64(
+    _COLUMNS, _STARTS, _MATRIX, _VECTOR, float64, _VECTOR, types.Array(uint32, 3, "C"), types.Array(float64, 1, "C")
+)
 
 
 @njit(error_model="numpy", nogil=True)
@@ -174,6 +176,26 @@ def _scatter(slots, start, stop, counts):  # type: ignore[no-untyped-def]
         h8[s8[i]] += _ONE
 
 
+@njit(error_model="numpy", nogil=True, fastmath=_FINITE_FLAGS)
+def _block_checks(x, inverse, direction, values):  # type: ignore[no-untyped-def]
+    """direction · scaled filter of every row of a block."""
+    x0, x1, x2, x3, x4, x5, x6, x7, x8 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
+    d0, d1, d2, d3, d4 = direction[0], direction[1], direction[2], direction[3], direction[4]
+    d5, d6, d7, d8 = direction[5], direction[6], direction[7], direction[8]
+    for i in range(BLOCK):
+        t = x0[i] * d0 + x1[i] * d1 + x2[i] * d2 + x3[i] * d3 + x4[i] * d4
+        t += x5[i] * d5 + x6[i] * d6 + x7[i] * d7 + x8[i] * d8
+        values[i] = t * inverse[i]
+
+
+@njit(error_model="numpy", nogil=True, fastmath=_FINITE_FLAGS)
+def _sum(values):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(values.size):
+        total += values[i]
+    return total
+
+
 def extremes(columns, matrix, offset, low, high):  # type: ignore[no-untyped-def]
     """Lowers ``low`` (9, LANES), raises ``high`` to the coefficients; the first row that is not finite, else -1."""
     rows = columns[0].size
@@ -191,8 +213,8 @@ def extremes(columns, matrix, offset, low, high):  # type: ignore[no-untyped-def
     return -1
 
 
-def histograms(columns, starts, matrix, offset, tolerance, counts):  # type: ignore[no-untyped-def]
-    """Adds to ``counts`` (R, 9, bins + 2); the first row that is not finite, else -1.
+def histograms(columns, starts, matrix, offset, tolerance, direction, counts, checks):  # type: ignore[no-untyped-def]
+    """Adds to ``counts`` (R, 9, bins + 2) and ``checks`` (R,); the first row that is not finite, else -1.
 
     ``matrix`` and ``offset`` give slots instead of coefficients: 1 at the low edge, bins + 1 at the high one.
     """
@@ -200,6 +222,7 @@ def histograms(columns, starts, matrix, offset, tolerance, counts):  # type: ign
     top = counts.shape[2] - 1
     x, inverse = np.empty((9, BLOCK), np.float64), np.empty(BLOCK, np.float64)
     magnitude, slots = np.empty(BLOCK, np.int32), np.empty((9, BLOCK), np.int32)
+    values = np.empty(BLOCK, np.float64)
     largest, unsigned = magnitude.view(np.float32), slots.view(np.uint32)
     run = 0
     for start in range(0, rows, BLOCK):
@@ -211,12 +234,14 @@ def histograms(columns, starts, matrix, offset, tolerance, counts):  # type: ign
         _reciprocals(largest, inverse)
         if _block_slots(x, inverse, matrix, offset, top, slots):
             _settle(x, inverse, matrix, offset, top, tolerance, slots)
+        _block_checks(x, inverse, direction, values)
         at = start
         while at < stop:
             while starts[run + 1] <= at:
                 run += 1
             until = min(stop, starts[run + 1])
             _scatter(unsigned, at - start, until - start, counts[run])
+            checks[run] += _sum(values[at - start : until - start])
             at = until
     return -1
 

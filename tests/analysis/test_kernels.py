@@ -48,7 +48,7 @@ def test_counts_are_those_of_numpy_histogram(rows: int, bins: int) -> None:
     filters = random_filters(np.random.default_rng(rows), rows)
     expected = coefficients(filters)
     low, high = expected.min() - 1e-3, expected.max() + 1e-3
-    counts = KERNELS.histograms(columns_of(filters), one_run(rows), ROTATION, Binning(low, high, bins))
+    counts = KERNELS.histograms(columns_of(filters), one_run(rows), ROTATION, Binning(low, high, bins)).counts
     edges = np.linspace(low, high, bins + 1)
     for k in range(9):
         column = expected[:, k]
@@ -62,7 +62,7 @@ def test_the_range_of_the_data_itself_leaves_nothing_outside() -> None:
     columns = columns_of(filters)
     extremes = KERNELS.extremes(columns, ROTATION)
     low, high = extremes.low.min(), extremes.high.max()
-    counts = KERNELS.histograms(columns, one_run(30_000), ROTATION, Binning(low, high, 70))
+    counts = KERNELS.histograms(columns, one_run(30_000), ROTATION, Binning(low, high, 70)).counts
     assert counts[0, :, [0, -1]].sum() == 0
     # The last bin is closed and the first one holds its edge: the extremes are counted there.
     assert counts[0, extremes.high.argmax(), -2] >= 1
@@ -75,7 +75,7 @@ def test_values_on_edges_follow_numpys_rule() -> None:
     filters = rng.integers(-4, 5, (5000, 9)).astype(np.float32)
     filters[np.arange(5000), rng.integers(0, 9, 5000)] = 4
     identity = Projection(np.eye(9), np.zeros(9))
-    counts = KERNELS.histograms(columns_of(filters), one_run(5000), identity, Binning(-1.0, 1.0, 8))
+    counts = KERNELS.histograms(columns_of(filters), one_run(5000), identity, Binning(-1.0, 1.0, 8)).counts
     for k in range(9):
         np.testing.assert_array_equal(counts[0, k, 1:-1], np.histogram(scale(filters)[:, k], 8, (-1.0, 1.0))[0])
 
@@ -83,7 +83,7 @@ def test_values_on_edges_follow_numpys_rule() -> None:
 def test_coefficients_outside_are_counted_apart() -> None:
     filters = random_filters(np.random.default_rng(5), 10_000)
     expected = coefficients(filters)
-    counts = KERNELS.histograms(columns_of(filters), one_run(10_000), ROTATION, Binning(-0.5, 0.25, 70))
+    counts = KERNELS.histograms(columns_of(filters), one_run(10_000), ROTATION, Binning(-0.5, 0.25, 70)).counts
     np.testing.assert_array_equal(counts[0, :, 0], (expected < -0.5).sum(axis=0))
     np.testing.assert_array_equal(counts[0, :, -1], (expected > 0.25).sum(axis=0))
     np.testing.assert_array_equal(counts[0].sum(axis=1), np.full(9, 10_000))
@@ -124,9 +124,9 @@ def test_any_partition_into_calls_and_runs_gives_the_same(rows: int, cuts: list[
     if rows == 0:
         runs = np.array([0])
     binning = Binning(-1.0, 1.1, 70)
-    expected = KERNELS.histograms(whole, runs, ROTATION, binning)
+    expected = KERNELS.histograms(whole, runs, ROTATION, binning).counts
     if rows:
-        together = KERNELS.histograms(whole, one_run(rows), ROTATION, binning)
+        together = KERNELS.histograms(whole, one_run(rows), ROTATION, binning).counts
         np.testing.assert_array_equal(together[0], expected.sum(axis=0))
     found = np.zeros_like(expected)
     low, high = np.full(9, np.inf), np.full(9, -np.inf)
@@ -135,7 +135,7 @@ def test_any_partition_into_calls_and_runs_gives_the_same(rows: int, cuts: list[
         part = [column[start:stop] for column in whole]
         first, last = np.searchsorted(runs, start, "right") - 1, np.searchsorted(runs, stop, "left")
         inside = np.clip(runs[first : last + 1], start, stop) - start
-        found[first:last] += KERNELS.histograms(part, inside, ROTATION, binning)
+        found[first:last] += KERNELS.histograms(part, inside, ROTATION, binning).counts
         extremes = KERNELS.extremes(part, ROTATION)
         low, high = np.minimum(low, extremes.low), np.maximum(high, extremes.high)
     np.testing.assert_array_equal(found, expected)

@@ -158,7 +158,7 @@ def with_value(name: str, row: int, value: object) -> object:
     [
         (lambda table: table.drop_columns(["layer_id"]), "column 'layer_id' is missing"),
         (with_column("w2", pa.array(np.ones(150))), "column 'w2' is double, expected float"),
-        (with_value("w7", 100, None), "column 'w7' holds nulls from row 64 on"),
+        (with_value("w7", 100, None), "column 'w7' holds a null in row 100"),
         (with_value("layer_id", 70, 12345), "layer 12345 at row 70 is not a layer of model"),
         (with_value("w0", 149, float("nan")), r"the filter in row 149 \(layer {1}\) holds NaN or infinity"),
         (with_value("w8", 3, float("inf")), r"the filter in row 3 \(layer {0}\) holds NaN or infinity"),
