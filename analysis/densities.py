@@ -1,0 +1,178 @@
+"""Two-dimensional densities of coefficients, by group or by layer, in one pass over the filters.
+
+Filters stay in the worker that reads them, and are summed there by group: what comes back is a histogram for each group
+of a unit of work and each pair of components, never a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.fs as pafs
+
+from analysis.basis import Basis
+from analysis.kernels import Binning, Kernels, NonFiniteFilterError
+from analysis.kernels.pairs import count_pairs
+from analysis.reading import PATIENT, FilterStore, PartReader, ReadPolicy, with_retries
+from analysis.scan import FilterScan, ScanTime
+from analysis.units import FilePart, LayerIndex, WorkUnit
+from distributed.errors import UserError
+
+IntArray = npt.NDArray[np.int64]
+UInt32 = npt.NDArray[np.uint32]
+
+#: (first, second) component, counted from 1 as people do.
+Pair = tuple[int, int]
+
+#: Histogram cells of one scan: 256 MiB in the driver; each worker holds those of its unit's groups only.
+MOST_CELLS = 1 << 25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Densities:
+    """Two-dimensional histograms of G groups.
+
+    Attributes:
+        counts: (G, P, bins, bins) int64; the first component of a pair lies along the third axis.
+        filters: (G,) int64, filters of each group, those outside the range included.
+        pairs: P pairs of components, counted from 1.
+        low, high: range of both axes, the basis's.
+        time: of the scan.
+    """
+
+    counts: IntArray
+    filters: IntArray
+    pairs: tuple[Pair, ...]
+    low: float
+    high: float
+    time: ScanTime
+
+    @property
+    def edges(self) -> npt.NDArray[np.float64]:
+        """(bins + 1,) of both axes."""
+        return np.linspace(self.low, self.high, self.counts.shape[-1] + 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PairScan:
+    """Runs over one work unit, in a worker. ``layer_ids`` (L,) ascending with ``codes`` (L,) say where each is counted;
+    layers that are not among them are read over."""
+
+    layer_ids: IntArray
+    codes: IntArray
+    pairs: IntArray
+    bins: int
+
+    def __call__(
+        self, unit: WorkUnit, filesystem: pafs.FileSystem, kernels: Kernels, basis: Basis, policy: ReadPolicy
+    ) -> dict[str, Any]:
+        """``codes`` (U,) each once, ``counts`` (U, P, bins, bins) uint32, ``sizes`` (U,), number of ``filters``.
+
+        Raises:
+            StoreError: a file cannot be read or is not what it should be.
+        """
+        present = np.unique(self._codes_of(np.concatenate([part.layer_ids for part in unit.parts])))
+        present = present[present >= 0]
+        binning = Binning(basis.low, basis.high, self.bins)
+        counts = np.zeros((present.size, len(self.pairs), self.bins, self.bins), np.uint32)
+        sizes = np.zeros(present.size, np.int64)
+        filters = 0
+
+        def one(part: FilePart) -> tuple[int, UInt32, IntArray]:
+            # A part is counted by itself: a second attempt must not count twice.
+            mine, rows, read = np.zeros_like(counts), np.zeros_like(sizes), 0
+            with PartReader(part, filesystem) as reader:
+                for batch in reader.batches(with_layers=True):
+                    starts, layer_ids = reader.runs(batch)
+                    codes = self._codes_of(layer_ids)
+                    targets = np.where(codes >= 0, np.searchsorted(present, codes), -1)
+                    try:
+                        count_pairs(batch.columns, starts, targets, basis.projection, binning, self.pairs, mine)
+                    except NonFiniteFilterError as error:
+                        raise reader.not_finite(batch, error.row) from None
+                    counted = targets >= 0
+                    np.add.at(rows, targets[counted], np.diff(starts)[counted])
+                    read += batch.columns[0].size
+            return read, mine, rows
+
+        for part in unit.parts:
+            read, more, rows = with_retries(one, part, policy)
+            filters += read
+            counts += more
+            sizes += rows
+        return {"filters": filters, "codes": present, "counts": counts, "sizes": sizes}
+
+    def _codes_of(self, layer_ids: IntArray) -> IntArray:
+        at = np.minimum(np.searchsorted(self.layer_ids, layer_ids), self.layer_ids.size - 1)
+        codes: IntArray = np.where(self.layer_ids[at] == layer_ids, self.codes[at], -1)
+        return codes
+
+
+def checked_pairs(pairs: object) -> tuple[Pair, ...]:
+    """Pairs of different components 1 … 9, each once.
+
+    Raises:
+        UserError: something else was given.
+    """
+    result: list[Pair] = []
+    for pair in pairs if isinstance(pairs, (list, tuple)) else [pairs]:
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or any(not isinstance(c, int) or not 1 <= c <= 9 for c in pair)
+            or pair[0] == pair[1]
+        ):
+            raise UserError(
+                f"pairs: {pair!r} is not a pair of different components 1 … 9; give them as in 'pairs=[[1,2],[3,4]]'"
+            )
+        result.append((pair[0], pair[1]))
+    return tuple(dict.fromkeys(result))
+
+
+def pair_densities(
+    store: FilterStore,
+    layers: LayerIndex,
+    grouping: tuple[IntArray, IntArray, int],
+    basis: Basis,
+    pairs: tuple[Pair, ...],
+    *,
+    bins: int,
+    policy: ReadPolicy = PATIENT,
+) -> Densities:
+    """One scan over the models that have a grouped layer; Ray must be connected.
+
+    Args:
+        store: whose filters.
+        layers: all layers of these models.
+        grouping: (N,) layer_ids, (N,) codes 0 … G - 1, and G.
+        basis: whose components and range.
+        pairs: see ``checked_pairs``.
+        bins: along each axis.
+
+    Raises:
+        UserError: the histograms would not fit into memory.
+        StoreError: filters are missing, damaged, or not what ``layers`` says.
+    """
+    layer_ids, codes, groups = grouping
+    if bins < 2:
+        raise UserError(f"density_bins={bins}: a histogram needs at least 2")
+    if groups * len(pairs) * bins**2 > MOST_CELLS:
+        raise UserError(
+            f"{groups} groups or layers x {len(pairs)} pairs x {bins}² bins are too many cells ({MOST_CELLS:,} at "
+            "most): choose fewer with where=… or layers=…, fewer pairs, or fewer density_bins"
+        )
+    order = np.argsort(layer_ids, kind="stable")
+    wanted = np.isin(layers.layer_ids, layer_ids)
+    models = {model for model, keep in zip(layers.model_ids, wanted, strict=True) if keep}
+    zero_based = np.array(pairs, np.int64).reshape(-1, 2) - 1
+    run = _PairScan(layer_ids[order], codes[order], zero_based, bins)
+    counts = np.zeros((groups, len(pairs), bins, bins), np.int64)
+    filters = np.zeros(groups, np.int64)
+    scan = FilterScan("densities", store, layers.of_models(models), "cpu", policy)
+    for result in scan.results(run, basis):
+        counts[result["codes"]] += result["counts"]  # a unit names each group once
+        filters[result["codes"]] += result["sizes"]
+    return Densities(counts, filters, pairs, basis.low, basis.high, scan.time())
