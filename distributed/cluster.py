@@ -6,11 +6,20 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
+
+
+def _let_workers_import_us() -> None:
+    """Workers of our own Ray find the project as this process did, from whatever folder it was started."""
+    root = str(Path(__file__).resolve().parents[1])
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if root not in inherited:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, inherited)])
 
 
 @contextmanager
@@ -29,6 +38,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
     quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
     try:
         if cluster.address == "local":
+            _let_workers_import_us()
             # Our own Ray takes a token of its own and nobody else joins it: its notice on tokens is not news to anyone.
             logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
             ray.init(

@@ -13,7 +13,12 @@ from tests.conftest import REPOSITORY
 def run_command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python <arguments>`` in ``cwd``; ``launch/extract.py`` is resolved to the checkout's."""
     resolved = [str(REPOSITORY / a) if a.startswith("launch/") else a for a in arguments]
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "160", **environment}
+    env = {**os.environ, "COLUMNS": "160", **environment}
+    # A script finds the project by its own place, whether it is installed or not; a module has to be found first.
+    if arguments[0] == "-m":
+        env["PYTHONPATH"] = str(REPOSITORY)
+    else:
+        env.pop("PYTHONPATH", None)
     return subprocess.run(
         [sys.executable, *resolved], cwd=cwd, env=env, capture_output=True, text=True, timeout=280, check=False
     )
