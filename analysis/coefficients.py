@@ -83,7 +83,12 @@ def measure_coefficients(settings: CoefficientSettings) -> CoefficientReport:
         options = ScanOptions(connect=lambda: connected(settings.cluster))
         sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
         index = LayerIndex.from_table(layers)
-        densities = _densities(store, index, chosen, sketch.basis, pairs, settings.density_bins) if pairs else ()
+        densities: tuple[GroupedDensities, ...] = ()
+        if pairs:
+            found = pair_densities(store, index, chosen, sketch.basis, pairs, bins=settings.density_bins)
+            densities = tuple(
+                GroupedDensities(grouping, each, sketch.basis) for grouping, each in zip(chosen, found, strict=True)
+            )
     ridges = tuple(
         axis_ridges(sketch, grouping, settings.weight, emptied_groups(flat, selected, grouping.axis))
         for grouping in groupings
@@ -120,17 +125,6 @@ def _single_layers(selected: pa.Table, condition: str) -> Grouping:
     return group_layers(chosen, "layer", max_groups=chosen.num_rows)
 
 
-def _densities(
-    store: Store, index: LayerIndex, groupings: Sequence[Grouping], basis: Basis, pairs: tuple[Pair, ...], bins: int
-) -> tuple[GroupedDensities, ...]:
-    """One pass for each axis: an axis's histograms are let go of before the next is counted."""
-    found = []
-    for grouping in groupings:
-        parts = (grouping.layer_ids, grouping.codes, len(grouping.groups))
-        found.append(GroupedDensities(grouping, pair_densities(store, index, parts, basis, pairs, bins=bins), basis))
-    return tuple(found)
-
-
 def axis_ridges(sketch: Sketch, grouping: Grouping, weight: Weight, notes: Sequence[str] = ()) -> AxisRidges:
     """The distributions of each group of one axis, those that drift is computed from.
 
@@ -163,7 +157,8 @@ def print_coefficients(report: CoefficientReport, line: str, console: Console) -
             mine = [row["phenotype"] for row in rows if (row["first"], row["second"]) == pair]
             looks = ", ".join(f"{mine.count(str(look))} {look}" for look in Phenotype if str(look) in mine)
             console.print(Text(f"densities by {part.grouping.axis}, components {pair[0]} and {pair[1]}: {looks}"))
-        console.print(Text(str(part.densities.time)))
+    if report.densities:
+        console.print(Text(str(report.densities[0].densities.time)))
     models, layers, filters = report.extent
     extent = ", ".join((count(models, "model"), count(layers, "layer"), count(filters, "filter")))
     console.print(Text(f"{extent}; {report.origin}"))

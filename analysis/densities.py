@@ -6,6 +6,8 @@ of a unit of work and each pair of components, never a row.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy.typing as npt
 import pyarrow.fs as pafs
 
 from analysis.basis import Basis
+from analysis.groups import Grouping
 from analysis.kernels import Binning, Kernels, NonFiniteFilterError
 from analysis.kernels.pairs import count_pairs
 from analysis.reading import PATIENT, FilterStore, PartReader, ReadPolicy, with_retries
@@ -58,8 +61,11 @@ class Densities:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _PairScan:
-    """Runs over one work unit, in a worker. ``layer_ids`` (L,) ascending with ``codes`` (L,) say where each is counted;
-    layers that are not among them are read over."""
+    """Runs over one work unit, in a worker.
+
+    ``layer_ids`` (L,) ascending with ``codes`` (A, L) say in which group of each of A axes a layer is counted, -1 for
+    none; no code belongs to two axes. Layers that are not among them are read over.
+    """
 
     layer_ids: IntArray
     codes: IntArray
@@ -87,14 +93,14 @@ class _PairScan:
             with PartReader(part, filesystem) as reader:
                 for batch in reader.batches(with_layers=True):
                     starts, layer_ids = reader.runs(batch)
-                    codes = self._codes_of(layer_ids)
-                    targets = np.where(codes >= 0, np.searchsorted(present, codes), -1)
-                    try:
-                        count_pairs(batch.columns, starts, targets, basis.projection, binning, self.pairs, mine)
-                    except NonFiniteFilterError as error:
-                        raise reader.not_finite(batch, error.row) from None
-                    counted = targets >= 0
-                    np.add.at(rows, targets[counted], np.diff(starts)[counted])
+                    for codes in self._codes_of(layer_ids):
+                        targets = np.where(codes >= 0, np.searchsorted(present, codes), -1)
+                        try:
+                            count_pairs(batch.columns, starts, targets, basis.projection, binning, self.pairs, mine)
+                        except NonFiniteFilterError as error:
+                            raise reader.not_finite(batch, error.row) from None
+                        counted = targets >= 0
+                        np.add.at(rows, targets[counted], np.diff(starts)[counted])
                     read += batch.columns[0].size
             return read, mine, rows
 
@@ -106,8 +112,9 @@ class _PairScan:
         return {"filters": filters, "codes": present, "counts": counts, "sizes": sizes}
 
     def _codes_of(self, layer_ids: IntArray) -> IntArray:
+        """(A, R)"""
         at = np.minimum(np.searchsorted(self.layer_ids, layer_ids), self.layer_ids.size - 1)
-        codes: IntArray = np.where(self.layer_ids[at] == layer_ids, self.codes[at], -1)
+        codes: IntArray = np.where(self.layer_ids[at] == layer_ids, self.codes[:, at], -1)
         return codes
 
 
@@ -135,44 +142,51 @@ def checked_pairs(pairs: object) -> tuple[Pair, ...]:
 def pair_densities(
     store: FilterStore,
     layers: LayerIndex,
-    grouping: tuple[IntArray, IntArray, int],
+    groupings: Sequence[Grouping],
     basis: Basis,
     pairs: tuple[Pair, ...],
     *,
     bins: int,
     policy: ReadPolicy = PATIENT,
-) -> Densities:
-    """One scan over the models that have a grouped layer; Ray must be connected.
+) -> tuple[Densities, ...]:
+    """Densities of the groups of each axis: one pass for all, over the models that have a grouped layer.
+
+    Ray must be connected.
 
     Args:
         store: whose filters.
         layers: all layers of these models.
-        grouping: (N,) layer_ids, (N,) codes 0 … G - 1, and G.
+        groupings: one per axis.
         basis: whose components and range.
         pairs: see ``checked_pairs``.
-        bins: along each axis.
+        bins: along each axis of a density.
 
     Raises:
         UserError: the histograms would not fit into memory.
         StoreError: filters are missing, damaged, or not what ``layers`` says.
     """
-    layer_ids, codes, groups = grouping
-    if bins < 2:
-        raise UserError(f"density_bins={bins}: a histogram needs at least 2")
+    sizes = [len(grouping.groups) for grouping in groupings]
+    groups = sum(sizes)
     if groups * len(pairs) * bins**2 > MOST_CELLS:
         raise UserError(
             f"{groups} groups or layers x {len(pairs)} pairs x {bins}² bins are too many cells ({MOST_CELLS:,} at "
             "most): choose fewer with where=… or layers=…, fewer pairs, or fewer density_bins"
         )
-    order = np.argsort(layer_ids, kind="stable")
+    first = np.cumsum([0, *sizes])
+    layer_ids = np.unique(np.concatenate([grouping.layer_ids for grouping in groupings]))
+    codes = np.full((len(groupings), layer_ids.size), -1, np.int64)
+    for axis, grouping in enumerate(groupings):
+        codes[axis, np.searchsorted(layer_ids, grouping.layer_ids)] = grouping.codes + first[axis]
     wanted = np.isin(layers.layer_ids, layer_ids)
     models = {model for model, keep in zip(layers.model_ids, wanted, strict=True) if keep}
-    zero_based = np.array(pairs, np.int64).reshape(-1, 2) - 1
-    run = _PairScan(layer_ids[order], codes[order], zero_based, bins)
+    run = _PairScan(layer_ids, codes, np.array(pairs, np.int64).reshape(-1, 2) - 1, bins)
     counts = np.zeros((groups, len(pairs), bins, bins), np.int64)
     filters = np.zeros(groups, np.int64)
     scan = FilterScan("densities", store, layers.of_models(models), "cpu", policy)
     for result in scan.results(run, basis):
         counts[result["codes"]] += result["counts"]  # a unit names each group once
         filters[result["codes"]] += result["sizes"]
-    return Densities(counts, filters, pairs, basis.low, basis.high, scan.time())
+    time = scan.time()
+    return tuple(
+        Densities(counts[a:b], filters[a:b], pairs, basis.low, basis.high, time) for a, b in itertools.pairwise(first)
+    )

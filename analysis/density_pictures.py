@@ -21,8 +21,9 @@ from analysis.structure_pictures import Caption
 #: More panels than this are not drawn: those with the most filters are.
 MOST_PANELS = 120
 
-#: Longer labels lose their middle; the tables keep the whole name.
-LABEL_WIDTH = 30
+#: Characters of a label an inch of panel has room for in the smallest print; longer ones lose their middle.
+_CHARACTERS = 20
+_SMALLEST = 5.0  # points
 
 _COLOUR_MAP = matplotlib.colormaps["viridis"]
 _BETWEEN = 0.16  # inches
@@ -63,15 +64,15 @@ def draw_densities(
         panels = [panels[index] for index in sorted(by_size)]
     shares = [panel.counts / max(1, panel.counts.sum()) for panel in panels]
     limits = _limits(panels, edges)
-    labels = [elide(one_line(panel.label), LABEL_WIDTH) for panel in panels]
+    numbers, sides = zip(*_SIDES, strict=True)
+    side = float(np.interp(len(panels), numbers, sides))
+    labels = [elide(one_line(panel.label), int(_CHARACTERS * side)) for panel in panels]
     with names_as_data([*labels, caption.title, *remarks]) as fonts:
         canvas = Canvas.blank()
         labels = [fonts.drawable(label) for label in labels]
-        numbers, sides = zip(*_SIDES, strict=True)
-        side = float(np.interp(len(panels), numbers, sides))
         columns = min(len(panels), max(3, round(math.sqrt(len(panels) * 1.7))))
         rows = -(-len(panels) // columns)
-        left, step, pitch = 0.5, side + _BETWEEN, side + _HEADING + 0.06
+        left, step, pitch = 0.5, side + _BETWEEN, side + _HEADING + 0.14
         width = max(left + columns * step + 0.85, 6.6)
         canvas.open(
             width,
@@ -98,9 +99,12 @@ def draw_densities(
         middle = canvas.top + _HEADING
         canvas.write(left, canvas.height - 0.1, f"component {pair[0]} →", 8, INK, va="bottom")
         canvas.write(GAP, middle, f"component {pair[1]} →", 8, INK, va="top", rotation="vertical")
-        bar_axes = canvas.axes(left + columns * step + 0.04, middle, 0.13, min(2.6, rows * pitch - _HEADING - 0.06))
+        bar_axes = canvas.axes(left + columns * step + 0.04, middle, 0.13, min(2.6, rows * pitch - _HEADING - 0.14))
         bar = canvas.figure.colorbar(ScalarMappable(norm=norm, cmap=_COLOUR_MAP), cax=bar_axes)
-        bar.set_label("share of filters", fontsize=8, color=INK)
+        bar.set_label("share of filters in a cell", fontsize=8, color=INK)
+        bar.set_ticks(_colour_ticks(norm))
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+        bar.ax.minorticks_off()
         bar.ax.tick_params(labelsize=7, colors=INK, length=2)
         bar.outline.set_visible(False)
     return canvas.figure
@@ -108,8 +112,8 @@ def draw_densities(
 
 def _fitting(canvas: Canvas, text: str, room: float, points: float) -> float:
     """``points``, or less where ``text`` would be wider than its panel."""
-    wide = canvas.text_width([text], points)
-    return points if wide <= room else max(4.0, points * room / wide)
+    wide = 1.06 * canvas.text_width([text], points)  # hinting at another resolution may widen it
+    return points if wide <= room else max(_SMALLEST, points * room / wide)
 
 
 def _draw_panel(
@@ -140,6 +144,14 @@ def _ticks(low: float, high: float) -> list[int]:
     return [tick for tick in range(math.ceil(low), math.floor(high) + 1) if tick % (2 if high - low > 3 else 1) == 0]
 
 
+def _colour_ticks(norm: LogNorm) -> list[float]:
+    """Powers of ten, with twice and five times them where there are few."""
+    low, high = math.log10(float(norm.vmin or 1e-4)), math.log10(float(norm.vmax or 1.0))
+    factors = (1, 2, 5) if high - low < 2 else (1,)
+    ticks = [factor * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for factor in factors]
+    return [tick for tick in ticks if 10**low <= tick <= 10**high]
+
+
 def _limits(panels: Sequence[DensityPanel], edges: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
     """A square that holds every filter of all panels."""
     total = np.sum([panel.counts for panel in panels], axis=0)
@@ -155,7 +167,7 @@ def _limits(panels: Sequence[DensityPanel], edges: npt.NDArray[np.float64]) -> t
 
 
 def _norm(shares: Sequence[npt.NDArray[np.float64]]) -> LogNorm:
-    """From the tenth part of what a typical panel's fullest cell holds … at most four decades below the fullest."""
+    """From the emptiest to the fullest cell of any panel, at most four decades."""
     largest = max((float(share.max()) for share in shares), default=0.0)
     smallest = min((float(share[share > 0].min()) for share in shares if share.any()), default=0.0)
     if largest <= 0:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from analysis.canvas import FAINT, GAP, INK, RULE, Canvas, names_as_data
 from analysis.divergences import FloatArray
-from analysis.labels import elide, one_line
+from analysis.labels import count, elide, one_line
 from analysis.structure_pictures import Caption
 
 #: Longer labels lose their middle; the tables keep the whole name.
@@ -22,16 +23,16 @@ MOST_ROWS = 120
 #: (groups, inches from one group to the next), between them interpolated.
 _PITCH = ((3, 0.62), (12, 0.36), (60, 0.15), (120, 0.11))
 
-#: A ridge reaches at most so far over those above it, in rows.
-_OVERLAP = 1.7
+#: (groups, rows that the highest ridge takes): ridges reach over those above them, the more the closer they stand.
+_REACH = ((3, 1.4), (12, 1.8), (60, 2.6))
 
 #: Peaks higher than so many times the median peak of a component are cut off: they would flatten all others.
-_TALLEST = 3.0
+_TALLEST = 2.0
 
 #: Each component is shown over the range that holds all but this share of every group.
 _TAIL = 5e-4
 
-_PANEL, _BETWEEN = 1.08, 0.1
+_PANEL, _BETWEEN = 1.08, 0.14
 _FILL, _LINE = "#B9CFE4", "#2C5985"
 
 
@@ -57,15 +58,18 @@ def draw_ridges(
     cut = int((peaks > heights * (1 + 1e-12)).any(axis=1).sum())
     remarks.append("each component has its own scales, the same for all groups; vertical line: 0")
     if cut:
-        remarks.append(f"cut off flat: peaks beyond {_TALLEST:g} times the component's median peak ({cut} groups)")
+        remarks.append(
+            f"cut off flat: peaks beyond {_TALLEST:g} times the component's median peak ({count(cut, 'group')})"
+        )
     with names_as_data([*labels, caption.title, *remarks]) as fonts:
         canvas = Canvas.blank()
         labels = [fonts.drawable(label) for label in labels]
         groups, inches = zip(*_PITCH, strict=True)
         pitch = float(np.interp(len(labels), groups, inches))
         points = float(np.clip(pitch * 72 * 0.72, 5.5, 9.5))
-        left = GAP + canvas.text_width(labels, points) + 0.14
-        above = pitch * (_OVERLAP - 1)
+        left = GAP + 1.04 * canvas.text_width(labels, points) + 0.14  # hinting may widen a text
+        reach = float(np.interp(len(labels), *zip(*_REACH, strict=True)))
+        above = pitch * (reach - 1)
         high = pitch * len(labels) + above
         width = left + 9 * (_PANEL + _BETWEEN) + GAP
         canvas.open(width, high + 0.8, fonts.drawable(caption.title), [fonts.drawable(remark) for remark in remarks])
@@ -79,18 +83,16 @@ def draw_ridges(
             share = f"{ratio[component]:.1%} of variance"
             canvas.write(x + _PANEL / 2, canvas.top + 0.15, share, 6.5, FAINT, ha="center", va="top")
             axes = canvas.axes(x, top, _PANEL, high)
-            _draw_column(axes, densities[:, component], edges, float(heights[component]), pitch, above)
+            _draw_column(axes, densities[:, component], edges, float(heights[component]), reach)
     return canvas.figure
 
 
-def _draw_column(
-    axes: Axes, densities: FloatArray, edges: FloatArray, height: float, pitch: float, above: float
-) -> None:
+def _draw_column(axes: Axes, densities: FloatArray, edges: FloatArray, height: float, reach: float) -> None:
     number = len(densities)
     low, high = _limits(densities, edges)
     centres = (edges[:-1] + edges[1:]) / 2
     axes.set_xlim(low, high)
-    axes.set_ylim(number, -above / pitch)
+    axes.set_ylim(number, 1 - reach)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
@@ -100,16 +102,14 @@ def _draw_column(
     width = float(np.interp(number, (12, 60), (1.0, 0.6)))
     x = np.concatenate([[edges[0]], centres, [edges[-1]]])
     for index in range(number):
-        ridge = np.minimum(densities[index] / height, 1.0) * _OVERLAP * 0.92
+        ridge = np.minimum(densities[index] / height, 1.0) * reach * 0.95
         y = index + 1 - np.concatenate([[0.0], ridge, [0.0]])
         # Later groups lie in front: each hides the feet of those above, never its own.
         axes.fill_between(x, y, index + 1, facecolor=_FILL, alpha=0.82, linewidth=0, zorder=1 + index)
         axes.plot(x, y, color=_LINE, linewidth=width, zorder=1 + index + 0.5)
 
 
-def _whole_ticks(low: float, high: float):  # type: ignore[no-untyped-def]
-    from matplotlib.ticker import MultipleLocator
-
+def _whole_ticks(low: float, high: float) -> MultipleLocator:
     return MultipleLocator(1.0 if high - low > 1.6 else 0.5)
 
 
