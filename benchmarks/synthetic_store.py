@@ -7,6 +7,7 @@ of filters with counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,25 @@ CATEGORIES = (
 _BINS, _CHUNK = 70, 4096
 
 
-def write_synthetic_store(folder: Path, models: int, layers_per_model: int = 33, seed: int = 0) -> Store:
-    """A store of ``models`` models in ``folder``, with the sketch of all its layers kept."""
+def write_synthetic_store(
+    folder: Path,
+    models: int,
+    layers_per_model: int = 33,
+    seed: int = 0,
+    columns: Mapping[int, Mapping[str, Any]] | None = None,
+) -> Store:
+    """A store of ``models`` models in ``folder``, with the sketch of all its layers kept.
+
+    ``columns``: number of a model → columns of its row in ``models`` that are to be other than drawn.
+    """
     random = np.random.default_rng(seed)
     store = Store.open(StoreSettings(str(folder)))
     store.prepare()
     kinds = np.stack([_skewed(random, len(TASKS), models), _skewed(random, len(CATEGORIES), models)], axis=1)
     number = np.maximum(2, random.poisson(layers_per_model, models))
     for index in range(models):
-        write_model(folder, *_model(random, index, int(number[index]), kinds[index]))
+        row, layers = _model(random, index, int(number[index]), kinds[index])
+        write_model(folder, row | (columns or {}).get(index, {}), layers)
     keep_sketch(store, random)
     return store
 

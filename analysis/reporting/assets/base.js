@@ -50,8 +50,8 @@ function elide(text, width) {
   return `${characters.slice(0, width - 1 - tail).join('').trimEnd()}…${characters.slice(characters.length - tail).join('').trimStart()}`;
 }
 
-// plotly reads <b>, <a href>, &lt; and the like in every text it draws: a name must arrive as what it is.
-const literal = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+// plotly reads <b>, <a href>, &lt;, $x$ and the like in every text it draws: a name must arrive as what it is.
+const literal = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/\$/g, '&#36;');
 
 const spaced = (column) => column.replaceAll('_', ' ');
 const narrow = () => window.innerWidth < 640;

@@ -90,7 +90,8 @@ function matrixCard(axis) {
     const gap = n <= 60 ? (n <= 24 ? 2 : 1) : 0;
     const data = [{ type: 'heatmap', z, x: range(n), y: range(n), zmin: 0, zmax: top || 1, colorscale: scale(), xgap: gap, ygap: gap, hoverinfo: 'none', hoverongaps: true,
       colorbar: { thickness: 12, outlinewidth: 0, len: 1, title: { text: MEASURES[state.measure].title, side: 'right', font: { size: 12 } }, tickfont: { size: 11, color: colour('soft') }, ...(narrow() ? { orientation: 'h', y: -0.02, yanchor: 'top', len: 0.9, title: { text: MEASURES[state.measure].title, side: 'top' } } : {}) } }];
-    if (single && n <= 18 && !narrow()) data[0].texttemplate = '%{z:.2f}';
+    const decimals = top > 0 ? Math.min(5, Math.max(2, 2 - Math.floor(Math.log10(top)))) : 2;
+    if (single && !narrow() && side / n > 7.5 * (decimals + 2) + 6) data[0].texttemplate = `%{z:.${decimals}f}`;
     if (single && n <= 60) data.push(...hatches());
     // Column labels stand above, so that the colour bar has the room below on a phone.
     const head = Math.min(longest * size * 0.6 * 0.75, narrow() ? 95 : 170) + 16;
@@ -103,7 +104,7 @@ function matrixCard(axis) {
   // that they show on every colour of the scale.
   function hatches() {
     const n = state.cells.length;
-    const strokes = n <= 18 ? [[0.12, 0.46, 0.46, 0.12], [0.29, 0.46, 0.46, 0.29]] : [[-0.4, 0.4, 0.4, -0.4]];
+    const strokes = n <= 20 ? [[0.12, 0.46, 0.46, 0.12], [0.29, 0.46, 0.46, 0.29]] : [[-0.4, 0.4, 0.4, -0.4]];
     const x = [];
     const y = [];
     for (let i = 0; i < n; i += 1) for (let j = 0; j < n; j += 1) {
