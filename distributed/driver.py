@@ -18,7 +18,7 @@ from distributed.actor import ExtractionActor
 from distributed.cluster import connected
 from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
-from distributed.errors import StoreError
+from distributed.errors import RetryableError, StoreError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Plan, make_plan, print_plan
 from distributed.pool import ExtractionPool, PoolSettings
@@ -72,8 +72,10 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
             _record(outcome, store)
     if plan.to_extract:
         store.prepare()
-        totals = Totals(len(plan.to_extract), plan.size)
-        with connected(run.cluster), reporter_for(run.extract.progress, console, totals) as reporter:
+        with (
+            connected(run.cluster),
+            reporter_for(run.extract.progress, console, Totals(len(plan.to_extract))) as reporter,
+        ):
             settings = PoolSettings(
                 actors=_number_of_actors(run.cluster, len(plan.to_extract)),
                 max_bytes_in_flight=run.extract.max_bytes_in_flight,
@@ -115,14 +117,20 @@ def _number_of_actors(cluster: ClusterSettings, models: int) -> int:
 
 
 def _record(outcome: Outcome, store: Store) -> None:
-    """Keep a skip or a failure in the store; forget an older one once the model is extracted."""
-    key = outcome.reference.reference_key
-    if outcome.kind is OutcomeKind.SKIPPED:
-        store.write_skip(reject_of(outcome))
-    elif outcome.kind is OutcomeKind.FAILED:
-        store.write_failure(reject_of(outcome))
-    else:
-        store.clear_reject(key)
+    """Keep a skip or a failure in the store; forget an older one once the model is extracted.
+
+    A store that can't take the record (full, gone) doesn't end the run: the outcome is still reported, and the next run
+    tries the model again.
+    """
+    try:
+        if outcome.kind is OutcomeKind.SKIPPED:
+            store.write_skip(reject_of(outcome))
+        elif outcome.kind is OutcomeKind.FAILED:
+            store.write_failure(reject_of(outcome))
+        else:
+            store.clear_reject(outcome.reference.reference_key)
+    except (RetryableError, StoreError) as error:
+        logger.warning("%s: the outcome %r is not recorded: %s", outcome.reference.name, str(outcome.kind), error)
 
 
 def reject_of(outcome: Outcome) -> Reject:

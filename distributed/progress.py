@@ -38,9 +38,9 @@ class Reporter(Protocol):
 class Totals:
     """Running sums behind every kind of progress."""
 
-    def __init__(self, models: int, size: int) -> None:
-        self.models, self.size = models, size
-        self.done = self.skipped = self.failed = self.filters = self.bytes_read = self.bytes_done = 0
+    def __init__(self, models: int) -> None:
+        self.models = models
+        self.done = self.skipped = self.failed = self.filters = self.bytes_read = 0
         self.started = time.monotonic()
 
     def add(self, outcome: Outcome) -> None:
@@ -50,7 +50,6 @@ class Totals:
         self.failed += outcome.kind is OutcomeKind.FAILED
         self.filters += outcome.filters
         self.bytes_read += outcome.bytes_read
-        self.bytes_done += outcome.reference.size
 
     def line(self) -> str:
         """``3/11 models, 87 312 filters (43 656/s), 6.1 MB read, 0 skipped, 0 failed``."""
@@ -112,7 +111,7 @@ class PlainReporter:
 
 
 class BarReporter:
-    """A live bar, weighted by bytes so that the estimate of the remaining time holds for mixed sizes."""
+    """A live bar over models."""
 
     def __init__(self, console: Console, totals: Totals) -> None:
         self._totals = totals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import struct
 from pathlib import Path
 
@@ -13,11 +14,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from distributed.driver import extract
+from distributed.driver import extract, reject_of
+from distributed.outcomes import Outcome, OutcomeKind
 from distributed.settings import ClusterSettings, ExtractionRun, ExtractSettings, ProgressStyle, Retry
+from distributed.sources import list_references
 from distributed.sources.settings import LocalSettings
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
+from tests.disks import small_disk
+
+__all__ = ["small_disk"]
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -222,3 +228,37 @@ def test_kernel_shapes_are_a_parquet_map(tmp_path: Path) -> None:
     assert (row["total_filters"], row["num_filters"]) == (22, 12)
     assert row["share_3x3"] == pytest.approx(12 / 22)
     assert row["num_conv_layers"] == 3
+
+
+def test_a_full_disk_fails_what_does_not_fit_and_the_next_run_goes_on(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "models"
+    source.mkdir()
+    torch.save({"conv.weight": conv(0, 100, 100)}, source / "large.pth")  # 360 kB on a disk of 256 kB
+    torch.save({"conv.weight": conv(1)}, source / "small.pth")
+    assert extract(run_of(source, small_disk / "store", max_attempts=1)) == 1
+    said = capsys.readouterr().out
+    assert "listed 2 = extracted 1 + already there 0 + skipped 0 + failed 1" in said
+    assert "no space left" in " ".join(said.split())
+    # With room, nothing is asked for: a full disk may pass, so the model is tried again.
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(small_disk / "store", elsewhere)
+    assert extract(run_of(source, elsewhere)) == 0
+    assert "extracted 1 + already there 1 + skipped 0 + failed 0" in capsys.readouterr().out
+    assert not list((elsewhere / "failures").glob("*.parquet"))
+
+
+def test_a_permanent_failure_is_kept_until_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, store = tmp_path / "models", tmp_path / "store"
+    source.mkdir()
+    make_good(source)
+    run = run_of(source, store)
+    (reference,) = [r for r in list_references(run.source) if r.name == "half"]
+    Store.open(run.store).write_failure(
+        reject_of(Outcome(reference, OutcomeKind.FAILED, reason="PermanentError", message="refused", retryable=False))
+    )
+    assert extract(run) == 1
+    assert "extracted 2 + already there 0 + skipped 0 + failed 1" in capsys.readouterr().out
+    assert extract(run_of(source, store, retry=Retry.failed)) == 0
+    assert "extracted 1 + already there 2 + skipped 0 + failed 0" in capsys.readouterr().out

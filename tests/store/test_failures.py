@@ -22,9 +22,12 @@ from distributed.errors import RetryableError, SkipReason, StoreError, Unextract
 from distributed.store import Store, StoreSettings, WriteReceipt
 from distributed.store import backends as backends_module
 from distributed.store import staging as staging_module
+from tests.disks import small_disk
 from tests.s3 import S3Server
 from tests.store import build
 from tests.store.build import MODEL_ID, OTHER_ID
+
+__all__ = ["small_disk"]
 
 
 def write(
@@ -113,18 +116,6 @@ def test_contradictions_are_refused(local_store: Store) -> None:
         with pytest.raises(ValueError, match=expected):
             local_store.write_model(MODEL_ID, batches, finish)
         assert_nothing_happened(local_store)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 256 KiB."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if libc.mount(b"none", bytes(folder), b"tmpfs", 0, b"size=256k") != 0:
-        pytest.skip(f"mounting a small disk is not permitted ({os.strerror(ctypes.get_errno())})")
-    yield folder
-    assert libc.umount(bytes(folder)) == 0
 
 
 @pytest.mark.parametrize("filters", [60_000, 6_400])
