@@ -15,7 +15,7 @@ from analysis.densities import Densities
 from analysis.density_pictures import DensityPanel, draw_densities
 from analysis.divergences import FloatArray
 from analysis.groups import Grouping
-from analysis.labels import count, one_line
+from analysis.labels import count, elide, one_line
 from analysis.outputs import Outputs
 from analysis.phenotypes import PhenotypeScore, phenotype_of
 from analysis.results import file_stem
@@ -205,7 +205,11 @@ def _pictures(part: GroupedDensities) -> list[tuple[str, str, list[tuple[int, st
     # Two models may have names that make the same stem: the number keeps their pictures apart.
     stems = [file_stem(model) for model in by_model]
     return [
-        (f"densities_layer_{stem}" + (f"_{k}" if stem in stems[:k] else ""), f"Layers of {one_line(model)}", members)
+        (
+            f"densities_layer_{stem}" + (f"_{k}" if stem in stems[:k] else ""),
+            f"Layers of {elide(one_line(model), 40)}",
+            members,
+        )
         for k, (stem, (model, members)) in enumerate(zip(stems, by_model.items(), strict=True))
     ]
 

@@ -18,7 +18,7 @@ from analysis.compare_settings import CompareSettings
 from analysis.degenerate import Degeneracy
 from analysis.drift import DIVERGENCES
 from analysis.groups import Grouping
-from analysis.labels import count, one_line
+from analysis.labels import count, elide, one_line
 from analysis.layer_quality import METRICS, degenerate_layers, floats
 from analysis.outputs import Outputs
 from analysis.placement import IntArray, Placement
@@ -33,6 +33,9 @@ PERCENTILE_METRICS = (
     "norm_mean",
     "norm_std",
 )
+
+#: Longer names of the model lose their middle in titles.
+TITLE_WIDTH = 40
 
 #: So many nearest models are shown; the table has all.
 NEAREST = 10
@@ -148,9 +151,10 @@ def write_comparison(report: CompareReport, folder: Path) -> str:
     outputs.table("groups", report.groups, about)
     outputs.table("nearest", report.nearest, about)
     outputs.table("layers", report.layers, about)
-    title = f"Drift of {one_line(report.model.name)} to groups of the store"
+    name = elide(one_line(report.model.name), TITLE_WIDTH)
+    title = f"Drift of {name} to groups of the store"
     outputs.picture("groups", _draw_groups(report, title), title)
-    title = f"Layers of {one_line(report.model.name)} among the store's"
+    title = f"Layers of {name} among the store's"
     outputs.picture("layers", _draw_layers(report, title), title)
     return outputs.line()
 

@@ -129,7 +129,7 @@ def checked_pairs(pairs: object) -> tuple[Pair, ...]:
         if (
             not isinstance(pair, (list, tuple))
             or len(pair) != 2
-            or any(not isinstance(c, int) or not 1 <= c <= 9 for c in pair)
+            or any(type(c) is not int or not 1 <= c <= 9 for c in pair)
             or pair[0] == pair[1]
         ):
             raise UserError(

@@ -68,7 +68,8 @@ def draw_ridges(
         pitch = float(np.interp(len(labels), groups, inches))
         points = float(np.clip(pitch * 72 * 0.72, 5.5, 9.5))
         left = GAP + 1.04 * canvas.text_width(labels, points) + 0.14  # hinting may widen a text
-        reach = float(np.interp(len(labels), *zip(*_REACH, strict=True)))
+        few, rows = zip(*_REACH, strict=True)
+        reach = float(np.interp(len(labels), few, rows))
         above = pitch * (reach - 1)
         high = pitch * len(labels) + above
         width = left + 9 * (_PANEL + _BETWEEN) + GAP
