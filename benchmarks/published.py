@@ -1,8 +1,8 @@
 """The published procedure, written from the papers: everything in memory, one process, BLAS on all cores.
 
 Gavrikov & Keuper (arXiv 2201.08465) and scikit-learn's, NumPy's and SciPy's functions as they use them: scale every
-filter, PCA, transform, one range, a histogram per group and component, symmetric KL by ``scipy.stats.entropy`` for every
-pair. Float32 throughout, as published: half the memory and the faster choice for the rival.
+filter, PCA, transform, one range, a histogram per group and component, symmetric KL by ``scipy.stats.entropy`` for
+every pair. Float32 throughout, as published: half the memory and the faster choice for the rival.
 """
 
 from __future__ import annotations

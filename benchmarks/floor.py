@@ -1,0 +1,130 @@
+"""Benchmark 2: our scans on one core against their floor: pyarrow reading the same columns, and the kernels alone.
+
+    python -m benchmarks.floor --rows 20e6
+
+Three numbers a scan: (a) read by pyarrow and thrown away, (b) the kernel on rows in memory, and ours, through a Ray of
+one CPU that has run a scan before. Nobody can be faster than (a) + (b) with this reader and these kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from analysis.basis import PrincipalAxes
+from analysis.kernels import kernels_for
+from analysis.moments import Moments
+from analysis.scan import coefficient_extremes, layer_histograms
+from analysis.units import LayerIndex
+from benchmarks.measuring import read_through
+from benchmarks.output import Column, Goal, Row, finish, number
+from benchmarks.synthetic import make_store
+from distributed.cluster import connected
+from distributed.records import WEIGHT_COLUMNS
+from distributed.settings import ClusterSettings
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
+
+#: Rows of the kernels' measurement: as a scan gives them, from the cache of the processor.
+_BATCH = 1 << 16
+
+COLUMNS = (
+    Column("scan", "scan"),
+    Column("read", "(a) pyarrow, ns/row", number()),
+    Column("kernel", "(b) kernel, ns/row", number()),
+    Column("ours", "ours, ns/row", number()),
+    Column("ratio", "ours / (a + b)", number(2)),
+)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.floor", description=__doc__)
+    parser.add_argument("--rows", type=float, default=2e6)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder, prefix="floor-") as place:
+        folder, rows = Path(place), int(given.rows)
+        make_store(folder, rows)
+        read_through(folder)
+        found = _measure(folder, rows, given.repeats)
+    total = {key: sum(row[key] for row in found) for key in ("read", "kernel", "ours")}
+    found.append({"scan": "both", **total, "ratio": total["ours"] / (total["read"] + total["kernel"])})
+    goal = Goal(f"ours is {found[-1]['ratio']:.2f} times (a) + (b) (goal 1.3)", found[-1]["ratio"] <= 1.3)
+    finish("floor", given.out, found, COLUMNS, _draw, [goal])
+
+
+def _measure(folder: Path, rows: int, repeats: int) -> list[Row]:
+    store = Store.open(StoreSettings(str(folder)))
+    layers = store.layers()
+    index, axes = LayerIndex.from_table(layers), PrincipalAxes.from_moments(Moments.from_layers(layers))
+    basis = axes.with_range(-3.5, 3.5)
+    kernels = kernels_for("cpu")
+    kernels.warm()
+    columns = tuple(np.random.default_rng(0).standard_normal((9, _BATCH), dtype=np.float32))
+    starts = np.array([0, _BATCH // 3, _BATCH])
+    loops = max(1, rows // _BATCH)
+
+    def repeated(kernel: Callable[[], object]) -> Callable[[], object]:
+        return lambda: [kernel() for _ in range(loops)]
+
+    memory = {
+        "range": repeated(lambda: kernels.extremes(columns, axes.projection)),
+        "histograms": repeated(lambda: kernels.histograms(columns, starts, basis.projection, basis.binning)),
+    }
+    names = list(WEIGHT_COLUMNS)
+    reading = {
+        "range": lambda: _read(store, names),
+        "histograms": lambda: _read(store, [*names, "layer_id"]),
+    }
+    found = []
+    with connected(ClusterSettings(local_cpus=1)):
+        ours: dict[str, Callable[[], object]] = {
+            "range": lambda: coefficient_extremes(store, index, axes, device="cpu"),
+            "histograms": lambda: layer_histograms(store, index, basis, device="cpu"),
+        }
+        for scan in ours:
+            ours[scan]()  # the worker starts and imports
+            # Alternately, so that another load of the machine hits all three.
+            best = {"read": np.inf, "kernel": np.inf, "ours": np.inf}
+            for _ in range(repeats):
+                for key, work, size in (
+                    ("read", reading[scan], rows),
+                    ("kernel", memory[scan], loops * _BATCH),
+                    ("ours", ours[scan], rows),
+                ):
+                    began = time.perf_counter()
+                    work()
+                    best[key] = min(best[key], (time.perf_counter() - began) / size * 1e9)
+            found.append({"scan": scan, **best, "ratio": best["ours"] / (best["read"] + best["kernel"])})
+    return found
+
+
+def _read(store: Store, columns: list[str]) -> None:
+    for file in store.filters_files():
+        for _ in pq.ParquetFile(file.path).iter_batches(_BATCH, columns=columns, use_threads=False):
+            pass
+
+
+def _draw(figure: Any, rows: Sequence[Row]) -> None:
+    axes = figure.subplots()
+    labels = [row["scan"] for row in rows]
+    axes.bar(labels, [row["read"] for row in rows], width=0.35, align="edge", label="(a) pyarrow reads")
+    bottom = [row["read"] for row in rows]
+    axes.bar(labels, [row["kernel"] for row in rows], width=0.35, align="edge", bottom=bottom, label="(b) kernel")
+    axes.bar(labels, [row["ours"] for row in rows], width=-0.35, align="edge", label="ours, through Ray")
+    axes.set(ylabel="ns per filter, one core", title="Where the time goes")
+    axes.legend(frameon=False)
+
+
+if __name__ == "__main__":
+    main()
