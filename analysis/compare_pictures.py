@@ -122,7 +122,7 @@ def _draw_rows(axes: Axes, rows: Sequence[DriftRow], limit: float) -> None:
     for index, row in enumerate(rows):
         if not np.isfinite(row.drift):
             note = "no layer of the model there"
-            axes.text(limit * 0.01, index, note, fontsize=8, color=FAINT, va="center_baseline", backgroundcolor="white")
+            axes.text(limit * 0.01, index, note, fontsize=8, color=FAINT, va="center_baseline")
             continue
         if np.isfinite(row.low):
             axes.hlines(index, row.low, row.high, color=_BLUE, linewidth=3.2, alpha=0.35, zorder=2)
