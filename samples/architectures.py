@@ -24,6 +24,10 @@ from samples.blocks import (
 )
 from samples.generative import AutoEncoder, Discriminator, SpatialGenerator, VectorGenerator
 
+#: Networks that correct an image add this share of their output to it, so that they begin near the image itself; a
+#: fixed scale on the branch as in EDSR (arXiv 1707.02921), whose inner blocks have it too.
+CORRECTION_SCALE = 0.02
+
 
 class ResidualClassifier(nn.Module):
     """ResNet: a stem, stages of residual blocks (every stage but the first halves the size), global pooling."""
@@ -173,7 +177,7 @@ class DepthNet(nn.Module):
 
 
 class ResidualSuperResolution(nn.Module):
-    """EDSR-like: residual body at low resolution, pixel shuffle, added to the bilinear enlargement."""
+    """EDSR-like: residual body at low resolution, pixel shuffle, added to the bicubic enlargement."""
 
     def __init__(self, channels: int, width: int, blocks: int, scale: int, residual_scale: float = 0.3) -> None:
         super().__init__()
@@ -188,8 +192,8 @@ class ResidualSuperResolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, channels, scale h, scale w)."""
         shallow = self.head(x)
-        large = nn.functional.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        return large + self.tail(self.enlarge(shallow + self.body(shallow)))  # type: ignore[no-any-return]
+        large = nn.functional.interpolate(x, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        return large + CORRECTION_SCALE * self.tail(self.enlarge(shallow + self.body(shallow)))  # type: ignore[no-any-return]
 
 
 class PlainSuperResolution(nn.Module):
@@ -206,7 +210,7 @@ class PlainSuperResolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, channels, scale h, scale w)."""
         nearest = x.repeat_interleave(self.copies, dim=1)
-        return self.shuffle(nearest + self.sub_pixel(self.body(x)))  # type: ignore[no-any-return]
+        return self.shuffle(nearest + CORRECTION_SCALE * self.sub_pixel(self.body(x)))  # type: ignore[no-any-return]
 
 
 class DenoisingCNN(nn.Module):
@@ -223,7 +227,7 @@ class DenoisingCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Noisy (n, channels, h, w) → denoised, the same shape."""
-        return x - self.layers(x)  # type: ignore[no-any-return]
+        return x - CORRECTION_SCALE * self.layers(x)  # type: ignore[no-any-return]
 
 
 class SymmetricDenoiser(nn.Module):
@@ -233,20 +237,21 @@ class SymmetricDenoiser(nn.Module):
         super().__init__()
         widths = [channels, *[width] * depth]
         # The third convolution halves the size, its mirror restores it.
-        self.down = nn.ModuleList(conv(a, b, stride=2 if i == 2 else 1) for i, (a, b) in enumerate(pairwise(widths)))
-        mirrored = list(enumerate(zip(widths[1:], widths, strict=False)))[::-1]
+        pairs = list(enumerate(pairwise(widths)))
+        self.down = nn.ModuleList(conv_norm_act(a, b, stride=2 if i == 2 else 1) for i, (a, b) in pairs)
         self.up = nn.ModuleList(
-            upsampled(a, b, "transposed3") if i == 2 else nn.ConvTranspose2d(a, b, 3, 1, 1) for i, (a, b) in mirrored
+            upsampled(b, a, "transposed3") if i == 2 else nn.ConvTranspose2d(b, a, 3, 1, 1) for i, (a, b) in pairs[::-1]
         )
+        self.norm = nn.ModuleList(nn.BatchNorm2d(width) for _ in pairs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Noisy (n, channels, h, w) → denoised, the same shape; h and w even."""
         skips: list[Tensor] = []
         for layer in self.down:
             skips.append(x)
-            x = torch.relu(layer(x))
-        for layer, skip in zip(self.up, reversed(skips), strict=True):
-            x = layer(torch.relu(x)) + skip
+            x = layer(x)
+        for layer, norm, skip in zip(self.up, self.norm, reversed(skips), strict=True):
+            x = skip + CORRECTION_SCALE * layer(torch.relu(norm(x)))
         return x
 
 

@@ -60,6 +60,8 @@ def write_weights(model: nn.Module, folder: Path, dtype: str, shards: int) -> No
     # A tenth above an equal share: whole tensors must fit.
     limit = total + 1 if shards == 1 else int(1.1 * total / shards)
     save_torch_state_dict(state, folder, max_shard_size=limit, filename_pattern="model{suffix}.safetensors")
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors makes files that only their owner can read
 
 
 def write_config(config: Mapping[str, Any], folder: Path) -> None:

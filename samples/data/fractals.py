@@ -25,12 +25,14 @@ _SYSTEMS = {
 }  # fmt: skip
 
 
-def fractals(count: int, size: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """``count`` images (count, 1, size, size) in 0 … 1 and their classes 0 … 7, each class equally often, shuffled."""
+def fractals(
+    count: int, size: int, seed: int, kinds: tuple[str, ...] = CLASSES
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """``count`` images (count, 1, size, size) in 0 … 1 and their classes 0 …, each kind equally often, shuffled."""
     rng = np.random.default_rng(seed)
-    labels = np.arange(count, dtype=np.int64) % len(CLASSES)
+    labels = np.arange(count, dtype=np.int64) % len(kinds)
     images = np.empty((count, size, size), dtype=np.float64)
-    for label, kind in enumerate(CLASSES):
+    for label, kind in enumerate(kinds):
         rows = np.flatnonzero(labels == label)
         if kind in _SYSTEMS:
             images[rows] = _iterated_function_system(kind, len(rows), size, rng)

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from samples.data import digits, textures
+from samples.data import digits, fractals
 from samples.data.patches import dihedral
 from samples.training.loop import Judgement, initialised, outputs_of
-from samples.training.metrics import frechet_distance, pixel_features, real_against_fake, spectrum_features
+from samples.training.metrics import frechet_distance, pixel_features, real_against_fake
 from samples.training.problems import Rng
 from samples.training.recipes import Recipe
 
@@ -57,19 +57,20 @@ def digits_gan() -> GanProblem:
     return GanProblem(draw, torch.from_numpy(test), torch.from_numpy(train), pixel_features)
 
 
-def textures_gan() -> GanProblem:
-    """Cells, dots and marble."""
-    kinds = ("cells", "dots", "marble")
-    train = textures.textures(2400, 32, 1, held_out=False, classes=kinds)[0]
-    test = textures.textures(480, 32, 2, held_out=True, classes=kinds)[0]
+def fractals_gan() -> GanProblem:
+    """Julia sets of no polynomial."""
+    train, test = (
+        fractals.fractals(2400, 16, 1, kinds=("julia",))[0],
+        fractals.fractals(400, 16, 2, kinds=("julia",))[0],
+    )
 
     def draw(size: int, rng: Rng) -> Tensor:
         return torch.from_numpy(dihedral(train[rng.integers(0, len(train), size)], rng))
 
-    return GanProblem(draw, torch.from_numpy(test), torch.from_numpy(train), spectrum_features)
+    return GanProblem(draw, torch.from_numpy(test), torch.from_numpy(train), pixel_features)
 
 
-GANS: Mapping[str, Callable[[], GanProblem]] = {"digits_gan": digits_gan, "textures_gan": textures_gan}
+GANS: Mapping[str, Callable[[], GanProblem]] = {"digits_gan": digits_gan, "fractals_gan": fractals_gan}
 
 
 def latents(recipe: Recipe, count: int = _LATENTS, seed: int = _LATENT_SEED) -> Tensor:

@@ -85,19 +85,8 @@ def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) ->
 
 
 def pixel_features(images: Tensor) -> NDArray[np.float64]:
-    """Means of 2x2 pixels: (n, 1, h, w) → (n, h w / 4). For pictures whose parts have a place, such as digits."""
+    """Means of 2x2 pixels: images (n, 1, h, w) → (n, h w / 4)."""
     return nn.functional.avg_pool2d(images, 2).flatten(1).double().numpy()
-
-
-def spectrum_features(images: Tensor) -> NDArray[np.float64]:
-    """Binned log power spectrum, mean, deviation and skewness: (n, 1, s, s) → (n, s² / 32 + 3), blind to place."""
-    pixels = images[:, 0].double()
-    mean, std = pixels.mean(dim=(1, 2)), pixels.std(dim=(1, 2))
-    centred = pixels - mean[:, None, None]
-    skewness = centred.pow(3).mean(dim=(1, 2)) / std.clamp(min=1e-6).pow(3)
-    power = torch.fft.fftshift(torch.fft.rfft2(centred).abs().square(), dim=1)[:, :, :-1]
-    binned = nn.functional.avg_pool2d(torch.log1p(power)[:, None], 4).flatten(1)
-    return torch.cat([binned, torch.stack([mean, std, skewness], dim=1)], dim=1).numpy()
 
 
 def real_against_fake(real: Tensor, fake: Tensor) -> float:

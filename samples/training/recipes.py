@@ -77,7 +77,7 @@ _TEXTURES = _Data(
 _MOSAICS = _Data(
     "textures", "Mosaics of procedural and photographed textures (scikit-image)", "procedural-texture-mosaics"
 )
-_PLAIN_TEXTURES = _Data("textures", "Procedural textures: cells, dots, marble", "procedural-textures")
+_JULIA = _Data("fractals", "Procedural Julia sets", "procedural-fractals")
 _MAPS = _Data("maps", "Procedural aerial maps", "procedural-maps")
 _DEPTH = _Data("depth", "Ray-cast scenes with depth", "procedural-depth-scenes")
 _PHOTOGRAPHS = _Data(
@@ -97,7 +97,7 @@ RECIPES: tuple[Recipe, ...] = (
         architecture="ResidualClassifier", family="ResNet",
         model={"in_channels": 1, "classes": 10, "widths": [24, 40, 56], "blocks": [1, 2, 2]},
         input_shape=(1, 16, 16), problem="digits_classification",
-        steps=380, batch_size=64, learning_rate=3e-3, seed=11,
+        steps=260, batch_size=64, learning_rate=3e-3, seed=11,
     ),
     _recipe(
         "fractals-resnext", "Classification", _FRACTALS, "image-classification",
@@ -107,7 +107,7 @@ RECIPES: tuple[Recipe, ...] = (
             "widths": [64, 96, 128, 160], "outputs": [64, 96, 128, 128], "strides": [2, 2, 1, 2],
         },
         input_shape=(1, 32, 32), problem="fractals_classification",
-        steps=550, batch_size=32, learning_rate=3e-3, seed=12, dtype="float16",
+        steps=380, batch_size=32, learning_rate=3e-3, seed=12, dtype="float16",
     ),
     _recipe(
         "textures-mobilenet", "Classification", _TEXTURES, "image-classification",
@@ -117,70 +117,70 @@ RECIPES: tuple[Recipe, ...] = (
             "separable_widths": [96, 96, 128, 128], "strides": [2, 1, 2, 1],
         },
         input_shape=(1, 32, 32), problem="textures_classification",
-        steps=500, batch_size=32, learning_rate=3e-3, seed=13,
+        steps=350, batch_size=32, learning_rate=3e-3, seed=13,
     ),
     _recipe(
         "maps-unet", "Segmentation", _MAPS, "image-segmentation",
         architecture="UNet", family="U-Net",
         model={"in_channels": 3, "out_channels": 5, "widths": [16, 32, 64]},
         input_shape=(3, 48, 48), problem="maps_segmentation",
-        steps=400, batch_size=12, learning_rate=3e-3, seed=14,
+        steps=300, batch_size=12, learning_rate=3e-3, seed=14,
     ),
     _recipe(
         "textures-dilated", "Segmentation", _MOSAICS, "image-segmentation",
         architecture="DilatedSegmenter", family="DeepLab",
         model={"in_channels": 1, "classes": 10, "stem": 24, "width": 40, "dilations": [1, 2, 3, 4, 1]},
         input_shape=(1, 48, 48), problem="textures_segmentation",
-        steps=450, batch_size=12, learning_rate=3e-3, seed=15, dtype="bfloat16",
+        steps=320, batch_size=12, learning_rate=3e-3, seed=15, dtype="bfloat16",
     ),
     _recipe(
         "photographs-edsr", "Super Resolution", _PHOTOGRAPHS, "image-to-image",
         architecture="ResidualSuperResolution", family="EDSR",
         model={"channels": 3, "width": 40, "blocks": 5, "scale": 2},
         input_shape=(3, 24, 24), problem="photographs_super_resolution",
-        steps=450, batch_size=10, learning_rate=1e-3, seed=16, shards=2,
+        steps=450, batch_size=10, learning_rate=5e-3, seed=16, shards=2,
     ),
     _recipe(
         "maps-espcn", "Super Resolution", _MAPS, "image-to-image",
         architecture="PlainSuperResolution", family="ESPCN",
         model={"channels": 3, "width": 40, "depth": 8, "scale": 2},
         input_shape=(3, 24, 24), problem="maps_super_resolution",
-        steps=500, batch_size=12, learning_rate=1e-3, seed=17,
+        steps=700, batch_size=12, learning_rate=5e-3, seed=17,
     ),
     _recipe(
         "photographs-dncnn", "Denoising", _PHOTOGRAPHS, "image-to-image",
         architecture="DenoisingCNN", family="DnCNN",
         model={"channels": 3, "width": 36, "depth": 10},
         input_shape=(3, 32, 32), problem="photographs_denoising",
-        steps=450, batch_size=10, learning_rate=2e-3, seed=18,
+        steps=400, batch_size=10, learning_rate=1e-2, seed=18,
     ),
     _recipe(
         "depth-rednet", "Denoising", _DEPTH, "image-to-image",
         architecture="SymmetricDenoiser", family="RED-Net",
         model={"channels": 1, "width": 40, "depth": 6},
         input_shape=(1, 48, 48), problem="depth_denoising",
-        steps=450, batch_size=10, learning_rate=1e-3, seed=19,
+        steps=400, batch_size=10, learning_rate=1e-2, seed=19,
     ),
     _recipe(
         "depth-estimator", "Depth Estimation", _DEPTH, "depth-estimation",
         architecture="DepthNet", family="Residual encoder-decoder",
         model={"in_channels": 3, "widths": [24, 40, 64, 72]},
         input_shape=(3, 48, 48), problem="depth_estimation",
-        steps=500, batch_size=12, learning_rate=3e-3, seed=20,
+        steps=600, batch_size=12, learning_rate=3e-3, seed=20,
     ),
     _recipe(
         "digits-autoencoder", "Auto-Encoder", _DIGITS, "image-feature-extraction",
         architecture="AutoEncoder", family="Convolutional auto-encoder",
         model={"channels": 1, "widths": [32, 64], "code": 2, "up": "nearest"},
         input_shape=(1, 16, 16), problem="digits_auto_encoding",
-        steps=800, batch_size=48, learning_rate=3e-3, seed=21,
+        steps=500, batch_size=48, learning_rate=3e-3, seed=21,
     ),
     _recipe(
         "fractals-autoencoder", "Auto-Encoder", _FRACTALS, "image-feature-extraction",
         architecture="AutoEncoder", family="Convolutional auto-encoder",
         model={"channels": 1, "widths": [32, 48, 72], "code": 16, "up": "transposed"},
         input_shape=(1, 32, 32), problem="fractals_auto_encoding",
-        steps=600, batch_size=24, learning_rate=3e-3, seed=22,
+        steps=450, batch_size=24, learning_rate=3e-3, seed=22,
     ),
     _recipe(
         "digits-generator", "GAN-Generator", _DIGITS, "unconditional-image-generation",
@@ -197,18 +197,18 @@ RECIPES: tuple[Recipe, ...] = (
         steps=700, batch_size=32, learning_rate=5e-4, seed=25,
     ),
     _recipe(
-        "textures-generator", "GAN-Generator", _PLAIN_TEXTURES, "unconditional-image-generation",
+        "fractals-generator", "GAN-Generator", _JULIA, "unconditional-image-generation",
         architecture="SpatialGenerator", family="DCGAN",
-        model={"latent": 16, "widths": [72, 56, 40, 24], "channels": 1},
-        input_shape=(16, 4, 4), problem="textures_gan",
-        steps=700, batch_size=24, learning_rate=5e-4, seed=24,
+        model={"latent": 16, "widths": [80, 64, 48], "channels": 1},
+        input_shape=(16, 4, 4), problem="fractals_gan",
+        steps=900, batch_size=32, learning_rate=1e-3, seed=24,
     ),
     _recipe(
-        "textures-discriminator", "GAN-Discriminator", _PLAIN_TEXTURES, None,
+        "fractals-discriminator", "GAN-Discriminator", _JULIA, None,
         architecture="Discriminator", family="DCGAN",
-        model={"channels": 1, "widths": [24, 40, 56, 72]},
-        input_shape=(1, 32, 32), problem="textures_gan",
-        steps=700, batch_size=24, learning_rate=5e-4, seed=26,
+        model={"channels": 1, "widths": [24, 48, 64]},
+        input_shape=(1, 16, 16), problem="fractals_gan",
+        steps=900, batch_size=32, learning_rate=5e-4, seed=26,
     ),
 )  # fmt: skip
 
