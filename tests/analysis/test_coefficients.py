@@ -305,7 +305,7 @@ def test_look_of_nothing_and_of_one_spot() -> None:
         phenotype_of(np.zeros((50, 50), np.int64), LOW, HIGH, (0, 0))
 
 
-@pytest.mark.parametrize("number", [1, 3, 12, 60])
+@pytest.mark.parametrize("number", [1, 3, 12, pytest.param(60, marks=pytest.mark.slow)])
 def test_pictures_cut_nothing_at_any_size(number: int) -> None:
     generator = np.random.default_rng(number)
     labels = [f"{'group ' * (k % 9)}$x_{{{k}}}$ <i>{k}</i> ({k})" for k in range(number)]
