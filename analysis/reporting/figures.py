@@ -37,7 +37,7 @@ _MOST_VECTOR_DOTS = 5000
 
 _BLUE, _LIGHT = "#3B6EA5", "#C9D9EA"
 _LABEL_WIDTH = 34
-_MOST_BARS = 15
+_MOST_BARS, _MOST_BOXES = 15, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _drawings(report: StoreReport) -> Iterator[_Drawing]:
     yield _Drawing(
         "contents", "contents", title, lambda: draw_counts(counts_of(report.models), Caption(title, remarks))
     )
-    boxes = [(shift.axis, box_of(pair_values(shift.drift))) for shift in report.shifts if len(shift.groups) > 1]
+    boxes = [(_of_pairs(shift), box_of(pair_values(shift.drift))) for shift in report.shifts if len(shift.groups) > 1]
     if boxes:
         name, unit = "Drift between groups, by axis", f"drift D ({report.shifts[0].divergence})"
         yield _Drawing(
@@ -112,6 +112,16 @@ def _of_axis(report: StoreReport, shift: AxisShift, index: int, remarks: tuple[s
         drift,
         lambda: heatmap(drift, shift.drift, notes, f"drift D ({shift.divergence})"),
     )
+    if len(shift.groups) > 2:
+        name = f"Drift of each group by {axis} to the others"
+        to_others = [(group.label, box_of(np.delete(shift.drift[g], g))) for g, group in enumerate(shift.groups)]
+        to_others.sort(key=lambda row: -row[1].median)
+        yield _Drawing(
+            f"drift_groups_{index}",
+            f"drift_groups_{stem}",
+            name,
+            lambda: draw_drift_boxes(to_others, Caption(name, remarks), f"drift D ({shift.divergence})"),
+        )
     agreement = structure.agreement.agreement
     if np.isfinite(agreement).all():
         disagree, about = f"Disagreement of eigenfilters by {axis}", "0: the same components in the same order"
@@ -182,14 +192,17 @@ def _bars(part: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 def draw_drift_boxes(boxes: list[tuple[str, Box]], caption: Caption, unit: str) -> Figure:
-    """A box per axis over the drifts of all its pairs: quartiles, Tukey's whiskers, mean as a diamond."""
-    labels = [f"{elide(one_line(axis), _LABEL_WIDTH)} ({count(box.number, 'pair')})" for axis, box in boxes]
+    """A box per label: quartiles, Tukey's whiskers, mean as a diamond; of too many the first and the last."""
     remarks = (*caption.remarks, "box: quartiles; whiskers: within 1.5 box lengths; diamond: mean")
+    if len(boxes) > _MOST_BOXES:
+        remarks = (*remarks, f"the {_MOST_BOXES // 2} farthest and nearest of {len(boxes)} are drawn")
+        boxes = [*boxes[: _MOST_BOXES // 2], *boxes[-_MOST_BOXES // 2 :]]
+    labels = [elide(label, _LABEL_WIDTH) for label, _ in boxes]
     with names_as_data([*labels, *remarks]) as fonts:
         canvas = Canvas.blank()
         labels = [fonts.drawable(label) for label in labels]
         left = 0.2 + canvas.text_width(labels, 9)
-        height = 0.42 * len(boxes) + 0.1
+        height = float(np.interp(len(boxes), (5, 40), (0.42, 0.22))) * len(boxes) + 0.1
         canvas.open(left + 5.2, height + 0.6, caption.title, remarks)
         axes = canvas.axes(left, canvas.top, 4.9, height)
         plain_axes(axes)
@@ -206,6 +219,10 @@ def draw_drift_boxes(boxes: list[tuple[str, Box]], caption: Caption, unit: str) 
             y = canvas.top + height * (index + 0.5) / len(boxes)
             canvas.write(left - 0.1, y, labels[index], 9, INK, ha="right", va="center_baseline")
     return canvas.figure
+
+
+def _of_pairs(shift: AxisShift) -> str:
+    return f"{one_line(shift.axis)} ({count(len(shift.groups) * (len(shift.groups) - 1) // 2, 'pair')})"
 
 
 def _dots_as_picture(figure: Figure) -> None:

@@ -173,9 +173,16 @@ def test_nothing_but_the_pages_own_scripts_may_run(report: StoreReport) -> None:
 def test_every_figure_is_written_for_papers(settings: ReportSettings, report: StoreReport, tmp_path: Path) -> None:
     written = write_report(report, tmp_path)
     assert written.page.stat().st_size == written.size
-    assert {"contents", "drift_boxes", "drift_0", "drift_1", "eigenfilters_0", "quality_1", "quality_by_depth"} <= set(
-        written.figures
-    )
+    assert {
+        "contents",
+        "drift_boxes",
+        "drift_0",
+        "drift_1",
+        "drift_groups_1",
+        "eigenfilters_0",
+        "quality_1",
+        "quality_by_depth",
+    } <= set(written.figures)
     for png, pdf in written.figures.values():
         assert (tmp_path / png).read_bytes().startswith(b"\x89PNG")
         content = (tmp_path / pdf).read_bytes()

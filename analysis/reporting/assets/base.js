@@ -102,6 +102,11 @@ function card(title, about, attributes, ...children) {
     about ? el('p', {}, about) : null, children);
 }
 
+function withFiles(node, key) {
+  node.querySelector('header').append(files(key) || '');
+  return node;
+}
+
 // Tabs after the ARIA pattern: arrows move, the panel is made when it is first shown.
 function tabs(label, names, build) {
   const panel = el('div', { role: 'tabpanel', id: nextId('panel') });

@@ -34,8 +34,7 @@ function axisBoxes() {
   });
   const node = card('Which axis separates filters most?', 'All pairs of groups of each axis: box and line are quartiles and median, whiskers reach 1.5 box lengths, dots are pairs beyond, the diamond is the mean. Axes with many small groups look farther apart: small groups differ by chance too.', {},
     picture.node, asTable(() => boxTable('Drift by axis', 'axis', names, stats, [{ title: 'pairs', width: 5, number: true, value: (i) => rows[i].number, show: whole }])), madeBy('shift'));
-  node.querySelector('header').append(files('drift_boxes') || '');
-  return node;
+  return withFiles(node, 'drift_boxes');
 }
 
 const MOST_BOXES = 60;
@@ -56,8 +55,9 @@ function groupBoxes(axis) {
   });
   const cut = shown.length < rows.length ? ` The ${MOST_BOXES / 2} farthest and nearest of ${whole(rows.length)} groups are drawn.` : '';
   const dagger = axis.groups.few.some(Boolean) ? ` † fewer than ${report.settings.min_models} models.` : '';
-  return card(`Which group by ${spaced(axis.axis)} stands out?`, `Each group's drift to all others, the farthest on top.${cut}${dagger}`, {}, picture.node,
-    asTable(() => boxTable(`Drift of each group by ${spaced(axis.axis)}`, spaced(axis.axis), names(rows), columnsOf(rows), [{ title: 'models', width: 5, number: true, value: (i) => axis.groups.models[rows[i].i], show: whole }])));
+  const node = card(`Which group by ${spaced(axis.axis)} stands out?`, `Each group's drift to all others, the farthest on top.${cut}${dagger}`, {}, picture.node,
+    asTable(() => boxTable(`Drift of each group by ${spaced(axis.axis)}`, spaced(axis.axis), names(rows), columnsOf(rows), [{ title: 'models', width: 5, number: true, value: (i) => axis.groups.models[rows[i].i], show: whole }])), madeBy('shift'));
+  return withFiles(node, `drift_groups_${report.axes.indexOf(axis)}`);
 }
 
 function driftSection() {

@@ -188,7 +188,7 @@ function explanation(axis) {
   const few = axis.groups.few.some(Boolean);
   const marked = few ? ` A stroke marks pairs with fewer than ${report.settings.min_models} models on a side: there the drift says as much about those models as about the group.` : '';
   const interval = axis.low ? ' Intervals come from drawing models again with replacement; p and q from dealing the models of both groups out anew.' : '';
-  return `How far apart the filters of two groups are: 0 is alike, more is farther. Brackets hold the number of models.${marked}${interval}`;
+  return `How far apart the filters of two groups are: 0 is alike, more is farther.${axis.groups.single ? '' : ' Brackets hold the number of models.'}${marked}${interval}`;
 }
 
 function chooser(axis, state, update) {

@@ -37,8 +37,7 @@ function groupQuality(axis, i) {
   const node = card(`Layer quality by ${spaced(axis.axis)}`, `Box: quartiles over ${report.quality.weight}; whiskers: 5 % and 95 %; diamond: mean.${cut}`, {},
     metricPicture(`Layer quality by ${spaced(axis.axis)}`, shown.map((k) => axis.names[k]), picked, (k) => `${plural(axis.models[shown[k]], 'model')}, ${plural(axis.layers[shown[k]], 'layer')}${bad(shown[k]) ? `, degenerate: ${bad(shown[k])}` : ''}`),
     madeBy('quality'));
-  node.querySelector('header').append(files(`quality_${i}`) || '');
-  return node;
+  return withFiles(node, `quality_${i}`);
 }
 
 function sizePicture() {
@@ -85,8 +84,6 @@ function degenerateCard() {
   return card('Degenerate layers', about, {}, windowed({ caption: 'Degenerate layers', rows: d.rows, rowName: 1, columns: [{ title: 'what', width: 6, value: (i) => valueOf(d.kind, i) }, { title: 'model', width: 12, value: (i) => valueOf(d.model, i) },
     { title: 'layer', width: 14, value: (i) => valueOf(d.layer, i) }, { ...number('filters', 'num_filters'), show: whole }, number('entropy', 'variance_entropy'), number('T(n)', 'random_threshold'), number('sparsity', 'sparsity'), number('depth', 'conv_depth_norm')] }).node, madeBy('quality'));
 }
-
-function withFiles(node, key) { node.querySelector('header').append(files(key) || ''); return node; }
 
 function qualitySection() {
   const { quality } = report;

@@ -79,9 +79,7 @@ function structureSection() {
     const curves = cumulativePlot(standing, rows, spaced(rows.axis));
     const tiles = card(`Eigenfilters by ${spaced(rows.axis)}`, 'Nine components by falling variance, red positive, blue negative. ~ marks components too near a neighbour in variance to tell apart.', {},
       eigenTable(standing, rows, `Eigenfilters by ${spaced(rows.axis)}`), notes(rows.notes), madeBy('structure'));
-    tiles.querySelector('header').append(files(`eigenfilters_${i}`) || '');
     const lines = card(`Cumulative variance by ${spaced(rows.axis)}`, `How much of the variance the first components hold; dotted: fewer than ten filters.${curves.cut}`, {}, curves.node, asTable(curves.table), madeBy('structure'));
-    lines.querySelector('header').append(files(`cumulative_${i}`) || '');
-    return [tiles, lines];
+    return [withFiles(tiles, `eigenfilters_${i}`), withFiles(lines, `cumulative_${i}`)];
   }));
 }
