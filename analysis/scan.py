@@ -6,6 +6,7 @@ filters themselves stay in the worker that reads them. One task takes one core a
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import sys
@@ -24,7 +25,7 @@ import ray.data
 from analysis.basis import Basis, PrincipalAxes
 from analysis.kernels import DEVICES, SIZE, Extremes, kernels_for
 from analysis.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms
-from analysis.units import LayerIndex, WorkUnit, plan_units
+from analysis.units import LayerIndex, WorkUnit, plan_units, scan_cost
 from distributed.errors import FilterShiftError, StoreError, UserError
 
 log = logging.getLogger(__name__)
@@ -135,8 +136,12 @@ def layer_histograms(
     scan = FilterScan("histograms", store, layers, device, policy)
     for result in scan.results(scan_histograms, basis):
         at = np.searchsorted(layers.layer_ids, result["layer_ids"])
-        counts[at] += result["counts"]  # a unit names each layer once
-        checks[at] += result["checks"]
+        checks[at] += result["checks"]  # a unit names each layer once
+        # Slices, since counts[at] += … would copy all of it twice: the layers of a model lie side by side.
+        bounds = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), at.size]
+        for start, stop in itertools.pairwise(bounds):
+            if stop > start:
+                counts[at[start] : at[stop - 1] + 1] += result["counts"][start:stop]
     layers.check_filters(counts[:, 0, :].sum(axis=1))
     layers.check_sums(checks)
     return LayerCounts(layers.layer_ids, counts), scan.time()
@@ -158,7 +163,7 @@ class FilterScan:
             # Compiled (or found compiled) here once, so that on this machine no two workers wait for each other.
             kernels_for("cpu").warm()
         cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        target = self._layers.total_filters // (cpus * _UNITS_PER_CPU)
+        target = scan_cost(self._layers) // (cpus * _UNITS_PER_CPU)
         target = min(max(target, FEWEST_ROWS_PER_UNIT), MOST_ROWS_PER_UNIT)
         units = plan_units(self._layers, self._store.filters_path, target)
         self._units = len(units)

@@ -144,8 +144,13 @@ class LayerIndex:
             )
 
 
+def scan_cost(layers: LayerIndex) -> int:
+    """What all of them cost, in rows."""
+    return layers.total_filters + LAYER_COST * layers.layer_ids.size + FILE_COST * len(set(layers.model_ids))
+
+
 def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -> list[WorkUnit]:
-    """Units of about ``target`` rows, the largest first: small files together, large files in parts.
+    """Units that cost about as much as ``target`` rows, the largest first: small files together, large files in parts.
 
     ``path_of`` gives a model's file.
     """
