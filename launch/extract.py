@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def main() -> None:
     """Entry point; see ``conf/extract.yaml`` for every setting."""
     from distributed.driver import extract
-
     from distributed.entry import command
     from distributed.settings import ExtractionRun
 
