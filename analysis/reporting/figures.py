@@ -160,35 +160,45 @@ def _quality_boxes(report: StoreReport, grouped: GroupedQuality, caption: Captio
 def draw_counts(counts: list[dict[str, Any]], caption: Caption) -> Figure:
     """Bars of the number of models by task, category and architecture (the first three columns that hold a value)."""
     parts = [(part["title"], _bars(part)) for part in counts[:3]]
-    texts = [name for _, bars in parts for name, _ in bars]
+    texts = [bar.name for _, bars in parts for bar in bars]
     with names_as_data([*texts, *caption.remarks]) as fonts:
         canvas = Canvas.blank()
-        left = 0.2 + max((canvas.text_width([fonts.drawable(t) for t in texts], 9)), 0.5)
+        left = 0.3 + max((canvas.text_width([fonts.drawable(t) for t in texts], 9)), 0.5)
         heights = [0.26 * len(bars) for _, bars in parts]
         canvas.open(left + 4.2, sum(heights) + 0.5 * len(parts) + 0.1, caption.title, caption.remarks)
         top = canvas.top
         for (title, bars), height in zip(parts, heights, strict=True):
             canvas.write(GAP, top, title, 9.5, INK, va="top", fontweight="bold")
             axes = canvas.axes(left, top + 0.24, 3.6, height)
-            axes.barh(range(len(bars)), [number for _, number in bars], 0.62, color=_BLUE)
+            axes.barh(range(len(bars)), [bar.length for bar in bars], 0.62, color=_BLUE)
             axes.axis("off")
             axes.set_ylim(len(bars) - 0.5, -0.5)
-            axes.set_xlim(0, max(number for _, number in bars) * 1.02)
-            for index, (name, number) in enumerate(bars):
-                axes.text(number, index, f" {number}", va="center", fontsize=8.5, color=FAINT, clip_on=False)
+            axes.set_xlim(0, max(bar.length for bar in bars) * 1.02)
+            for index, bar in enumerate(bars):
+                axes.text(bar.length, index, f" {bar.number}", va="center", fontsize=8.5, color=FAINT, clip_on=False)
                 y = top + 0.24 + height * (index + 0.5) / len(bars)
-                canvas.write(left - 0.08, y, fonts.drawable(name), 9, INK, ha="right", va="center_baseline")
+                canvas.write(left - 0.08, y, fonts.drawable(bar.name), 9, INK, ha="right", va="center_baseline")
             top += height + 0.5
     return canvas.figure
 
 
-def _bars(part: dict[str, Any]) -> list[tuple[str, int]]:
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """``length`` is 0 for what is no kind by itself: others together, unknown."""
+
+    name: str
+    number: int
+    length: int
+
+
+def _bars(part: dict[str, Any]) -> list[_Bar]:
     bars = [(elide(name, _LABEL_WIDTH), n) for name, n in zip(part["names"], part["models"], strict=True)]
-    rest = sum(number for _, number in bars[_MOST_BARS:])
-    shown = bars[:_MOST_BARS]
-    if rest:
-        shown.append((f"{len(bars) - _MOST_BARS} others", rest))
-    return [*shown, *([("not known", part["unknown"])] if part["unknown"] else [])]
+    most = len(bars) if len(bars) <= _MOST_BARS + 1 else _MOST_BARS
+    others = sum(number for _, number in bars[most:])
+    vague = [(f"{len(bars) - most} others", others), ("not known", part["unknown"])]
+    return [_Bar(name, number, number) for name, number in bars[:most]] + [
+        _Bar(name, number, 0) for name, number in vague if number
+    ]
 
 
 def draw_drift_boxes(boxes: list[tuple[str, Box]], caption: Caption, unit: str) -> Figure:
@@ -201,7 +211,7 @@ def draw_drift_boxes(boxes: list[tuple[str, Box]], caption: Caption, unit: str) 
     with names_as_data([*labels, *remarks]) as fonts:
         canvas = Canvas.blank()
         labels = [fonts.drawable(label) for label in labels]
-        left = 0.2 + canvas.text_width(labels, 9)
+        left = 0.3 + canvas.text_width(labels, 9)
         height = float(np.interp(len(boxes), (5, 40), (0.42, 0.22))) * len(boxes) + 0.1
         canvas.open(left + 5.2, height + 0.6, caption.title, remarks)
         axes = canvas.axes(left, canvas.top, 4.9, height)
