@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 
 Int64 = npt.NDArray[np.int64]
 
-#: Rows a task reads, at most and at least: many tasks per core balance the load, few cost less (10 ms each).
-MOST_ROWS_PER_UNIT, FEWEST_ROWS_PER_UNIT = 1 << 21, 1 << 18
+#: Rows a task reads, at most and at least: many tasks per core balance the load, few cost less (10 ms of the driver
+#: each, in every scan). On object stores a task holds what it reads, 300 MB at most.
+MOST_ROWS_PER_UNIT, FEWEST_ROWS_PER_UNIT = 1 << 23, 1 << 18
 _UNITS_PER_CPU = 8
 
 #: Tasks that share a GPU: reading Parquet is the slower half of the work, one reader would leave it idle.
