@@ -22,14 +22,11 @@ from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, WEIGHT_COLUMNS
+from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
 from distributed.settings import ExtractSettings
 from distributed.statistics import layer_statistics
-from distributed.store import ModelRow, Store
-
-#: Rows of one record batch handed to the writer: 36 MB of weights at most.
-BATCH_ROWS = 1 << 20
+from distributed.store import ModelRow, RowGroups, Store
 
 
 def extract_model(
@@ -178,6 +175,7 @@ class FilterStream:
         self.num_filters = 0
         self.notes: list[str] = []
         self.fixed: set[str] = set()
+        self._rows = RowGroups()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Record batches of ``FILTERS_SCHEMA``; rows of one layer are contiguous.
@@ -196,6 +194,8 @@ class FilterStream:
                 self.fixed.add(layer.name)
                 continue
             yield from self._layer(layer, weight)
+            del weight  # or it keeps the memory of its batch while the next one is read
+        yield from self._rows.rest()
         if not self.layer_rows:
             raise UnextractableError(
                 SkipReason.NO_3X3_CONVOLUTION, f"no learned 3x3 convolution: {'; '.join(self.notes)}"
@@ -223,13 +223,8 @@ class FilterStream:
                 **asdict(statistics),
             }
         )
-        rows = weight.reshape(-1, 9)
-        self.num_filters += rows.shape[0]
-        for start in range(0, rows.shape[0], BATCH_ROWS):
-            columns = rows[start : start + BATCH_ROWS].T.contiguous().numpy()
-            ids = pa.array([layer_id], pa.int64()).take(pa.array([0] * columns.shape[1]))
-            weights = [pa.array(columns[i]) for i in range(len(WEIGHT_COLUMNS))]
-            yield pa.RecordBatch.from_arrays([ids, *weights], schema=FILTERS_SCHEMA)
+        self.num_filters += statistics.num_filters
+        yield from self._rows.add(layer_id, weight.reshape(-1, 9).numpy())
 
 
 _METADATA_FIELDS = tuple(f.name for f in fields(ModelMetadata) if f.name != "origins")

@@ -6,7 +6,6 @@ The same blocks, scaling, projection and rule for edges as ``loops.histograms``;
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import float64, int32, int64, njit, types, uint32
 
-from analysis.kernels import SIZE, Binning, Columns, Int64, NonFiniteFilterError, Projection
-from analysis.kernels import compiled as cache
+from analysis.kernels import SIZE, Binning, Columns, Int64, NonFiniteFilterError, Projection, loops
 from analysis.kernels.loops import (
     BLOCK,
     _block_slots,
@@ -25,6 +23,7 @@ from analysis.kernels.loops import (
     _reciprocals,
     _settle,
 )
+from distributed.compiled import compile_once
 
 _ONE = np.uint32(1)
 _COLUMNS = types.UniTuple(types.Array(int32, 1, "C", readonly=True), 9)  # type: ignore[no-untyped-call]
@@ -131,12 +130,5 @@ def count_pairs(
 
 @functools.cache
 def _compiled() -> Callable[..., int]:
-    """The loop as machine code, kept where ``compiled`` keeps the others."""
-    folder = cache.cache_folder()
-    if folder is None:
-        return cache._compile(_pair_loop, _SIGNATURE, cache=False)
-    # That folder is named after the content of loops.py; the content of this file goes into the function's name.
-    content = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    _pair_loop.__qualname__ = f"_pair_loop_{content}"
-    with cache._one_process_at_a_time(folder), cache._located_by_content():
-        return cache._compile(_pair_loop, _SIGNATURE, cache=True)
+    """The loop as machine code, which holds parts of ``loops``."""
+    return compile_once(_pair_loop, _SIGNATURE, uses=Path(loops.__file__))

@@ -48,7 +48,7 @@ class LocalFile:
         """Bytes read so far; a file handed out by ``local_path`` counts whole, the digest's own pass does not."""
         return self._bytes_read
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytearray]:
         """The bytes of each half-open ``(start, stop)`` range, in the order asked.
 
         Raises:
@@ -65,19 +65,21 @@ class LocalFile:
             raise error_from_disk(error, self._path, self._name) from error
         return parts
 
-    def _read(self, descriptor: int, start: int, stop: int) -> bytes:
-        # One pread gives at most 2 GiB.
-        content = bytearray()
-        while start + len(content) < stop:
-            part = os.pread(descriptor, stop - start - len(content), start + len(content))
-            if not part:
-                raise RetryableError(
-                    f"{self._path}: ends at byte {start + len(content)}, expected {self._size} bytes: "
-                    "the file became shorter while it was read"
-                )
-            content += part
-            self._bytes_read += len(part)
-        return bytes(content)
+    def _read(self, descriptor: int, start: int, stop: int) -> bytearray:
+        content = bytearray(stop - start)
+        done = 0
+        with memoryview(content) as view:
+            while done < len(content):
+                # One read gives at most 2 GiB.
+                count = os.preadv(descriptor, [view[done:]], start + done)
+                if not count:
+                    raise RetryableError(
+                        f"{self._path}: ends at byte {start + done}, expected {self._size} bytes: "
+                        "the file became shorter while it was read"
+                    )
+                done += count
+                self._bytes_read += count
+        return content
 
     @property
     def verified_sha256(self) -> str | None:

@@ -84,7 +84,7 @@ class HubFile:
         """``repository@revision/file``, for messages."""
         return f"{self._repo}@{self._revision[:10]}/{self._path}"
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytearray]:
         """The bytes of each half-open ``(start, stop)`` range, in the order asked.
 
         Raises:
@@ -98,9 +98,9 @@ class HubFile:
         with ThreadPoolExecutor(min(PARALLEL_RANGES, len(ranges)), "hub-range") as pool:
             return list(pool.map(self._fetch, *zip(*ranges, strict=True)))
 
-    def _fetch(self, start: int, stop: int) -> bytes:
+    def _fetch(self, start: int, stop: int) -> bytearray:
         if start == stop:
-            return b""
+            return bytearray()
         problem = ""
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -113,7 +113,7 @@ class HubFile:
                 raise error_from_hub(error, self.what, self._path, self._scratch) from error
         raise RetryableError(f"{self.what}: bytes {start}-{stop - 1} asked {ATTEMPTS} times, {problem}")
 
-    def _request(self, start: int, stop: int) -> bytes:
+    def _request(self, start: int, stop: int) -> bytearray:
         # Compressed answers have other offsets and lengths; some CDNs ignore Range when asked for gzip.
         headers = request_headers({"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"})
         url = hf_hub_url(self._repo, self._path, revision=self._revision, endpoint=constants.ENDPOINT)
@@ -147,7 +147,7 @@ class HubFile:
         if len(content) != stop - start:
             comparison = "more" if len(content) > stop - start else f"{len(content)} bytes"
             raise _WrongAnswerError(f"expected {stop - start} bytes, got {comparison}")
-        return bytes(content)
+        return content
 
     def _check_header(self, response: Any, start: int, stop: int) -> None:
         if response.status_code != 206:

@@ -31,8 +31,8 @@ class ByteSource(Protocol):
     def verified_sha256(self) -> str | None:
         """Hex digest of the content where all of it was read and checked; None where only ranges were."""
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each half-open ``(start, stop)`` range, in the order asked.
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | bytearray]:
+        """The bytes of each half-open ``(start, stop)`` range, in the order asked; a bytearray is the caller's to keep.
 
         Raises:
             UnextractableError: a range lies outside the file.

@@ -175,8 +175,8 @@ def _from_field(proto: onnx.TensorProto, dtype: torch.dtype) -> torch.Tensor:
     return _from_bytes(bits.tobytes(), dtype, shape)
 
 
-def _from_bytes(raw: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+def _from_bytes(raw: bytes | bytearray, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
     if not raw:
         return torch.empty(shape, dtype=dtype)
     # A bytearray, because torch refuses to promise that read-only memory stays as it is.
-    return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
+    return torch.frombuffer(raw if isinstance(raw, bytearray) else bytearray(raw), dtype=dtype).reshape(shape)

@@ -53,7 +53,7 @@ def open_checkpoint(sources: Sequence[ByteSource], *, prefer_ema: bool = False) 
 
 
 def _head(source: ByteSource) -> bytes:
-    return source.read_ranges([(0, min(source.size, HEAD_BYTES))])[0] if source.size else b""
+    return bytes(source.read_ranges([(0, min(source.size, HEAD_BYTES))])[0]) if source.size else b""
 
 
 def _refuse(source: ByteSource, found: Sniffed) -> None:

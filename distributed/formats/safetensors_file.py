@@ -37,7 +37,7 @@ def read_header(source: ByteSource, head: bytes | None = None) -> dict[str, Tens
     One request where the header fits ``HEAD_BYTES``, else two.
     """
     if head is None:
-        head = _read(source, [(0, min(source.size, HEAD_BYTES))])[0]
+        head = bytes(_read(source, [(0, min(source.size, HEAD_BYTES))])[0])
     stop = 8 + header_length(head, source.size, source.name)
     if stop > len(head):
         head += _read(source, [(len(head), stop)])[0]
@@ -123,6 +123,7 @@ class SafetensorsCheckpoint:
             for index in batch:
                 item = wanted[index]
                 yield names[index], _tensor(item, data[item.source.name])
+            del data  # before the next batch is fetched
 
     def __enter__(self) -> SafetensorsCheckpoint:
         return self
@@ -136,7 +137,7 @@ class _Fetched:
     """Merged ranges of one file with their bytes, in rising order."""
 
     ranges: list[tuple[int, int]]
-    data: list[bytes]
+    data: Sequence[bytes | bytearray]
 
     def view(self, start: int, stop: int) -> memoryview:
         for (first, last), data in zip(self.ranges, self.data, strict=True):
@@ -156,7 +157,7 @@ def _fetch(items: Sequence[_Located]) -> dict[str, _Fetched]:
     return result
 
 
-def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | bytearray]:
     data = source.read_ranges(ranges) if ranges else []
     for (start, stop), part in zip(ranges, data, strict=True):
         if len(part) != stop - start:
@@ -178,5 +179,9 @@ def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
         shape = (*shape[:-1], shape[-1] // 2)
     if record.start == record.stop:
         return torch.empty(shape, dtype=dtype)
-    # A writable copy of its own, so that the batch's bytes can go as soon as the batch is done.
-    return torch.frombuffer(bytearray(fetched.view(record.start, record.stop)), dtype=dtype).reshape(shape)
+    data = fetched.view(record.start, record.stop)
+    tensor: torch.Tensor | None = None if data.readonly else torch.frombuffer(data, dtype=dtype)
+    # Tensors share the batch's memory, which goes with the last of them; an address off the type's grid wants a copy.
+    if tensor is None or tensor.data_ptr() % dtype.itemsize:
+        tensor = torch.frombuffer(bytearray(data), dtype=dtype)
+    return tensor.reshape(shape)

@@ -101,3 +101,21 @@ class Scatter:
             self.mean + delta * (other.count / count),
             self.scatter + other.scatter + torch.outer(delta, delta) * (self.count * (other.count / count)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What one pass over a layer's filters leaves.
+
+    Attributes:
+        clean, sparse: of the filters that are not sparse, and of those that are; d = 9.
+        norms: of the filters' L2 norms; d = 1.
+        scaled_sum: (9,) float64, sum of the scaled filters.
+        scaled_gram: (9, 9) float64, sum of their products, not centred.
+    """
+
+    clean: Scatter
+    sparse: Scatter
+    norms: Scatter
+    scaled_sum: torch.Tensor
+    scaled_gram: torch.Tensor

@@ -1,5 +1,6 @@
 """The Parquet store of models, layers and filters."""
 
+from distributed.store.row_groups import RowGroups
 from distributed.store.rows import ModelRow, Reject, RejectKind, StoredReject
 from distributed.store.settings import StoreSettings
 from distributed.store.store import FiltersFile, Store
@@ -11,6 +12,7 @@ __all__ = [
     "ModelRow",
     "Reject",
     "RejectKind",
+    "RowGroups",
     "Store",
     "StoreSettings",
     "StoredReject",

@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
 from distributed.store.backends import Backend
 from distributed.store.problems import writing
+from distributed.store.row_groups import ROW_GROUP_ROWS
 from distributed.store.rows import ModelRow
 from distributed.store.staging import Staging, staged
-
-#: Rows of one row group of ``filters``: 4.5 MiB.
-ROW_GROUP_ROWS = 1 << 17
 
 #: Weights don't compress and a dictionary of floats only costs; ``layer_id`` repeats, so its dictionary makes it free
 #: (44 → 36 bytes a row) and its minimum and maximum let readers pass over row groups.

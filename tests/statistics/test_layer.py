@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from distributed.errors import SkipReason, UnextractableError
 from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import LayerStatistics, layer_statistics
+from distributed.statistics import compiled_sums as compiled_module
 from distributed.statistics import layer as layer_module
 from tests.statistics import reference
 
@@ -83,11 +84,41 @@ def layers() -> dict[str, np.ndarray]:
 LAYERS = layers()
 
 
+@pytest.fixture(params=["torch", "compiled"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways through a layer, whatever its size."""
+    monkeypatch.setattr(layer_module, "_COMPILED_ROWS", 1 if request.param == "compiled" else 1 << 40)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", LAYERS)
 def test_equals_the_plain_definitions(name: str) -> None:
     assert_equals_reference(layer_statistics(torch.from_numpy(LAYERS[name])), LAYERS[name])
 
 
+@pytest.mark.parametrize("rows", [255, 256, 257, 40_000])
+def test_the_compiled_loop_equals_the_plain_definitions_around_its_block(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """40 000 filters take that way by themselves."""
+    if rows < 1 << 15:
+        monkeypatch.setattr(layer_module, "_COMPILED_ROWS", 1)
+    weight = np.random.default_rng(rows).standard_normal((2, rows // 2 + 1, 3, 3)).astype(np.float32) + np.float32(50)
+    weight[:, ::3] *= np.float32(1e-4)  # sparse and other filters in every block
+    weight[1, 1] = 0
+    used, compiled = [], compiled_module._compiled
+
+    def noted(name: str) -> Callable[..., int]:
+        used.append(name)
+        return compiled(name)
+
+    monkeypatch.setattr(compiled_module, "_compiled", noted)
+    assert_equals_reference(layer_statistics(torch.from_numpy(weight)), weight)
+    assert used == ["largest", "layer_sums"]
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("rows", "block"), [(3, 2), (7, 5), (64, 1024)])
 def test_chunk_sizes_do_not_matter(monkeypatch: pytest.MonkeyPatch, rows: int, block: int) -> None:
     monkeypatch.setattr(layer_module, "_CPU_ROWS", rows)
@@ -97,6 +128,7 @@ def test_chunk_sizes_do_not_matter(monkeypatch: pytest.MonkeyPatch, rows: int, b
         assert_equals_reference(layer_statistics(torch.from_numpy(weight)), weight)
 
 
+@pytest.mark.usefixtures("way")
 def test_other_strides_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.from_numpy(LAYERS["normal"])
     variants: list[Callable[[torch.Tensor], torch.Tensor]] = [
@@ -111,6 +143,7 @@ def test_other_strides_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
             assert_equals_reference(layer_statistics(moved), moved.detach().contiguous().numpy())
 
 
+@pytest.mark.usefixtures("way")
 def test_known_values() -> None:
     """By hand: four orthogonal channels of one weight each, one of them tiny."""
     weight = torch.zeros(4, 1, 3, 3)
@@ -128,6 +161,7 @@ def test_known_values() -> None:
     assert 0 < found.variance_entropy_clean < np.log10(2)
 
 
+@pytest.mark.usefixtures("way")
 def test_no_variance_is_exactly_zero_entropy() -> None:
     weight = torch.full((300, 7, 3, 3), 0.1)
     weight[..., 1, 1] = -0.7
@@ -145,6 +179,7 @@ def test_fields_are_columns_of_the_schema() -> None:
     assert pickle.loads(pickle.dumps(found)).norm_mean == found.norm_mean
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("rows", [4, 1 << 14])
 def test_non_finite_weights_name_the_tensor_the_number_and_the_first(
@@ -180,16 +215,16 @@ weights = hnp.arrays(
 )
 
 
-@given(weight=weights, rows=st.integers(1, 80))
-@settings(max_examples=60, deadline=None)
-def test_any_partition_of_the_rows_gives_the_same(weight: np.ndarray, rows: int) -> None:
-    whole = layer_statistics(torch.from_numpy(weight))
-    original = layer_module._CPU_ROWS
-    layer_module._CPU_ROWS = rows
-    try:
-        parts = layer_statistics(torch.from_numpy(weight))
-    finally:
-        layer_module._CPU_ROWS = original
+@given(weight=weights, rows=st.integers(1, 80), compiled=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_any_partition_of_the_rows_gives_the_same(weight: np.ndarray, rows: int, compiled: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer_module, "_COMPILED_ROWS", 1 if compiled else 1 << 40)
+        whole = layer_statistics(torch.from_numpy(weight))
+        patch.setattr(layer_module, "_CPU_ROWS", rows)
+        # Cut into pieces by its strides as well: the compiled loops take a contiguous layer in one piece.
+        strided = torch.empty(2 * len(weight), *weight.shape[1:])[::2]
+        parts = layer_statistics(strided.copy_(torch.from_numpy(weight)))
     n = whole.num_filters
     np.testing.assert_allclose(parts.scaled_sum, whole.scaled_sum, rtol=1e-12, atol=1e-12 * n)
     np.testing.assert_allclose(parts.scaled_gram, whole.scaled_gram, rtol=1e-12, atol=1e-12 * n)
@@ -221,6 +256,7 @@ import resource, torch
 torch.set_num_threads(1)
 from distributed.statistics import layer_statistics
 layer_statistics(torch.ones(8, 8, 3, 3))
+layer_statistics(torch.ones(256, 128, 3, 3))  # loads the compiled loops
 weight = torch.rand({out}, {inside}, 3, 3)
 if {strided}:
     weight = torch.rand({inside}, {out}, 3, 3).transpose(0, 1)
