@@ -125,8 +125,8 @@ class LayerIndex:
     def check_sums(self, found: Float64) -> None:
         """That the filters that were read, their ``checks`` (L,), are those whose moments were taken at extraction.
 
-        A weight that changed by more than about 1e-12 of the layer's number of filters, relative to the largest of its
-        filter, is noticed; rounding stays a thousand times below.
+        A weight that changed by more than 2e-9 + 2e-12 · filters of the layer, relative to the largest of its filter,
+        is noticed; rounding stays a thousand times below.
 
         Raises:
             StoreError: names the first model where not.

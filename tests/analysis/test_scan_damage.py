@@ -1,4 +1,4 @@
-"""Bytes that changed after extraction: noticed, or too small to move a coefficient by more than 3e-5 of its scale."""
+"""Bytes that changed after extraction: noticed, or too small to move a coefficient by more than 1e-8."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_flipped_bit_never_gives_other_counts_unnoticed(made: SyntheticStore) 
         except StoreError as error:
             messages.append(str(error))
         else:
-            # One weight by less than 1e-12 of the layer's filters: at most that filter's coefficients cross an edge.
+            # One weight by less than 1e-8: at most that filter's coefficients cross an edge.
             assert np.abs(found - expected).sum() <= 18
     assert len(messages) > 300
     assert not any("\n" in message for message in messages)

@@ -40,15 +40,15 @@ def test_planned_stores_hold_what_was_asked(layout: str, rows: int) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made")
-    made = make_store(place, 1_000_000, processes=1)
-    assert made.rows == 1_000_000
+    made = make_store(place, 2_000_000, processes=1)
+    assert made.rows == 2_000_000
     return place
 
 
 def test_moments_of_made_stores_are_those_of_their_filters(folder: Path) -> None:
     store = Store.open(StoreSettings(str(folder)))
     layers = store.layers()
-    assert sum(layers.column("num_filters").to_pylist()) == 1_000_000
+    assert sum(layers.column("num_filters").to_pylist()) == 2_000_000
     assert store.models().num_rows > 1
     row = layers.slice(3, 1).to_pylist()[0]
     table = pq.read_table(store.filters_path(row["model_id"]))
