@@ -120,13 +120,15 @@ class OpenedModel:
         kernels = kernels_for("cpu")
         counts: dict[int, np.ndarray] = {}
         with _one_line_errors(reference):
-            for batch in stream.batches():  # each of one layer
+            for batch in stream.batches():  # rows of one layer are contiguous, a batch may hold several
                 columns = [batch.column(name).to_numpy() for name in WEIGHT_COLUMNS]
-                starts = np.array([0, batch.num_rows], np.int64)
+                ids = batch.column("layer_id").to_numpy()
+                first = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
+                starts = np.append(first, ids.size).astype(np.int64)
                 counted = kernels.histograms(columns, starts, basis.projection, basis.binning)
-                found = counted.counts[0].astype(np.int64)
-                layer = batch.column("layer_id")[0].as_py()
-                counts[layer] = counts[layer] + found if layer in counts else found
+                for layer, run in zip(ids[first].tolist(), counted.counts, strict=True):
+                    found = run.astype(np.int64)
+                    counts[layer] = counts[layer] + found if layer in counts else found
         layers = pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
         model = pa.table({"model_id": [model_id], "name": [reference.name], "num_filters": [stream.num_filters]})
         notes = (*self._layout.notes, *stream.notes)
