@@ -1,4 +1,4 @@
-# make demo   sample models -> filters -> shift matrices, from a bare clone
+# make demo   sample models -> filters -> shift matrices -> report, from a bare clone
 # make test   the test suite
 # make lint   formatting, linting, types
 # Each makes .venv and installs what it needs; a second run starts at once.
@@ -15,6 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(VENV)/.stamp-run
 	$(BIN)/python launch/extract.py store.uri=data/demo
 	$(BIN)/python -m analysis.shift store.uri=data/demo 'axes=[task,visual_category,depth]' out=data/demo-shift
+	$(BIN)/python -m analysis.report store.uri=data/demo 'axes=[task,visual_category,depth]' out=data/demo-report figures=false
 
 test: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest
