@@ -24,6 +24,7 @@ class ShiftSettings:
             no scan.
         basis: a ``basis.json`` to project on, so that stores can be compared with each other; None: the basis of all
             filters of the store.
+        device: where the scan's kernels run: ``cpu``, ``cuda``, or ``auto``: CUDA where Ray has a GPU to give.
         bins: histogram bins per component; with ``basis``, that basis's own number counts.
         max_groups: an axis with more groups than this is refused: its matrix has their square.
         divergence: ``kl`` (the paper's), ``js``, ``wasserstein`` or ``tv`` (``analysis.divergences``).
@@ -41,6 +42,7 @@ class ShiftSettings:
     out: str = "shift"
     where: str | None = None
     basis: str | None = None
+    device: str = "auto"
     bins: int = 70
     max_groups: int = 2000
     divergence: str = "kl"

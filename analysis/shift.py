@@ -27,6 +27,7 @@ from analysis.basis import Basis
 from analysis.comparison import Comparison, axis_shift
 from analysis.drift import DIVERGENCES
 from analysis.groups import emptied_groups, group_layers
+from analysis.kernels import DEVICES
 from analysis.overrides import quoted_condition
 from analysis.results import SKETCH_FILE, ShiftReport, writable_folder, write_results
 from analysis.selection import filters_in, flat_view, models_in, select_layers
@@ -70,6 +71,8 @@ def measure_shift(settings: ShiftSettings) -> ShiftReport:
         raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
     if settings.bins < 2:
         raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
+    if settings.device not in DEVICES:
+        raise UserError(f"there is no device {settings.device!r}; there are: {', '.join(DEVICES)}")
     comparison = comparison_of(settings)
     basis = None if settings.basis is None else Basis.read(Path(settings.basis))
     store = Store.open(settings.store)
@@ -80,7 +83,9 @@ def measure_shift(settings: ShiftSettings) -> ShiftReport:
     selected = select_layers(flat, settings.where)
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
     options = ScanOptions(
-        connect=lambda: connected(settings.cluster), sketch_file=_earlier_sketch(Path(settings.out), basis)
+        device=settings.device,
+        connect=lambda: connected(settings.cluster),
+        sketch_file=_earlier_sketch(Path(settings.out), basis),
     )
     sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
     shifts = tuple(axis_shift(sketch, grouping, comparison) for grouping in groupings)
