@@ -248,16 +248,22 @@ def gpus_per_task(device: str) -> float:
     return 0.0
 
 
+#: Loggers of Ray Data and the level that is worth a line in a log.
+_CHATTY = {"ray.data": logging.WARNING, "ray.data._internal.progress": logging.ERROR}
+
+
 @contextmanager
 def _quiet_ray_data() -> Iterator[None]:
-    """Ray Data's bars and plan only on a terminal; as before afterwards."""
-    context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
-    before = (context.enable_progress_bars, logger.level)
+    """Ray Data's bars and plan only on a terminal, and elsewhere no warning that they are off; as before afterwards."""
+    context, loggers = ray.data.DataContext.get_current(), [logging.getLogger(name) for name in _CHATTY]
+    before = (context.enable_progress_bars, [logger.level for logger in loggers])
     if not sys.stderr.isatty():
         context.enable_progress_bars = False
-        logger.setLevel(logging.WARNING)
+        for logger, level in zip(loggers, _CHATTY.values(), strict=True):
+            logger.setLevel(level)
     try:
         yield
     finally:
         context.enable_progress_bars = before[0]
-        logger.setLevel(before[1])
+        for logger, level in zip(loggers, before[1], strict=True):
+            logger.setLevel(level)
