@@ -8,6 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from distributed.errors import FilterShiftError, Place, RetryableError, SkipReason, UnextractableError
 
 
@@ -48,7 +50,7 @@ class LocalFile:
         """Bytes read so far; a file handed out by ``local_path`` counts whole, the digest's own pass does not."""
         return self._bytes_read
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytearray]:
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """The bytes of each half-open ``(start, stop)`` range, in the order asked.
 
         Raises:
@@ -65,20 +67,20 @@ class LocalFile:
             raise error_from_disk(error, self._path, self._name) from error
         return parts
 
-    def _read(self, descriptor: int, start: int, stop: int) -> bytearray:
-        content = bytearray(stop - start)
+    def _read(self, descriptor: int, start: int, stop: int) -> memoryview:
+        # NumPy's memory is not set to zero first, and asks for huge pages: measured, a quarter of a bytearray's time.
+        content: memoryview = np.empty(stop - start, np.uint8).data
         done = 0
-        with memoryview(content) as view:
-            while done < len(content):
-                # One read gives at most 2 GiB.
-                count = os.preadv(descriptor, [view[done:]], start + done)
-                if not count:
-                    raise RetryableError(
-                        f"{self._path}: ends at byte {start + done}, expected {self._size} bytes: "
-                        "the file became shorter while it was read"
-                    )
-                done += count
-                self._bytes_read += count
+        while done < len(content):
+            # One read gives at most 2 GiB.
+            count = os.preadv(descriptor, [content[done:]], start + done)
+            if not count:
+                raise RetryableError(
+                    f"{self._path}: ends at byte {start + done}, expected {self._size} bytes: "
+                    "the file became shorter while it was read"
+                )
+            done += count
+            self._bytes_read += count
         return content
 
     @property

@@ -11,6 +11,9 @@ import torch
 
 from distributed.graph.facts import GraphFacts
 
+#: Content of a file. Where it can be written to, whoever asked for it owns it.
+Content = bytes | bytearray | memoryview
+
 
 class ByteSource(Protocol):
     """One file of a model, on disk or on the Hub. Reads are counted in ``bytes_read``."""
@@ -31,8 +34,8 @@ class ByteSource(Protocol):
     def verified_sha256(self) -> str | None:
         """Hex digest of the content where all of it was read and checked; None where only ranges were."""
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | bytearray]:
-        """The bytes of each half-open ``(start, stop)`` range, in the order asked; a bytearray is the caller's to keep.
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> Sequence[Content]:
+        """The bytes of each half-open ``(start, stop)`` range, in the order asked.
 
         Raises:
             UnextractableError: a range lies outside the file.

@@ -136,7 +136,7 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
         )
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(source.read_ranges([(0, source.size)])[0] if source.size else b"")
+        model.ParseFromString(bytes(source.read_ranges([(0, source.size)])[0]) if source.size else b"")
     except DecodeError as error:
         raise unreadable(
             source.name,

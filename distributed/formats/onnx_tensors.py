@@ -17,7 +17,7 @@ import onnx
 import torch
 
 from distributed.errors import UnextractableError
-from distributed.formats.base import ByteSource
+from distributed.formats.base import ByteSource, Content
 from distributed.formats.problems import unreadable
 
 _Type: Final = onnx.TensorProto
@@ -175,8 +175,8 @@ def _from_field(proto: onnx.TensorProto, dtype: torch.dtype) -> torch.Tensor:
     return _from_bytes(bits.tobytes(), dtype, shape)
 
 
-def _from_bytes(raw: bytes | bytearray, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
-    if not raw:
+def _from_bytes(raw: Content, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+    if not len(raw):
         return torch.empty(shape, dtype=dtype)
-    # A bytearray, because torch refuses to promise that read-only memory stays as it is.
-    return torch.frombuffer(raw if isinstance(raw, bytearray) else bytearray(raw), dtype=dtype).reshape(shape)
+    # A copy of bytes, because torch refuses to promise that read-only memory stays as it is.
+    return torch.frombuffer(bytearray(raw) if isinstance(raw, bytes) else raw, dtype=dtype).reshape(shape)

@@ -85,7 +85,7 @@ def _open_index(entry: ByteSource, head: bytes, others: Sequence[ByteSource], pr
         raise unreadable(
             entry.name, "index too long", expected=f"at most {MAX_HEADER_BYTES} bytes", found=f"{entry.size} bytes"
         )
-    text = head if len(head) == entry.size else entry.read_ranges([(0, entry.size)])[0]
+    text = head if len(head) == entry.size else bytes(entry.read_ranges([(0, entry.size)])[0])
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:

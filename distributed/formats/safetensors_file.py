@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from distributed.errors import RetryableError
-from distributed.formats.base import ByteSource, TensorEntry
+from distributed.formats.base import ByteSource, Content, TensorEntry
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
@@ -137,7 +137,7 @@ class _Fetched:
     """Merged ranges of one file with their bytes, in rising order."""
 
     ranges: list[tuple[int, int]]
-    data: Sequence[bytes | bytearray]
+    data: Sequence[Content]
 
     def view(self, start: int, stop: int) -> memoryview:
         for (first, last), data in zip(self.ranges, self.data, strict=True):
@@ -157,7 +157,7 @@ def _fetch(items: Sequence[_Located]) -> dict[str, _Fetched]:
     return result
 
 
-def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes | bytearray]:
+def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> Sequence[Content]:
     data = source.read_ranges(ranges) if ranges else []
     for (start, stop), part in zip(ranges, data, strict=True):
         if len(part) != stop - start:
