@@ -1,0 +1,159 @@
+"""What intervals, nulls and p-values of a whole matrix cost: bootstrap and permutations on synthetic sketches.
+
+    python -m benchmarks.uncertainty --models 11 647 5000
+
+Each model has a handful of layers with 9 x 70 histograms and belongs to one of the groups (as with tasks), or, ``depth``,
+has layers in every group. The rival is the plain loop: for every replicate draw models, sum their histograms, and call
+the drift of each pair; it is timed on a few replicates and multiplied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.divergences import symmetric_kl_of
+from analysis.drift import DIVERGENCES
+from analysis.uncertainty import FloatArray, ModelHistograms, Resampling, bootstrap_interval, permutation_null
+from benchmarks.measuring import answer, arguments_of_child, run_measured
+from benchmarks.output import Column, Goal, Row, finish, gigabytes, number
+
+EVR = np.array([0.3982, 0.1833, 0.1170, 0.0985, 0.0658, 0.0552, 0.0301, 0.0282, 0.0237])
+BINS, LOW, HIGH = 70, -3.0, 3.0
+
+COLUMNS = (
+    Column("models", "models", number(0)),
+    Column("groups", "groups", number(0)),
+    Column("axis", "axis"),
+    Column("replicates", "replicates", number(0)),
+    Column("bootstrap", "bootstrap, s", number(2)),
+    Column("null", "null, s", number(2)),
+    Column("cpu", "CPU s", number(1)),
+    Column("loop", "loop: bootstrap, s", number(1)),
+    Column("faster", "faster", number(0)),
+    Column("peak", "peak memory", gigabytes),
+)
+
+
+def histograms(models: int, groups: int, axis: str, seed: int = 0) -> ModelHistograms:
+    """Synthetic counts: each model's coefficients are normal with a centre of its own, around its group's."""
+    random = np.random.default_rng(seed)
+    edges = np.linspace(LOW, HIGH, BINS + 1)
+    middle = (edges[1:] + edges[:-1]) / 2
+    if axis == "depth":
+        model, group = np.repeat(np.arange(models), groups), np.tile(np.arange(groups), models)
+        order = np.argsort(group, kind="stable")
+        model, group = model[order], group[order]
+    else:
+        # Sizes of groups fall like those of real tasks; each has one model at least.
+        share = 1 / np.arange(1, groups + 1)
+        group = np.sort(
+            np.concatenate([np.arange(groups), random.choice(groups, models - groups, p=share / share.sum())])
+        )
+        model = np.arange(models)
+    centre = random.normal(0, 0.3, (models, 9))[model] + random.normal(0, 0.2, (groups, 9))[group]
+    width = random.uniform(0.5, 0.9, (len(model), 9))
+    density = np.exp(-(((middle - centre[..., None]) / width[..., None]) ** 2) / 2)
+    filters = random.lognormal(12, 1.5, len(model))
+    counts = np.round(density / density.sum(axis=-1, keepdims=True) * filters[:, None, None])
+    return ModelHistograms(counts, group.astype(np.int64), model.astype(np.int64))
+
+
+def plain_replicate(found: ModelHistograms, random: np.random.Generator) -> FloatArray:
+    """(G, G) drifts of one bootstrap replicate, model by model and pair by pair."""
+    sums = []
+    drawn = random.integers(0, found.models, found.models)
+    for g in range(found.groups):
+        rows = np.flatnonzero(found.group == g)
+        if found.nested:
+            chosen = rows[random.integers(0, len(rows), len(rows))]
+        else:
+            row_of = dict(zip(found.model[rows].tolist(), rows.tolist(), strict=True))
+            chosen = np.array([row_of[m] for m in drawn.tolist() if m in row_of])
+        total = np.zeros(found.counts.shape[1:])
+        for row in chosen:
+            total += found.counts[row]
+        shares = total / total.sum(axis=1, keepdims=True)
+        shares = np.where(shares > 0, shares, np.finfo(np.float32).eps)
+        sums.append(shares / shares.sum(axis=1, keepdims=True))
+    drifts = np.zeros((found.groups, found.groups))
+    for a in range(found.groups):
+        for b in range(found.groups):
+            drifts[a, b] = EVR @ symmetric_kl_of(sums[a], sums[b], (HIGH - LOW) / BINS)
+    return drifts
+
+
+def _child() -> None:
+    """In a process of its own: ``models``, ``groups``, ``axis``, ``replicates``."""
+    given = arguments_of_child()
+    found = histograms(given["models"], given["groups"], given["axis"])
+    measure = DIVERGENCES["kl"].resampled(EVR, LOW, HIGH)
+    resampling = Resampling(given["replicates"], given["replicates"])
+    random = np.random.default_rng(0)
+    began, cpu = time.perf_counter(), time.process_time()
+    low, high = bootstrap_interval(found, measure, resampling, random)
+    middle = time.perf_counter()
+    permutation_null(found, measure, resampling, random)
+    done, cpu = time.perf_counter(), time.process_time() - cpu
+    known = ~np.isnan(low)
+    assert (low[known] <= high[known]).all()
+    few = max(3, min(20, 20_000 // given["models"] // 4))
+    started = time.perf_counter()
+    for _ in range(few):
+        plain_replicate(found, random)
+    loop = (time.perf_counter() - started) / few * given["replicates"]
+    answer({"bootstrap": middle - began, "null": done - middle, "cpu": cpu, "loop": loop})
+
+
+def _draw(figure: Any, rows: Sequence[Row]) -> None:
+    axes = figure.subplots()
+    for axis in dict.fromkeys(row["axis"] for row in rows):
+        here = [row for row in rows if row["axis"] == axis]
+        sizes = [row["models"] for row in here]
+        axes.plot(sizes, [row["bootstrap"] for row in here], "o-", label=f"bootstrap, {axis}")
+        axes.plot(sizes, [row["null"] for row in here], "s-", label=f"permutations, {axis}")
+        axes.plot(sizes, [row["loop"] for row in here], "x--", label=f"plain loop, {axis}")
+    axes.axhline(60, color="0.6", linewidth=1)
+    axes.set(xscale="log", yscale="log", xlabel="models", ylabel="seconds for a matrix")
+    axes.legend(frameon=False)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.uncertainty", description=__doc__)
+    parser.add_argument("--models", type=int, nargs="+", default=[647])
+    parser.add_argument("--groups", type=int, default=16)
+    parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--axes", nargs="+", choices=["task", "depth"], default=["task", "depth"])
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"))
+    given = parser.parse_args()
+    rows: list[Row] = []
+    for size in given.models:
+        groups = min(given.groups, max(2, size // 2))
+        for axis in given.axes:
+            common = {"models": size, "groups": groups, "axis": axis, "replicates": given.replicates}
+            found, usage = run_measured("benchmarks.uncertainty", common)
+            faster = found["loop"] / found["bootstrap"]
+            rows.append(common | found | {"faster": faster, "peak": usage.peak_bytes})
+            print(f"{size} models by {axis}: {found['bootstrap']:.2f} + {found['null']:.2f} s", flush=True)
+    goals = [
+        Goal(
+            f"647 models x 16 groups by {row['axis']}, 1 000 replicates: bootstrap {row['bootstrap']:.1f} s (goal 60), "
+            f"null {row['null']:.1f} s",
+            row["bootstrap"] < 60,
+        )
+        for row in rows
+        if (row["models"], row["groups"], row["replicates"]) == (647, 16, 1000)
+    ]
+    finish("uncertainty", given.out, rows, COLUMNS, _draw, goals)
+
+
+if __name__ == "__main__":
+    import os
+
+    _child() if "BENCHMARK_RESULT" in os.environ else main()
