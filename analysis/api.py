@@ -1,0 +1,361 @@
+"""The analysis from Python: the functions behind the commands, with data frames out.
+
+Each takes a store (its URI, or ``StoreSettings`` for an endpoint or region of its own) and returns pandas data frames,
+a row per thing measured, with the columns that the commands write to Parquet. The examples run on the store that
+``make demo`` leaves in ``data/demo``:
+
+>>> from analysis.api import matrix, models, shift
+>>> store = "data/demo"
+>>> models(store).groupby("task").size()["Segmentation"]
+np.int64(2)
+>>> pairs = shift(store, ["task", "depth"])
+>>> matrix(pairs, "task").loc["Segmentation (2)", "Segmentation (2)"]
+np.float64(0.0)
+
+``**settings`` are the other settings of the command of the same name, as its config in ``conf/`` explains them: there
+is no second list. A store without a sketch is scanned once by Ray, started for it and ended again; the store keeps the
+sketch, and what comes after scans nothing.
+
+Errors: ``distributed.errors.UserError`` where what is asked for cannot be done (no such store, axis, column, setting),
+in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.coefficients import measure_coefficients
+from analysis.coefficients_settings import CoefficientSettings
+from analysis.compare import compare_model
+from analysis.compare_settings import CompareSettings
+from analysis.comparison import SINGLE_MODEL_AXES
+from analysis.eigenfilters import agreement_of
+from analysis.groups import Grouping
+from analysis.labels import count
+from analysis.quality import QualitySettings, measure_quality
+from analysis.report import measure_report, write_report
+from analysis.reporting.settings import ReportSettings
+from analysis.results import writable_folder
+from analysis.selection import filters_in, flat_view, select_layers
+from analysis.settings import ShiftSettings
+from analysis.shift import measure_shift
+from analysis.structure import StructureSettings, measure_structure
+from analysis.structure_results import AxisStructure, StructureReport, components_table
+from distributed.errors import UserError
+from distributed.records import FILTERS_SCHEMA
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
+
+Settings = TypeVar("Settings")
+
+#: A store: its URI or where and how it is reached.
+StoreLike = str | Path | StoreSettings
+
+#: An axis, or several.
+Axes = str | Sequence[str]
+
+AXES = ("task", "visual_category", "depth")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPlace:
+    """Where one model sits among those of a store.
+
+    Attributes:
+        groups: a row per group of each axis: its drift to the model with an interval
+            (``analysis.compare_results.AxisPlacement.table``).
+        nearest: a row per other model, the nearest first.
+        layers: a row per layer of the model: its quality, and as percentiles of the store's layers.
+        notes: what to beware of.
+    """
+
+    groups: pd.DataFrame
+    nearest: pd.DataFrame
+    layers: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def models(store: StoreLike) -> pd.DataFrame:
+    """A row per model: what is known about it (``distributed.records.MODELS_SCHEMA``).
+
+    >>> from analysis.api import models
+    >>> models("data/demo")[["name", "task", "visual_category"]].sort_values("name").iloc[0].tolist()
+    ['depth-estimator', 'Depth Estimation', 'depth']
+    """
+    frame: pd.DataFrame = _open(store).models().to_pandas(maps_as_pydicts="strict")
+    return frame
+
+
+def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
+    """A row per layer, with the columns of its model (``analysis.selection.flat_view``): all that ``where`` may name.
+
+    Args:
+        store: which.
+        where: an SQL condition on these columns.
+
+    Raises:
+        UserError: the condition cannot be evaluated or leaves no filter.
+
+    >>> from analysis.api import layers
+    >>> first = layers("data/demo", where="conv_depth = 0")
+    >>> sorted(first.columns[first.columns.str.startswith("layer_")])
+    ['layer_id', 'layer_index', 'layer_name', 'layer_num_filters']
+    >>> bool((first["conv_depth_norm"] == 0).all())
+    True
+    """
+    frame: pd.DataFrame = _flat(_open(store), where).to_pandas(maps_as_pydicts="strict")
+    return frame
+
+
+def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -> pd.DataFrame:
+    """The raw 3x3 filters of the layers for which ``where`` is true: ``layer_id``, ``w0 … w8`` (row-major, float32).
+
+    Args:
+        store: which.
+        where: an SQL condition on models and layers, as of ``layers``.
+        most: more filters than this are refused; a store may hold more than the memory does.
+
+    Raises:
+        UserError: the condition leaves no filter, or more than ``most``.
+
+    >>> from analysis.api import filters
+    >>> kernels = filters("data/demo", where="name = 'maps-unet' and conv_depth = 0")
+    >>> kernels.drop(columns="layer_id").to_numpy().reshape(-1, 3, 3).dtype
+    dtype('float32')
+    """
+    opened = _open(store)
+    selected = _flat(opened, where)
+    found = filters_in(selected)
+    if found > most:
+        raise UserError(f"where={where!r} chooses {count(found, 'filter')}, more than most={most:,}: choose fewer")
+    parts = []
+    wanted = selected.column("layer_id").combine_chunks()
+    for model_id in dict.fromkeys(selected.column("model_id").to_pylist()):
+        with opened.open_filters(model_id) as file:
+            table = file.read(columns=FILTERS_SCHEMA.names)
+        parts.append(table.filter(pc.is_in(table.column("layer_id"), value_set=wanted)))
+    frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
+    return frame
+
+
+def shift(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """The drift between every two groups of each axis, with interval, null, p- and q-value.
+
+    Returns:
+        A row per axis and ordered pair: ``axis``, then the columns of ``analysis.results.AxisShift.pairs``.
+
+    Raises:
+        UserError: see ``analysis.shift.measure_shift``.
+
+    >>> from analysis.api import shift
+    >>> pairs = shift("data/demo", "visual_category", where="conv_depth > 0", divergence="js", weight="models")
+    >>> pairs.columns[:4].tolist()
+    ['axis', 'a', 'b', 'drift']
+    >>> known = pairs.dropna(subset="drift_lo")
+    >>> bool((known["drift_lo"] <= known["drift_hi"]).all())
+    True
+    """
+    report = measure_shift(_settings(ShiftSettings, store, settings, axes=_names(axes), where=where))
+    return _stacked({each.axis: each.pairs() for each in report.shifts})
+
+
+def matrix(pairs: pd.DataFrame, axis: str, value: str = "drift") -> pd.DataFrame:
+    """One axis of what ``shift`` gives as a square: groups, ``name (number of models)``, by groups.
+
+    Args:
+        pairs: of ``shift``.
+        axis: one of those it was asked for.
+        value: any column of ``pairs``: ``drift``, ``drift_lo``, ``q_value``, ``few_models`` …
+
+    Raises:
+        UserError: ``pairs`` has no such axis or column.
+
+    >>> from analysis.api import matrix, shift
+    >>> matrix(shift("data/demo", "depth", replicates=0), "depth").index[0]
+    '[0.0, 0.1] (16)'
+    """
+    mine = pairs[pairs["axis"] == axis]
+    if not len(mine):
+        raise UserError(f"there is no axis {axis!r} among these pairs; there are: {', '.join(pairs['axis'].unique())}")
+    if value not in pairs.columns:
+        raise UserError(f"there is no column {value!r} in these pairs; there are: {', '.join(pairs.columns)}")
+    number = round(len(mine) ** 0.5)
+    each = mine.iloc[:: number + 1]  # the diagonal
+    labels = [
+        name if axis in SINGLE_MODEL_AXES else f"{name} ({number_of_models})"
+        for name, number_of_models in zip(each["a"], each["models_a"], strict=True)
+    ]
+    square = mine[value].to_numpy().reshape(number, number)
+    return pd.DataFrame(square, index=pd.Index(labels, name=axis), columns=labels)
+
+
+def structure(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """The eigenfilters of the store (``axis`` is ``store``) and of every group of each axis. Reads no filter.
+
+    Returns:
+        A row per group and component (``analysis.structure_results.components_table``).
+
+    Raises:
+        UserError: see ``analysis.structure.measure_structure``.
+
+    >>> from analysis.api import structure
+    >>> components = structure("data/demo", "task")
+    >>> whole = components[components["axis"] == "store"]
+    >>> round(whole["explained_variance_ratio"].sum(), 9)
+    np.float64(1.0)
+    >>> whole.loc[:, "c0":"c8"].shape  # an eigenfilter a row, row-major
+    (9, 9)
+    """
+    report = measure_structure(_settings(StructureSettings, store, settings, axes=_names(axes), where=where))
+    parts = (_whole(report), *report.axes)
+    return pd.concat([components_table(part, report.whole).to_pandas() for part in parts], ignore_index=True)
+
+
+def quality(store: StoreLike, axes: Axes = AXES[:2], where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """The quality of each layer, and its group on each axis. Reads no filter.
+
+    Returns:
+        A row per layer (``analysis.layer_quality.layer_quality``): sparsity, variance entropy, orthogonality, norms,
+        the random threshold, and ``degenerate`` (``random``, ``collapsed``, ``all zero``; missing where it is not).
+
+    Raises:
+        UserError: see ``analysis.quality.measure_quality``.
+
+    >>> from analysis.api import quality
+    >>> found = quality("data/demo", "task")
+    >>> bool(found["sparsity"].between(0, 1).all())
+    True
+    """
+    report = measure_quality(_settings(QualitySettings, store, settings, axes=_names(axes), where=where))
+    frame: pd.DataFrame = report.layers.to_pandas()
+    return frame
+
+
+def quality_by_group(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """Mean and quantiles of each metric in each group of each axis. Reads no filter.
+
+    Returns:
+        A row per axis, group and metric (``analysis.layer_quality.summarise``).
+
+    Raises:
+        UserError: see ``analysis.quality.measure_quality``.
+
+    >>> from analysis.api import quality_by_group
+    >>> summary = quality_by_group("data/demo", "task", weight="models")
+    >>> summary.query("metric == 'sparsity'")[["q25", "median", "q75"]].shape
+    (8, 3)
+    """
+    asked = _names(axes)
+    report = measure_quality(_settings(QualitySettings, store, settings, axes=asked, where=where))
+    return _stacked({each.grouping.axis: each.summary for each in report.axes if each.grouping.axis in asked})
+
+
+def coefficients(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """The distribution of each component's coefficients in every group: those that drift is computed from.
+
+    Returns:
+        A row per axis, group, component and bin (``analysis.coefficients_results.AxisRidges.table``).
+
+    Raises:
+        UserError: see ``analysis.coefficients.measure_coefficients``.
+
+    >>> from analysis.api import coefficients
+    >>> ridges = coefficients("data/demo", "task")
+    >>> bool((ridges.groupby(["group", "component"])["probability"].sum().round(6) == 1).all())
+    True
+    """
+    report = measure_coefficients(_settings(CoefficientSettings, store, settings, axes=_names(axes), where=where))
+    return pd.concat([ridges.table().to_pandas() for ridges in report.ridges], ignore_index=True)
+
+
+def compare(store: StoreLike, model: str | Path, axes: Axes = AXES, **settings: Any) -> ModelPlace:
+    """Where one model sits among those of a store: a checkpoint, ``timm:NAME``, ``hub:ID`` or ``sample:NAME``.
+
+    A model that is in the store itself is left out of what it is compared with.
+
+    Raises:
+        UserError: see ``analysis.compare.compare_model``.
+
+    >>> from analysis.api import compare
+    >>> place = compare("data/demo", "sample:digits-resnet", "task")
+    >>> len(place.nearest), place.nearest["drift"].is_monotonic_increasing
+    (15, True)
+    """
+    report = compare_model(_settings(CompareSettings, store, settings, axes=_names(axes), model=str(model)))
+    return ModelPlace(
+        report.groups.to_pandas(), report.nearest.to_pandas(), report.layers.to_pandas(), tuple(report.notes)
+    )
+
+
+def report(store: StoreLike, out: str | Path, axes: Axes = AXES, **settings: Any) -> Path:
+    """Write the page about a store, and its figures as PNG and PDF, into ``out``; returns the page.
+
+    Raises:
+        UserError: see ``analysis.report.measure_report``; or ``out`` cannot be written.
+
+    >>> from analysis.api import report
+    >>> report("data/demo", "demo-report", "task", figures=False).name
+    'index.html'
+    """
+    folder = writable_folder(str(out))
+    return write_report(measure_report(_settings(ReportSettings, store, settings, axes=_names(axes))), folder).page
+
+
+def _open(store: StoreLike) -> Store:
+    return Store.open(_where_is(store))
+
+
+def _where_is(store: StoreLike) -> StoreSettings:
+    return store if isinstance(store, StoreSettings) else StoreSettings(str(store))
+
+
+def _flat(store: Store, where: str | None) -> pa.Table:
+    return select_layers(flat_view(store.models(), store.layers()), where)
+
+
+def _names(axes: Axes) -> tuple[str, ...]:
+    return (axes,) if isinstance(axes, str) else tuple(axes)
+
+
+def _settings(kind: type[Settings], store: StoreLike, more: Mapping[str, Any], **named: Any) -> Settings:
+    """Settings of a command; names and choices are checked as Hydra would on the command line."""
+    types = get_type_hints(kind)
+    free = [field.name for field in fields(kind) if field.name not in {"store", "out", *named}]  # type: ignore[arg-type]
+    values = dict(more)
+    for name, value in more.items():
+        if name not in free:
+            raise UserError(f"there is no setting {name!r}; there are: {', '.join(free)}")
+        choices = types[name]
+        if isinstance(choices, type) and issubclass(choices, Enum):
+            if value not in list(choices):
+                raise UserError(f"{name}={value!r}: choose one of {', '.join(str(each.value) for each in choices)}")
+            values[name] = choices(value)
+    build: Callable[..., Settings] = kind
+    return build(store=_where_is(store), **named, **values)
+
+
+def _whole(report: StructureReport) -> AxisStructure:
+    """The whole store as an axis of one group."""
+    none = np.empty(0, np.int64)
+    grouping = Grouping("store", (report.whole.group,), none, none)
+    return AxisStructure(grouping, (report.whole,), agreement_of((report.whole,), report.subspace), ())
+
+
+def _stacked(tables: Mapping[str, pa.Table]) -> pd.DataFrame:
+    """Tables of several axes under each other, the axis's name in front."""
+    parts = []
+    for axis, table in tables.items():
+        frame = table.to_pandas()
+        if "axis" not in frame.columns:
+            frame.insert(0, "axis", axis)
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
