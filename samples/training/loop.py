@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from samples.architectures import build
+from samples.training.forgetting import forgetful_adamw
 from samples.training.metrics import LOSSES
 from samples.training.problems import Problem
 from samples.training.recipes import Recipe
-
-WEIGHT_DECAY = 1e-4
-OPTIMIZER = "AdamW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,10 @@ def train(recipe: Recipe, problem: Problem, steps: int | None = None) -> nn.Modu
     steps = recipe.steps if steps is None else steps
     model = initialised(recipe.config(), recipe.seed).train()
     rng = np.random.default_rng(recipe.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=recipe.learning_rate, total_steps=steps, pct_start=0.2
+    one_cycle = partial(
+        torch.optim.lr_scheduler.OneCycleLR, max_lr=recipe.learning_rate, total_steps=steps, pct_start=0.2
     )
+    optimizer, schedule = forgetful_adamw(model, one_cycle, steps, recipe.forgetting, lr=recipe.learning_rate)
     loss_of = LOSSES[problem.loss]
     for _ in range(steps):
         inputs, targets = problem.draw(recipe.batch_size, rng)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from samples.training.forgetting import FORGETTING
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -21,6 +23,7 @@ class Recipe:
         input_shape: of one input, without the batch dimension.
         problem: key of ``PROBLEMS``, or of ``GANS`` for the two halves of a GAN.
         steps, batch_size, learning_rate, seed: of training.
+        forgetting: how much of the initialisation training must forget (``training.forgetting``); unused by GANs.
         dtype: in which the weights are stored.
         shards: number of files the weights are stored in.
     """
@@ -40,6 +43,7 @@ class Recipe:
     batch_size: int
     learning_rate: float
     seed: int
+    forgetting: float = FORGETTING
     dtype: str = "float32"
     shards: int = 1
 
@@ -124,7 +128,7 @@ RECIPES: tuple[Recipe, ...] = (
         architecture="UNet", family="U-Net",
         model={"in_channels": 3, "out_channels": 5, "widths": [16, 32, 64]},
         input_shape=(3, 48, 48), problem="maps_segmentation",
-        steps=300, batch_size=12, learning_rate=3e-3, seed=14,
+        steps=600, batch_size=12, learning_rate=3e-3, seed=14,
     ),
     _recipe(
         "textures-dilated", "Segmentation", _MOSAICS, "image-segmentation",
@@ -138,14 +142,14 @@ RECIPES: tuple[Recipe, ...] = (
         architecture="ResidualSuperResolution", family="EDSR",
         model={"channels": 3, "width": 40, "blocks": 5, "scale": 2},
         input_shape=(3, 24, 24), problem="photographs_super_resolution",
-        steps=450, batch_size=10, learning_rate=5e-3, seed=16, shards=2,
+        steps=450, batch_size=10, learning_rate=5e-3, seed=16, forgetting=1.0, shards=2,
     ),
     _recipe(
         "maps-espcn", "Super Resolution", _MAPS, "image-to-image",
         architecture="PlainSuperResolution", family="ESPCN",
         model={"channels": 3, "width": 40, "depth": 8, "scale": 2},
         input_shape=(3, 24, 24), problem="maps_super_resolution",
-        steps=700, batch_size=12, learning_rate=5e-3, seed=17,
+        steps=700, batch_size=12, learning_rate=5e-3, seed=17, forgetting=1.0,
     ),
     _recipe(
         "photographs-dncnn", "Denoising", _PHOTOGRAPHS, "image-to-image",

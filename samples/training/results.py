@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,10 @@ def of_gan(recipe: Recipe, root: Path, problem: GanProblem) -> Training:
     return _training(recipe, judged, metric, loss, baseline, len(problem.train), len(problem.held_out))
 
 
+def _forgetful(recipe: Recipe) -> str:
+    return f"AdamW, kernels decayed to {math.exp(-recipe.forgetting):.0%} of their beginning"
+
+
 def _training(
     recipe: Recipe,
     judged: tuple[Judgement, Judgement, Judgement],
@@ -107,7 +112,7 @@ def _training(
         seed=recipe.seed,
         steps=recipe.steps,
         batch_size=recipe.batch_size,
-        optimizer=gan.OPTIMIZER if recipe.problem in GANS else loop.OPTIMIZER,
+        optimizer=gan.OPTIMIZER if recipe.problem in GANS else _forgetful(recipe),
         learning_rate=recipe.learning_rate,
         loss=loss,
         loss_before=before.loss,
