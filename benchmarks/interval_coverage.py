@@ -2,8 +2,8 @@
 
     python -m benchmarks.interval_coverage --trials 400
 
-Simulated: each model has its own centre (normal, standard deviation 0.3), around which 2 000 values are drawn in each of
-three components; the groups' centres lie ``shift`` apart. The truth is the drift between two groups of many models.
+Simulated: each model has its own centre (normal, standard deviation 0.3), around which 2 000 values are drawn in each
+of three components; the groups' centres lie ``shift`` apart. The truth is the drift between two groups of many models.
 """
 
 from __future__ import annotations

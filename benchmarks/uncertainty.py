@@ -2,9 +2,9 @@
 
     python -m benchmarks.uncertainty --models 11 647 5000
 
-Each model has a handful of layers with 9 x 70 histograms and belongs to one of the groups (as with tasks), or, ``depth``,
-has layers in every group. The rival is the plain loop: for every replicate draw models, sum their histograms, and call
-the drift of each pair; it is timed on a few replicates and multiplied.
+Each model has 9 x 70 histograms in one of the groups (as with tasks) or, ``depth``, in every group. The rival is the
+plain loop: for every replicate draw models, sum their histograms, and call the drift of each pair; it is timed on a few
+replicates and multiplied.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.divergences import symmetric_kl_of
+from analysis.divergences import FloatArray, symmetric_kl_of
 from analysis.drift import DIVERGENCES
-from analysis.uncertainty import FloatArray, ModelHistograms, Resampling, bootstrap_interval, permutation_null
+from analysis.uncertainty import ModelHistograms, Resampling, bootstrap_interval, permutation_null
 from benchmarks.measuring import answer, arguments_of_child, run_measured
 from benchmarks.output import Column, Goal, Row, finish, gigabytes, number
 

@@ -181,6 +181,7 @@ class LoopbackHub:
         page_size: items of a page of a listing.
         faults: see ``Fault``; added to at any time.
         requests: everything that came in.
+        bytes_sent: of the bodies that went out.
     """
 
     root: Path
@@ -193,6 +194,7 @@ class LoopbackHub:
     port: int = 0
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    bytes_sent: int = 0
 
     def __post_init__(self) -> None:
         self._stack = ExitStack()
@@ -247,6 +249,11 @@ class LoopbackHub:
         """The fault that happens to this request."""
         with self._lock:
             return next((fault.kind for fault in self.faults if fault.applies(line)), None)
+
+    def count_sent(self, size: int) -> None:
+        """A body of this many bytes went out."""
+        with self._lock:
+            self.bytes_sent += size
 
     def sent(self, pattern: str, origin: str | None = None) -> list[Request]:
         """Requests whose ``METHOD /path`` the pattern matches."""
@@ -402,21 +409,25 @@ class _Handler(BaseHTTPRequestHandler):
         return self._file(repo.files[inner], {"ETag": f'"{repo.files[inner].sha256}"'})
 
     def _file(self, file: RepoFile, headers: dict[str, str]) -> None:
-        content = file.location.read_bytes()
-        if self.fault is FaultKind.WRONG_BYTES:
-            content = bytes(byte ^ 0xFF for byte in content)
         headers = headers | {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
         match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if match is None or match[0] == "bytes=-" or self.fault is FaultKind.IGNORED_RANGE:
-            return self._send(200, content, headers)
-        start = int(match[1]) if match[1] else max(0, len(content) - int(match[2]))
-        stop = min(int(match[2]) + 1 if match[1] and match[2] else len(content), len(content))
-        if start >= len(content):
-            return self._send(416, b"", headers | {"Content-Range": f"bytes */{len(content)}"})
+            return self._send(200, self._content(file, 0, file.size), headers)
+        start = int(match[1]) if match[1] else max(0, file.size - int(match[2]))
+        stop = min(int(match[2]) + 1 if match[1] and match[2] else file.size, file.size)
+        if start >= file.size:
+            return self._send(416, b"", headers | {"Content-Range": f"bytes */{file.size}"})
         if self.fault is FaultKind.WRONG_OFFSET:
             start, stop = start + 1, stop + 1
-        size = len(content) + (self.fault is FaultKind.WRONG_SIZE)
-        return self._send(206, content[start:stop], headers | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"})
+        size = file.size + (self.fault is FaultKind.WRONG_SIZE)
+        headers |= {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+        return self._send(206, self._content(file, start, stop), headers)
+
+    def _content(self, file: RepoFile, start: int, stop: int) -> bytes:
+        with file.location.open("rb") as opened:
+            opened.seek(start)
+            content = opened.read(stop - start)
+        return bytes(byte ^ 0xFF for byte in content) if self.fault is FaultKind.WRONG_BYTES else content
 
     def _authenticated(self) -> bool:
         return self.hub.token is not None and self.headers.get("Authorization") == f"Bearer {self.hub.token}"
@@ -449,6 +460,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+            self.hub.count_sent(len(body))
         if self.fault is FaultKind.CUT_BODY:
             self.wfile.flush()
             self.close_connection = True
