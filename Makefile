@@ -1,6 +1,7 @@
 # make demo   sample models -> filters -> shift matrices -> report, from a bare clone
 # make test   the test suite
 # make lint   formatting, linting, types
+# make notebook   execute notebooks/ again      make results   numbers and pictures of docs/results.md again
 # Each makes .venv and installs what it needs; a second run starts at once.
 
 VENV := .venv
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow lint format notebook results clean
 
 demo: $(VENV)/.stamp-run
 	$(BIN)/python launch/extract.py store.uri=data/demo
@@ -31,6 +32,12 @@ lint: $(VENV)/.stamp-dev
 format: $(VENV)/.stamp-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+notebook: $(VENV)/.stamp-test
+	$(BIN)/python -m notebooks.execute
+
+results: $(VENV)/.stamp-test
+	$(BIN)/python docs/make_results.py
 
 clean:
 	rm -rf $(VENV) data outputs

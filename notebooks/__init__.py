@@ -1,0 +1,1 @@
+"""Executed notebooks, and ``python -m notebooks.execute``, which executes them again."""
