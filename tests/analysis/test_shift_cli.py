@@ -205,7 +205,7 @@ def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("override", "message", "code"), [("axes=[nope]", "error: there is no axis 'nope'", 2), ("binz=3", "binz", 1)]
+    ("override", "message", "code"), [("axes=[nope]", "error: there is no axis 'nope'", 2), ("binz=3", "binz", 2)]
 )
 def test_command_line_errors_are_short(store: Path, tmp_path: Path, override: str, message: str, code: int) -> None:
     done = shift(tmp_path, f"store.uri={store}", override)
