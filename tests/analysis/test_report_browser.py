@@ -146,7 +146,8 @@ def test_every_figure_has_a_name_and_a_table(opened: Opened) -> None:
         assert len(card.locator(".plot").first.get_attribute("aria-label")) > 20
         details = card.locator("details:has-text('table')").first
         details.locator("summary").first.click()
-        assert card.locator("details table tbody tr").count() > 0
+        # The table is filled when the browser says that it was opened, which may be after the click.
+        card.locator("details table tbody tr").first.wait_for(state="attached")
 
 
 def test_a_click_sorts_the_models(opened: Opened, report: StoreReport) -> None:
