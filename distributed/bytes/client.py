@@ -56,6 +56,7 @@ FIRST_WAIT_SECONDS = 1.0
 
 _RETRYABLE_STATUS = frozenset({408, 425, 429})
 
+
 def request_headers(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The client's headers, with the user's token where there is one."""
     return build_hf_headers(
