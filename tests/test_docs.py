@@ -1,0 +1,208 @@
+"""The documents: examples of the API run, the notebook runs, and the commands that are written down compose."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import re
+import shlex
+from pathlib import Path
+
+import nbformat
+import pytest
+from hydra import compose, initialize_config_module
+
+import analysis.api
+from analysis import api
+from analysis.coefficients import _quoted_layers
+from analysis.coefficients_settings import CoefficientSettings
+from analysis.compare import _quoted_model
+from analysis.compare_settings import CompareSettings
+from analysis.overrides import quoted_condition
+from analysis.quality import QualitySettings
+from analysis.reporting.settings import ReportSettings
+from analysis.settings import ShiftSettings
+from analysis.structure import StructureSettings
+from distributed.configuration import register, settings_from
+from distributed.driver import extract
+from distributed.entry import OK
+from distributed.errors import UserError
+from distributed.settings import ClusterSettings, ExtractionRun, ExtractSettings, ProgressStyle
+from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
+from distributed.store.settings import StoreSettings
+from notebooks.execute import NotebookError, execute
+from tests.conftest import REPOSITORY
+
+NOTEBOOK = REPOSITORY / "notebooks" / "filter_shift.ipynb"
+
+DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))]
+
+SETTINGS = {
+    "extract": ExtractionRun,
+    "shift": ShiftSettings,
+    "structure": StructureSettings,
+    "quality": QualitySettings,
+    "coefficients": CoefficientSettings,
+    "compare": CompareSettings,
+    "report": ReportSettings,
+}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+    """A folder in which ``data/demo`` is the store that ``make demo`` leaves."""
+    folder = tmp_path_factory.mktemp("demo")
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        settings = ExtractSettings(progress=ProgressStyle.off)
+        assert extract(ExtractionRun(SampleSettings(), StoreSettings("data/demo"), extract=settings)) == OK
+    return folder
+
+
+@pytest.mark.ray
+def test_examples_of_the_api_run(demo: Path) -> None:
+    found = {
+        test.name.removeprefix("analysis.api.")
+        for test in doctest.DocTestFinder(exclude_empty=True).find(analysis.api)
+        if test.examples
+    }
+    public = {
+        name for name, value in vars(api).items() if getattr(value, "__module__", "") == api.__name__ and name[0] != "_"
+    }
+    assert found - {"analysis.api"} == {name for name in public if callable(getattr(api, name))} - {"ModelPlace"}
+    with contextlib.chdir(demo):
+        result = doctest.testmod(analysis.api)
+    assert (result.failed, result.attempted > 30) == (0, True)
+
+
+@pytest.mark.ray
+def test_examples_of_the_api_page_run(demo: Path) -> None:
+    with contextlib.chdir(demo):
+        result = doctest.testfile(str(REPOSITORY / "docs" / "api.md"), module_relative=False)
+    assert (result.failed, result.attempted > 10) == (0, True)
+
+
+@pytest.mark.ray
+def test_a_matrix_is_that_of_the_command(demo: Path) -> None:
+    """Order, labels and values, of names as of single models."""
+    from analysis.shift import measure_shift
+
+    store = StoreSettings(str(demo / "data/demo"))
+    settings = ShiftSettings(store, axes=("task", "depth", "model"), replicates=0)
+    pairs = api.shift(store, settings.axes, replicates=0)
+    for expected in measure_shift(settings).shifts:
+        square = api.matrix(pairs, expected.axis)
+        assert list(square.index) == list(square.columns) == [group.label for group in expected.groups]
+        assert (square.to_numpy() == expected.drift).all()
+
+
+@pytest.mark.ray
+def test_wrong_requests_are_one_line(demo: Path) -> None:
+    store = demo / "data/demo"
+    for call, said in (
+        (lambda: api.shift(store, "colour"), "colour"),
+        (lambda: api.shift(store, "task", weights="models"), "there is no setting 'weights'; there are: "),
+        (lambda: api.shift(store, "task", weight="pixels"), "weight='pixels': choose one of filters, layers, models"),
+        (lambda: api.quality(store, "task", cluster=None), "there is no setting 'cluster'"),
+        (lambda: api.models(demo / "nothing"), "nothing"),
+        (lambda: api.filters(store, most=1000), "more than most=1,000: choose fewer"),
+        (lambda: api.layers(store, where="no_such = 1"), "no_such"),
+        (lambda: api.matrix(api.shift(store, "task", replicates=0), "depth"), "no axis 'depth' among these pairs"),
+        (lambda: api.matrix(api.shift(store, "task", replicates=0), "task", "p_value"), "no column 'p_value'"),
+    ):
+        with pytest.raises(UserError) as raised:
+            call()
+        assert said in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.ray
+def test_filters_are_those_of_the_chosen_layers(demo: Path) -> None:
+    store = demo / "data/demo"
+    chosen = api.layers(store, where="task = 'Segmentation' and conv_depth > 0")
+    kernels = api.filters(store, where="task = 'Segmentation' and conv_depth > 0")
+    sizes = kernels.groupby("layer_id").size()
+    assert dict(sizes) == dict(zip(chosen["layer_id"], chosen["layer_num_filters"], strict=True))
+
+
+def test_the_notebook_shows_results_and_nothing_of_this_machine() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))  # in order, from a fresh kernel
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    tables = [output for output in outputs if "dataframe" in output.get("data", {}).get("text/html", "")]
+    assert len(tables) >= 6
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert not re.search(r"/(home|Users|root|tmp|work)/", text)
+    assert len(text) < 500_000
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    notebook = execute(NOTEBOOK, tmp_path)
+    assert (tmp_path / "report" / "index.html").is_file()
+    kept = nbformat.read(NOTEBOOK, as_version=4)
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in kept.cells]
+
+
+def test_a_notebook_that_complains_is_refused(tmp_path: Path) -> None:
+    for source, said in (
+        ("import sys; print('careful', file=sys.stderr)", "standard error: careful"),
+        ("print('/tmp/somewhere')", "shows a path of this machine"),
+        ("1 / 0", "ZeroDivisionError"),
+    ):
+        path = tmp_path / "bad.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+        with pytest.raises(NotebookError, match=re.escape(said)):
+            execute(path, tmp_path)
+
+
+def commands(document: str) -> list[tuple[str, list[str]]]:
+    """Command and overrides of every line of a document that runs one of ours; continued lines are joined."""
+    text = (REPOSITORY / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    found = []
+    for line in re.findall(r"(?:launch/extract\.py|-m analysis\.\w+)[^\n`]*", text):
+        words = shlex.split(line.split("  #")[0], comments=True)
+        name = "extract" if words[0].startswith("launch") else words[1].removeprefix("analysis.")
+        overrides = words[1:] if words[0].startswith("launch") else words[2:]
+        if "…" not in line and "--help" not in overrides and overrides:
+            found.append((name, overrides))
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_that_are_written_down_compose(document: str) -> None:
+    """Every override exists, has the right type, and gives complete settings; nothing is run."""
+    for name, kind in SETTINGS.items():
+        register(f"{name}_schema", kind)
+    for source in (SampleSettings, LocalSettings, TimmSettings, HubSettings):
+        register(f"{source.kind}_schema", source, group="source")
+    register("store_schema", StoreSettings, group="store")
+    register("cluster_schema", ClusterSettings, group="cluster")
+    for name, overrides in commands(document):
+        assert name in SETTINGS, f"{document}: there is no command analysis.{name}"
+        quoted = [_quoted_layers(_quoted_model(each)) for each in quoted_condition(overrides)]
+        with initialize_config_module(version_base=None, config_module="conf"):
+            settings = settings_from(compose(config_name=name, overrides=quoted), SETTINGS[name])
+        assert isinstance(settings, SETTINGS[name])
+
+
+def test_the_readme_writes_commands_down() -> None:
+    """The search above finds them: otherwise it would pass on nothing."""
+    assert {"extract", "shift"} <= {name for name, _ in commands("README.md")}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_and_pictures_of_documents_are_there(document: str) -> None:
+    path = REPOSITORY / document
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{document} points to {target}"
+
+
+def test_pictures_of_the_documents_are_small_and_used() -> None:
+    pictures = sorted((REPOSITORY / "docs" / "images").iterdir())
+    texts = "".join((REPOSITORY / document).read_text(encoding="utf-8") for document in DOCUMENTS)
+    assert not [path.name for path in pictures if f"images/{path.name}" not in texts]
+    assert sum(path.stat().st_size for path in pictures) < 1_800_000
