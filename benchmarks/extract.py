@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import ROOT, run_measured
+from benchmarks.measuring import ROOT, made_folder, run_measured
 from benchmarks.output import Column, Goal, Row, bars, finish, gigabytes, number
 
 #: A spread of what the Hub holds: mostly 3x3, partly, hardly, none of it; with a large classifier (VGG).
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="timm names: with tags, or with --rate architectures")
     parser.add_argument("--repeats", type=int, default=3, help="of --rate: the best counts")
     parser.add_argument(
-        "--folder", type=Path, help="where checkpoints are made and deleted; default: a temporary folder"
+        "--folder", type=made_folder, help="where checkpoints are made and deleted; default: a temporary folder"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "outputs/benchmarks")
     given = parser.parse_args()

@@ -104,6 +104,13 @@ class TreeSampler:
         self._samples += 1
 
 
+def made_folder(text: str) -> Path:
+    """A command-line argument that names a folder, made if it is not there."""
+    folder = Path(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _tree(pid: int) -> list[psutil.Process]:
     try:
         root = psutil.Process(pid)

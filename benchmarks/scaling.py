@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import answer, arguments_of_child, read_through, run_measured
+from benchmarks.measuring import answer, arguments_of_child, made_folder, read_through, run_measured
 from benchmarks.output import Column, Goal, Row, finish, number
 from benchmarks.synthetic import make_store
 
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--rows", type=float, default=4e6)
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--folder", type=made_folder)
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"))
     given = parser.parse_args()
     size = int(given.rows)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Usage, read_through, run_measured
+from benchmarks.measuring import Usage, made_folder, read_through, run_measured
 from benchmarks.output import Column, Goal, Row, finish, gigabytes, number
 from benchmarks.synthetic import make_store
 
@@ -43,7 +43,9 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shift", description=__doc__)
     parser.add_argument("--rows", type=float, nargs="+", default=[2e6])
-    parser.add_argument("--folder", type=Path, help="where stores are made and deleted; default: a temporary folder")
+    parser.add_argument(
+        "--folder", type=made_folder, help="where stores are made and deleted; default: a temporary folder"
+    )
     parser.add_argument("--published-up-to", type=float, default=100e6)
     parser.add_argument("--engines-up-to", type=float, default=100e6)
     parser.add_argument("--engines", nargs="*", default=["duckdb", "polars"])

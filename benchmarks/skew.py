@@ -20,7 +20,7 @@ from analysis.basis import PrincipalAxes
 from analysis.moments import Moments
 from analysis.scan import coefficient_extremes, layer_histograms
 from analysis.units import LayerIndex
-from benchmarks.measuring import read_through
+from benchmarks.measuring import made_folder, read_through
 from benchmarks.output import Column, Goal, Row, bars, finish, number
 from benchmarks.synthetic import LAYOUTS, make_store
 from distributed.cluster import connected
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.skew", description=__doc__)
     parser.add_argument("--rows", type=float, default=4e6)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--folder", type=made_folder)
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="skew-") as place, connected(ClusterSettings()):
