@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from analysis.fonts import Fonts, fonts_for
+from analysis.texts import text_width, wrapped
 
 INK, FAINT, RULE, ALARM = "#1a1a1a", "#5c5c5c", "#d9d9d9", "#b3261e"
 GAP = 0.12  # inches between parts
@@ -50,14 +49,7 @@ class Canvas:
 
     def text_width(self, texts: Sequence[str], points: float) -> float:
         """Inches of the widest of ``texts``, 0 for none."""
-        canvas = self.figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
-        renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
-        widest = 0.0
-        for text in set(texts):
-            probe = Text(0, 0, text, fontsize=points, figure=self.figure)
-            widest = max(widest, probe.get_window_extent(renderer).width)
-        return widest / self.figure.dpi
+        return text_width(self.figure, texts, points)
 
     def open(self, width: float, body: float, title: str, remarks: Sequence[str]) -> None:
         """Set the size: ``width`` by the header and ``body`` inches; and write the header, wrapped to the width."""
@@ -85,11 +77,7 @@ class Canvas:
         return self.figure.add_axes(box)
 
     def _wrapped(self, text: str, points: float, width: float) -> list[str]:
-        inches = self.text_width([text], points)
-        if inches <= width:
-            return [text]
-        # A tenth to spare: characters differ in width.
-        return textwrap.wrap(text, max(10, int(len(text) * width / inches * 0.9)))
+        return wrapped(self.figure, text, points, width)
 
 
 def plain_axes(axes: Axes) -> None:

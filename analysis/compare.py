@@ -30,7 +30,7 @@ from analysis.compare_results import PERCENTILE_METRICS, AxisPlacement, CompareR
 from analysis.compare_settings import CompareSettings
 from analysis.compare_terminal import print_comparison
 from analysis.divergences import FloatArray
-from analysis.drift import DIVERGENCES
+from analysis.drift import divergence_named
 from analysis.groups import Group, Grouping, group_layers
 from analysis.labels import count, one_line
 from analysis.layer_quality import floats, layer_quality
@@ -39,7 +39,7 @@ from analysis.placement import IntArray, Ruler, percentiles, place
 from analysis.results import writable_folder
 from analysis.selection import filters_in, flat_view, models_in, select_layers
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
-from analysis.uncertainty import Resampling
+from analysis.uncertainty import Resampling, resampling_of
 from analysis.weighting import Weight, model_histograms
 from distributed.cluster import connected
 from distributed.entry import OK, command
@@ -93,7 +93,7 @@ def compare_model(settings: CompareSettings) -> CompareReport:
         model = opened.measure(sketch.basis)
     others, notes = _without_itself(selected, model)
     notes += _on_range(model)
-    ruler = Ruler(DIVERGENCES[settings.divergence], sketch.basis)
+    ruler = Ruler(divergence_named(settings.divergence), sketch.basis)
     layer_columns = set(selected.column_names) - set(models.column_names) - {"model_label"}
     axes = []
     for axis in dict.fromkeys(settings.axes):
@@ -121,15 +121,8 @@ def _checked(settings: CompareSettings) -> Resampling | None:
         raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
     if settings.bins < 2:
         raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
-    if settings.divergence not in DIVERGENCES:
-        raise UserError(f"divergence={settings.divergence}: there are {', '.join(DIVERGENCES)}")
-    if settings.replicates < 0:
-        raise UserError(f"replicates={settings.replicates}: give a number of bootstrap replicates, 0 for none")
-    if not 0 < settings.level < 1:
-        raise UserError(f"level={settings.level}: give the coverage of the intervals, between 0 and 1")
-    if not settings.replicates:
-        return None
-    return Resampling(replicates=settings.replicates, level=settings.level, seed=settings.seed)
+    divergence_named(settings.divergence)
+    return resampling_of(settings.replicates, settings.level, settings.seed)
 
 
 def _without_itself(selected: pa.Table, model: MeasuredModel) -> tuple[pa.Table, tuple[str, ...]]:

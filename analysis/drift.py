@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.divergences import jensen_shannon_of, log_ratio, symmetric_kl_of, total_variation_of, wasserstein_of
+from distributed.errors import UserError
 
 FloatArray = npt.NDArray[np.float64]
 Between = Callable[[FloatArray, FloatArray, float], FloatArray]
@@ -167,3 +168,14 @@ DIVERGENCES: Mapping[str, Divergence] = {
     "wasserstein": Divergence("Wasserstein-1, EVR-weighted", wasserstein_of),
     "tv": Divergence("total variation, EVR-weighted", total_variation_of),
 }
+
+
+def divergence_named(name: str) -> Divergence:
+    """The divergence that a setting asks for.
+
+    Raises:
+        UserError: there is none of this name; the message lists them.
+    """
+    if name not in DIVERGENCES:
+        raise UserError(f"divergence={name}: there are {', '.join(DIVERGENCES)}")
+    return DIVERGENCES[name]

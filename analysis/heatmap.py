@@ -6,7 +6,6 @@ Sizes are worked out in inches from the measured texts, then the figure is made 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +20,10 @@ from matplotlib.collections import PatchCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
 from analysis.fonts import fonts_for
 from analysis.labels import decimals_of, elide, one_line
+from analysis.texts import text_width, wrapped
 
 #: Perceptually uniform, light (alike) to dark (far apart), readable in grey and by the colour-blind.
 #: Cut before it turns black, where differences are lost.
@@ -102,13 +101,13 @@ def _compose(labels: Sequence[str], header: Sequence[str], heatmap: Heatmap) -> 
         header = [*header, f"one group in {layout.every} is labelled; the table beside this picture names them all"]
     grow = layout.grow
     largest = float(heatmap.values.max())
-    bar = grow * (_BAR + 0.4) + _width(figure, [f"{largest:.3g}00"], 8 * grow)
+    bar = grow * (_BAR + 0.4) + text_width(figure, [f"{largest:.3g}00"], 8 * grow)
     body = layout.row_labels + layout.side + grow * 0.25 + bar
-    inner = max(body, min(_width(figure, [header[0]], 13 * grow), 9.0), 4.6)
-    lines = _wrapped(figure, header[0], 13 * grow, inner)
-    remarks = [line for text in header[1:] for line in _wrapped(figure, text, 8.5 * grow, inner)]
+    inner = max(body, min(text_width(figure, [header[0]], 13 * grow), 9.0), 4.6)
+    lines = wrapped(figure, header[0], 13 * grow, inner)
+    remarks = [line for text in header[1:] for line in wrapped(figure, text, 8.5 * grow, inner)]
     top = _GAP + grow * (0.24 * len(lines) + 0.17 * len(remarks) + 0.18)
-    bar_height = max(layout.side, _width(figure, [heatmap.unit], 9 * grow) + 0.1)
+    bar_height = max(layout.side, text_width(figure, [heatmap.unit], 9 * grow) + 0.1)
     bottom = max(layout.column_labels, bar_height - layout.side) + _GAP
     width, height = inner + 2 * _GAP, top + layout.side + bottom
     figure.set_size_inches(width, height)
@@ -142,7 +141,7 @@ def _layout(figure: Figure, labels: Sequence[str]) -> _Layout:
     cell = min(float(np.interp(number, groups, inches)), _LARGEST / number)
     font = min(10.0, max(5.5, cell * 72 * 0.72))
     every = max(1, math.ceil(font * 1.12 / 72 / cell))
-    widest = _width(figure, labels[::every], font)
+    widest = text_width(figure, labels[::every], font)
     slant = 45 if number <= 30 else 90
     side = cell * number
     grow = min(2.4, max(1.0, side / 8))
@@ -205,24 +204,3 @@ def _write_header(figure: Figure, lines: Sequence[str], remarks: Sequence[str], 
     for line in remarks:
         figure.text(_GAP / width, at / height, line, fontsize=8.5 * grow, color=_FAINT, va="top")
         at -= 0.17 * grow
-
-
-def _width(figure: Figure, texts: Sequence[str], size: float) -> float:
-    """Inches of the widest of ``texts``."""
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
-    widest = 0.0
-    for text in texts:
-        probe = Text(0, 0, text, fontsize=size, figure=figure)
-        widest = max(widest, probe.get_window_extent(renderer).width)
-    return widest / figure.dpi
-
-
-def _wrapped(figure: Figure, text: str, size: float, width: float) -> list[str]:
-    """``text`` in lines of at most ``width`` inches."""
-    inches = _width(figure, [text], size)
-    if inches <= width:
-        return [text]
-    # A tenth to spare: characters differ in width.
-    return textwrap.wrap(text, max(10, int(len(text) * width / inches * 0.9)))

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from analysis.basis import Basis
 from analysis.comparison import Comparison, axis_shift
-from analysis.drift import DIVERGENCES
+from analysis.drift import divergence_named
 from analysis.groups import emptied_groups, group_layers
 from analysis.kernels import DEVICES
 from analysis.overrides import quoted_condition
@@ -34,7 +34,7 @@ from analysis.selection import filters_in, flat_view, models_in, select_layers
 from analysis.settings import ShiftSettings
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
 from analysis.terminal import print_shift
-from analysis.uncertainty import Resampling
+from analysis.uncertainty import resampling_of
 from distributed.cluster import connected
 from distributed.entry import OK, command
 from distributed.errors import UserError
@@ -100,19 +100,10 @@ def comparison_of(settings: ShiftSettings) -> Comparison:
     Raises:
         UserError: there is no such divergence, or a number is out of range.
     """
-    if settings.divergence not in DIVERGENCES:
-        raise UserError(f"there is no divergence {settings.divergence!r}; there are: {', '.join(DIVERGENCES)}")
-    if not 0 < settings.level < 1:
-        raise UserError(f"level={settings.level}: the coverage of an interval lies between 0 and 1, as in 0.95")
-    if settings.replicates < 0:
-        raise UserError(f"replicates={settings.replicates}: 0 turns intervals and p-values off, 1000 is usual")
-    resampling = None
-    if settings.replicates:
-        resampling = Resampling(settings.replicates, settings.replicates, settings.level, settings.seed)
     return Comparison(
-        DIVERGENCES[settings.divergence],
+        divergence_named(settings.divergence),
         settings.weight,
-        resampling,
+        resampling_of(settings.replicates, settings.level, settings.seed),
         settings.min_models,
         settings.max_tested_groups,
     )

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.divergences import FloatArray
+from distributed.errors import UserError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -78,6 +79,19 @@ class Resampling:
     permutations: int = 1000
     level: float = 0.95
     seed: int = 0
+
+
+def resampling_of(replicates: int, level: float, seed: int) -> Resampling | None:
+    """The resampling that settings ask for, as many permutations as replicates; None for 0: no intervals, no p-values.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+    if replicates < 0:
+        raise UserError(f"replicates={replicates}: give a number of bootstrap replicates, 0 for none")
+    if not 0 < level < 1:
+        raise UserError(f"level={level}: give the coverage of the intervals, between 0 and 1")
+    return Resampling(replicates, replicates, level, seed) if replicates else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

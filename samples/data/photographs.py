@@ -8,7 +8,6 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 #: What the cards say of the data.
-DESCRIPTION = "Photographs inside scikit-learn (china, flower) and scikit-image (astronaut, chelsea, coffee, rocket)"
 
 
 def training_photographs() -> list[NDArray[np.float32]]:
