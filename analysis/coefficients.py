@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ from analysis.selection import filters_in, flat_view, models_in, select_layers
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
 from analysis.units import LayerIndex
 from analysis.weighting import Weight, model_histograms
-from distributed.cluster import connected
+from analysis.workers import scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
 from distributed.store import Store
@@ -78,14 +79,16 @@ def measure_coefficients(settings: CoefficientSettings) -> CoefficientReport:
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
     chosen = groupings if settings.layers is None else [_single_layers(selected, settings.layers)]
     with ExitStack() as stack:
-        if pairs:
-            stack.enter_context(connected(settings.cluster))
-        options = ScanOptions(connect=lambda: connected(settings.cluster))
-        sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
         index = LayerIndex.from_table(layers)
+        options = ScanOptions(workers=partial(scan_workers, settings.cluster))
+        if pairs:
+            # The same for the sketch, if it has to be made, and for the densities, which only CPUs count.
+            workers = stack.enter_context(scan_workers(settings.cluster, index.total_filters, "cpu"))
+            options = ScanOptions(workers=lambda _: nullcontext(workers))
+        sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
         densities: tuple[GroupedDensities, ...] = ()
         if pairs:
-            found = pair_densities(store, index, chosen, sketch.basis, pairs, bins=settings.density_bins)
+            found = pair_densities(store, index, chosen, sketch.basis, pairs, workers, bins=settings.density_bins)
             densities = tuple(
                 GroupedDensities(grouping, each, sketch.basis) for grouping, each in zip(chosen, found, strict=True)
             )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ from analysis.selection import filters_in, flat_view, models_in, select_layers
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
 from analysis.uncertainty import Resampling, resampling_of
 from analysis.weighting import Weight, model_histograms
-from distributed.cluster import connected
+from analysis.workers import scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
 from distributed.settings import ExtractSettings
@@ -88,7 +89,7 @@ def compare_model(settings: CompareSettings) -> CompareReport:
         group_layers(selected, axis, max_groups=settings.max_groups)  # so that a wrong one is known at once
     extract = ExtractSettings(prefer_ema=settings.prefer_ema, include_transposed=settings.include_transposed)
     with opened_model(settings.model, extract) as opened:
-        options = ScanOptions(connect=lambda: connected(settings.cluster))
+        options = ScanOptions(workers=partial(scan_workers, settings.cluster))
         sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
         model = opened.measure(sketch.basis)
     others, notes = _without_itself(selected, model)

@@ -22,6 +22,7 @@ from analysis.kernels.pairs import count_pairs
 from analysis.reading import PATIENT, FilterStore, PartReader, ReadPolicy, with_retries
 from analysis.scan import FilterScan, ScanTime
 from analysis.units import FilePart, LayerIndex, WorkUnit
+from analysis.workers import Workers
 from distributed.errors import UserError
 
 IntArray = npt.NDArray[np.int64]
@@ -145,13 +146,12 @@ def pair_densities(
     groupings: Sequence[Grouping],
     basis: Basis,
     pairs: tuple[Pair, ...],
+    workers: Workers,
     *,
     bins: int,
     policy: ReadPolicy = PATIENT,
 ) -> tuple[Densities, ...]:
     """Densities of the groups of each axis: one pass for all, over the models that have a grouped layer.
-
-    Ray must be connected.
 
     Args:
         store: whose filters.
@@ -159,6 +159,7 @@ def pair_densities(
         groupings: one per axis.
         basis: whose components and range.
         pairs: see ``checked_pairs``.
+        workers: who reads the filters; on CPUs.
         bins: along each axis of a density.
 
     Raises:
@@ -182,7 +183,7 @@ def pair_densities(
     run = _PairScan(layer_ids, codes, np.array(pairs, np.int64).reshape(-1, 2) - 1, bins)
     counts = np.zeros((groups, len(pairs), bins, bins), np.int64)
     filters = np.zeros(groups, np.int64)
-    scan = FilterScan("densities", store, layers.of_models(models), "cpu", policy)
+    scan = FilterScan("densities", store, layers.of_models(models), workers, policy)
     for result in scan.results(run, basis):
         counts[result["codes"]] += result["counts"]  # a unit names each group once
         filters[result["codes"]] += result["sizes"]

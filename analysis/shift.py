@@ -35,7 +35,7 @@ from analysis.settings import ShiftSettings
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
 from analysis.terminal import print_shift
 from analysis.uncertainty import resampling_of
-from distributed.cluster import connected
+from analysis.workers import scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
 from distributed.store import Store
@@ -59,8 +59,8 @@ def run(settings: ShiftSettings) -> int:
 def measure_shift(settings: ShiftSettings) -> ShiftReport:
     """The drift matrix of every axis. Writes nothing but the sketch that the store keeps.
 
-    Joins or starts a Ray only if filters have to be read: not if the store, or the folder ``settings.out``, holds
-    their histograms.
+    Filters are read only if neither the store nor the folder ``settings.out`` holds their histograms, and a Ray is
+    joined or started only if they are many, or ``settings.cluster`` is one (``analysis.workers.scan_workers``).
 
     Raises:
         UserError: an axis, the condition, the basis or the store is not usable, known before any filter is read; or
@@ -83,8 +83,7 @@ def measure_shift(settings: ShiftSettings) -> ShiftReport:
     selected = select_layers(flat, settings.where)
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
     options = ScanOptions(
-        device=settings.device,
-        connect=lambda: connected(settings.cluster),
+        workers=lambda filters: scan_workers(settings.cluster, filters, settings.device),
         sketch_file=_earlier_sketch(Path(settings.out), basis),
     )
     sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from analysis.moments import Moments
 from analysis.scan import ScanTime, coefficient_extremes, layer_histograms
 from analysis.sketch_area import SketchArea, SketchStore, key_of, with_new_layers
 from analysis.units import LayerIndex
+from analysis.workers import Workers, scan_workers
 from distributed.errors import StoreError, UserError
+from distributed.settings import ClusterSettings
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +28,23 @@ log = logging.getLogger(__name__)
 LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram")
 
 
+def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:
+    """The Ray that is connected, else whoever is fastest on this machine."""
+    return scan_workers(ClusterSettings(), filters)
+
+
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
     """How filters are read where they must be.
 
     Attributes:
-        device: whose kernels: one of ``analysis.kernels.DEVICES``.
-        connect: entered before the first scan and left after the last; joins or starts Ray. Not called without a scan.
+        workers: called with the number of filters to read, entered before the first scan and left after the last:
+            who reads them. Not called without a scan.
         sketch_file: a sketch written earlier (``sketch.parquet``), used beside what the store keeps: for stores that
             cannot be written.
     """
 
-    device: str = "auto"
-    connect: Callable[[], AbstractContextManager[None]] = nullcontext
+    workers: Callable[[int], AbstractContextManager[Workers]] = workers_anywhere
     sketch_file: Path | None = None
 
 
@@ -102,31 +108,31 @@ def sketch_of_store(
 
 
 class _Scans:
-    """The scans of one run; the connection is entered before the first."""
+    """The scans of one run; their workers are entered before the first."""
 
     def __init__(self, store: SketchStore, options: ScanOptions, stack: ExitStack) -> None:
         self._store, self._options, self._stack = store, options, stack
+        self._workers: Workers | None = None
         self.times: list[ScanTime] = []
 
     def extremes(self, layers: LayerIndex, axes: PrincipalAxes) -> Extremes:
         """The first scan."""
-        self._connect()
-        result, time = coefficient_extremes(self._store, layers, axes, device=self._options.device)
+        result, time = coefficient_extremes(self._store, layers, axes, self._entered(layers))
         self.times.append(time)
         return result
 
     def histograms(self, layers: LayerIndex, basis: Basis) -> Sketch:
         """The second."""
-        self._connect()
-        counted, time = layer_histograms(self._store, layers, basis, device=self._options.device)
+        counted, time = layer_histograms(self._store, layers, basis, self._entered(layers))
         self.times.append(time)
         slots = counted.counts
         inside = np.ascontiguousarray(slots[:, :, 1:-1])
         return Sketch(counted.layer_ids, inside, slots[:, :, 0].copy(), slots[:, :, -1].copy(), basis)
 
-    def _connect(self) -> None:
-        if not self.times:
-            self._stack.enter_context(self._options.connect())
+    def _entered(self, layers: LayerIndex) -> Workers:
+        if self._workers is None:
+            self._workers = self._stack.enter_context(self._options.workers(layers.total_filters))
+        return self._workers
 
 
 def _basis_of(

@@ -16,7 +16,10 @@ class ClusterSettings:
     Attributes:
         address: ``local`` starts a Ray of its own on this machine; ``auto`` joins the running one (also inside a
             submitted job); ``host:port`` or ``ray://host:port`` joins that one.
-        local_cpus: CPUs the own local Ray may use; None: all of the machine. Ignored when joining.
+        local_cpus: CPUs the own local Ray, or the threads in its place, may use; None: all of the machine. Ignored when
+            joining.
+        local_ray_from: with ``address`` local, an analysis that reads fewer filters than this starts no Ray: threads
+            of its own process are done before Ray would be up. 0: always Ray. Extraction always uses Ray.
         object_store_memory: bytes of the own local Ray's object store. Small: no raw filter passes through it.
         actors: number of extraction actors; None: as many as the cluster's CPUs and GPUs hold, at most one a model.
         num_cpus: CPUs per actor.
@@ -26,6 +29,7 @@ class ClusterSettings:
 
     address: str = "local"
     local_cpus: int | None = None
+    local_ray_from: int = 1 << 28
     object_store_memory: int = 512 * 1024**2
     actors: int | None = None
     num_cpus: float = 1.0

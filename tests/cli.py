@@ -15,7 +15,7 @@ def run_command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Co
     resolved = [str(REPOSITORY / a) if a.startswith("launch/") else a for a in arguments]
     env = {**os.environ, "COLUMNS": "160", **environment}
     # A script finds the project by its own place, whether it is installed or not; a module has to be found first.
-    if arguments[0] == "-m":
+    if arguments[0] in ("-m", "-c"):
         env["PYTHONPATH"] = str(REPOSITORY)
     else:
         env.pop("PYTHONPATH", None)

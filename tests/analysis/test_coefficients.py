@@ -24,6 +24,7 @@ from analysis.phenotypes import Phenotype, phenotype_of
 from analysis.ridge_pictures import draw_ridges
 from analysis.structure_pictures import Caption
 from analysis.units import LayerIndex
+from analysis.workers import ThreadWorkers
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference, synthetic
@@ -116,15 +117,16 @@ def synthetic_basis() -> Basis:
     return Basis(mean, where.matrix, np.full(9, 1 / 9), LOW, HIGH, 70, 100)
 
 
-@pytest.mark.ray
-def test_densities_of_several_axes_in_one_pass(tmp_path: Path, local_ray: None) -> None:
+def test_densities_of_several_axes_in_one_pass(tmp_path: Path) -> None:
     made = synthetic.write_store(tmp_path / "store", [[700, 30, 500], [900], [256, 1]], row_group=300)
     ids = sorted(made.filters)
     index = LayerIndex.from_table(made.layers)
     # Layer 1 belongs to no group of the first axis; the last model to none of either: it is not read.
     first = grouping_of([ids[0], ids[2], ids[3]], [0, 1, 0])
     second = grouping_of([ids[3], ids[1]], [0, 1], "depth")
-    found = pair_densities(made.store, index, [first, second], synthetic_basis(), ((1, 2), (9, 3)), bins=48)
+    found = pair_densities(
+        made.store, index, [first, second], synthetic_basis(), ((1, 2), (9, 3)), ThreadWorkers(2), bins=48
+    )
     for grouping, densities in zip((first, second), found, strict=True):
         for g in range(2):
             layers = grouping.layer_ids[grouping.codes == g].tolist()
@@ -137,11 +139,11 @@ def test_densities_of_several_axes_in_one_pass(tmp_path: Path, local_ray: None) 
     assert found[0].time.filters == 700 + 30 + 500 + 900
     made.path(made.model_ids[1]).write_bytes(b"PAR1 nonsense")
     with pytest.raises(StoreError, match="extract"):
-        pair_densities(made.store, index, [first], synthetic_basis(), ((1, 2),), bins=24)
+        pair_densities(made.store, index, [first], synthetic_basis(), ((1, 2),), ThreadWorkers(2), bins=24)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_store(tmp_path_factory.mktemp("coefficients") / "store", sample_models())
 
 
@@ -203,9 +205,9 @@ def test_densities_of_groups_from_the_command(report: CoefficientReport) -> None
 
 def test_no_pairs_no_pass(report: CoefficientReport, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("Ray was asked for")
+        raise AssertionError("workers were asked for")
 
-    monkeypatch.setattr(coefficients_module, "connected", refuse)
+    monkeypatch.setattr(coefficients_module, "scan_workers", refuse)
     found = measure_coefficients(settings_for(store))
     assert found.densities == ()
     np.testing.assert_array_equal(found.ridges[0].probabilities, report.ridges[0].probabilities)
@@ -241,7 +243,6 @@ def test_layers_and_files(store: Path, report: CoefficientReport, tmp_path: Path
         ({"bins": 1}, "bins=1"),
     ],
 )
-@pytest.mark.ray
 def test_wrong_settings(store: Path, report: CoefficientReport, changes: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
         measure_coefficients(settings_for(store, **changes))

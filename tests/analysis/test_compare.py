@@ -29,8 +29,6 @@ from tests.analysis.shift_store import Model, random_filters, sample_models, wri
 from tests.analysis.test_shift_cli import decile
 from tests.cli import run_command
 
-pytestmark = pytest.mark.ray
-
 
 def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safetensors") -> Path:
     """A bare state dict of (n, 9) layers as convolutions of one input channel; keys sort by depth."""
@@ -52,7 +50,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, layers: list[np.ndarray]) ->
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_store(tmp_path_factory.mktemp("compare") / "store", sample_models())
 
 
@@ -159,7 +157,7 @@ def test_one_model_groups_have_no_interval(store: Path, model: Path, report: Com
     assert all(row["drift_lo"] is None and row["usual_drift"] is None and row["drift"] > 0 for row in rows)
 
 
-def test_a_model_of_the_store_is_left_out(tmp_path: Path, layers: list[np.ndarray], local_ray: None) -> None:
+def test_a_model_of_the_store_is_left_out(tmp_path: Path, layers: list[np.ndarray]) -> None:
     models = sample_models()
     path = checkpoint(tmp_path / "in", [layer.filters for layer in models[0].layers])
     models[0].columns["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -191,13 +189,13 @@ def test_coefficients_outside_the_range_are_counted(
     assert any(f"{outside:,} coefficients" in note and "the drifts miss" in note for note in found.notes)
 
 
-def test_the_sketch_is_used_without_ray(
+def test_the_sketch_is_used_without_a_scan(
     report: CompareReport, store: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("Ray was asked for")
+        raise AssertionError("workers were asked for")
 
-    monkeypatch.setattr(compare_module, "connected", refuse)
+    monkeypatch.setattr(compare_module, "scan_workers", refuse)
     assert compare_model(settings_for(store, model)).origin.endswith("nothing scanned")
 
 
@@ -306,7 +304,7 @@ def test_command_line_with_an_awkward_path(
     assert (tmp_path / "compare" / "compare.json").is_file()
 
 
-def test_real_checkpoint_is_nearest_to_its_twin(checkpoints: Path, tmp_path: Path, local_ray: None) -> None:
+def test_real_checkpoint_is_nearest_to_its_twin(checkpoints: Path, tmp_path: Path) -> None:
     """The two face detectors with the same weights, as a pickle and as ONNX."""
     from distributed.driver import extract
     from distributed.settings import ExtractionRun

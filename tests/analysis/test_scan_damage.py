@@ -95,8 +95,6 @@ def test_a_foreign_file_among_the_filters_is_not_read(made: SyntheticStore) -> N
     np.testing.assert_array_equal(counts_of(made, basis), expected)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_no_basis_is_kept_of_damaged_filters(made: SyntheticStore) -> None:
     """Its range would come from wrong weights, and the repaired store has the same key."""
     path = made.path(made.model_ids[0])

@@ -17,7 +17,7 @@ from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference
 from tests.analysis.shift_store import Layer, Model, sample_models, write_store
-from tests.cli import shift
+from tests.cli import run_command, shift
 
 KeyOf = Callable[[Model, Layer], str | None]
 
@@ -101,13 +101,13 @@ def test_basis_file_is_the_pca_of_all_filters(store: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.ray
-def test_kept_sketch_serves_other_axes_and_conditions_without_filters_or_ray(
+def test_kept_sketch_serves_other_axes_and_conditions_without_filters_or_workers(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("connected to Ray although nothing is to be scanned")
+        raise AssertionError("workers were asked for although nothing is to be scanned")
 
-    monkeypatch.setattr("analysis.shift.connected", refuse)
+    monkeypatch.setattr("analysis.shift.scan_workers", refuse)
     filters = store / "filters"
     hidden = filters.rename(store / "elsewhere")
     try:
@@ -201,6 +201,24 @@ def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
     )
     rows = pq.read_table(tmp_path / "r" / "shift_depth.parquet").to_pylist()
     assert {(row["a"], row["b"]): pytest.approx(row["drift"], rel=1e-6, abs=1e-12) for row in rows} == theirs
+
+
+@pytest.mark.ray
+def test_threads_and_a_ray_of_its_own_give_the_same(tmp_path: Path) -> None:
+    """Few filters start no Ray: it is not even imported."""
+    alone = (
+        "import sys; from analysis.shift import main; main(); assert not {'ray', 'torch'} & set(sys.modules)",
+        f"store.uri={write_store(tmp_path / 'one', sample_models())}",
+    )
+    done = run_command("-c", *alone, "axes=[task]", "out=r1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 scans" in done.stdout
+    store = write_store(tmp_path / "two", sample_models())
+    done = shift(tmp_path, f"store.uri={store}", "axes=[task]", "out=r2", "cluster.local_ray_from=0")
+    assert done.returncode == 0, done.stderr
+    assert "2 scans" in done.stdout
+    for name in ("shift_task.parquet", "sketch.parquet"):
+        assert pq.read_table(tmp_path / "r1" / name).equals(pq.read_table(tmp_path / "r2" / name)), name
 
 
 @pytest.mark.ray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from analysis.basis import Basis
 from analysis.sketch import ScanOptions, Sketch, merge_sketches, sketch_of_store
+from analysis.workers import Workers, scan_workers
 from distributed.errors import StoreError, UserError
+from distributed.settings import ClusterSettings
 from tests.analysis.synthetic import SyntheticStore, write_store
 from tests.analysis.test_scan import expected_counts
 
@@ -36,11 +38,11 @@ def equal(a: Sketch, b: Sketch) -> None:
     assert a.basis.digest == b.basis.digest
 
 
-def no_ray() -> None:
+def no_workers(filters: int) -> AbstractContextManager[Workers]:
     raise AssertionError("a scan was started")
 
 
-NO_SCAN = ScanOptions(connect=no_ray)
+NO_SCAN = ScanOptions(workers=no_workers)
 
 
 @settings(max_examples=40, deadline=None)
@@ -134,19 +136,18 @@ def check(sketch: Sketch, made: SyntheticStore) -> None:
         np.testing.assert_array_equal(sketch.counts[row], expected[layer])
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_a_later_run_scans_nothing(made: SyntheticStore, caplog: pytest.LogCaptureFixture) -> None:
-    entered = []
+    entered: list[object] = []
 
     @contextmanager
-    def connect() -> Iterator[None]:
-        entered.append("in")
-        yield
+    def workers(filters: int) -> Iterator[Workers]:
+        entered.append(filters)
+        with scan_workers(ClusterSettings(), filters) as found:
+            yield found
         entered.append("out")
 
-    first = sketch_of_store(made.store, made.layers, options=ScanOptions(connect=connect))
-    assert entered == ["in", "out"]
+    first = sketch_of_store(made.store, made.layers, options=ScanOptions(workers=workers))
+    assert entered == [25_468, "out"]
     check(first, made)
     assert first.outside == 0
     assert first.report is not None
@@ -168,8 +169,6 @@ def test_a_later_run_scans_nothing(made: SyntheticStore, caplog: pytest.LogCaptu
         sketch_of_store(made.store, made.layers, bins=40)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
     before = write_store(tmp_path / "store", SIZES)
     first = sketch_of_store(before.store, before.layers)
@@ -186,8 +185,6 @@ def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
     equal(third, second)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_coefficients_outside_a_fixed_range_are_counted_apart(made: SyntheticStore) -> None:
     free = sketch_of_store(made.store, made.layers)
     narrow = replace(free.basis, low=-0.4, high=0.3)
@@ -199,8 +196,6 @@ def test_coefficients_outside_a_fixed_range_are_counted_apart(made: SyntheticSto
     np.testing.assert_array_equal(found.num_filters, free.num_filters)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_damaged_sketches_are_made_again(made: SyntheticStore, caplog: pytest.LogCaptureFixture) -> None:
     first = sketch_of_store(made.store, made.layers)
     folder = made.path(made.model_ids[0]).parent.parent / "sketches"
@@ -240,8 +235,6 @@ class ReadOnlyStore:
         return cls(SyntheticStore(store, pa.table({}), {}))
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_a_store_that_cannot_be_written_still_works(
     made: SyntheticStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

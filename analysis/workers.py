@@ -1,0 +1,123 @@
+"""Who runs the units of a scan: threads of this process, or a Ray."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from analysis.basis import Basis, PrincipalAxes
+from analysis.kernels import DEVICES, kernels_for
+from analysis.reading import FilterStore, ReadPolicy
+from analysis.units import WorkUnit
+from distributed.errors import UserError
+from distributed.settings import ClusterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTask:
+    """One scan, ready for any unit: a picklable function of a ``WorkUnit``.
+
+    Attributes:
+        scan: of ``analysis.reading``, or with its arguments: unit, file system, kernels, ``what``, policy.
+        store: whose files the units name.
+        what: is projected on.
+        policy: of reading.
+    """
+
+    scan: Callable[..., dict[str, Any]]
+    store: FilterStore
+    what: PrincipalAxes | Basis
+    policy: ReadPolicy
+
+    def run(self, unit: WorkUnit, device: str) -> dict[str, Any]:
+        """What the scan found in ``unit``; its ``filters`` is how many were read.
+
+        Raises:
+            StoreError: a file cannot be read or is not what it should be.
+        """
+        return self.scan(unit, self.store.arrow_filesystem(), kernels_for(device), self.what, self.policy)
+
+
+class Workers(Protocol):
+    """Run tasks over units, one unit on one core at a time."""
+
+    @property
+    def parallel(self) -> int:
+        """How many units run at once."""
+
+    def results(self, task: UnitTask, units: Sequence[WorkUnit]) -> Iterator[dict[str, Any]]:
+        """What each unit gave, in the order of completion; an error of a unit is raised as it was there."""
+
+    def statistics(self) -> str:
+        """Of the last finished ``results``, for people; empty where there are none."""
+
+
+class ThreadWorkers:
+    """Threads of this process. Reading and kernels release Python's lock, so that they run side by side."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        """``threads``: None takes the CPUs that this process may use."""
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._threads = threads or usable or 1
+
+    @property
+    def parallel(self) -> int:
+        """See ``Workers``."""
+        return self._threads
+
+    def results(self, task: UnitTask, units: Sequence[WorkUnit]) -> Iterator[dict[str, Any]]:
+        """See ``Workers``. At most twice as many results as threads wait to be taken."""
+        kernels_for("cpu").warm()  # compiled once, before two threads ask for it
+        waiting = iter(units)
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="scan") as pool:
+            running: set[Future[dict[str, Any]]] = set()
+            try:
+                while True:
+                    while len(running) < 2 * self._threads and (unit := next(waiting, None)) is not None:
+                        running.add(pool.submit(task.run, unit, "cpu"))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for each in done:
+                        yield each.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def statistics(self) -> str:
+        """See ``Workers``: threads keep none."""
+        return ""
+
+
+@contextmanager
+def scan_workers(cluster: ClusterSettings, filters: int, device: str = "auto") -> Iterator[Workers]:
+    """Workers for scans of ``filters`` filters; what is started for them ends with the context.
+
+    On this machine alone (``cluster.address`` is ``local`` and no Ray is connected yet) fewer filters than
+    ``cluster.local_ray_from`` are read by threads of this process: starting Ray would take longer than the scans.
+    Otherwise the Ray of ``cluster`` works, on GPUs where ``device`` and its nodes say so.
+
+    Raises:
+        UserError: there is no such device, or no Ray at ``cluster.address``.
+    """
+    if device not in DEVICES:
+        raise UserError(f"device={device}: choose one of {', '.join(DEVICES)}")
+    here = cluster.address == "local" and filters < cluster.local_ray_from and device != "cuda"
+    if here and not _connected_already():
+        yield ThreadWorkers(cluster.local_cpus)
+        return
+    # Only now: Ray and Ray Data take a second to import.
+    from analysis.ray_workers import RayWorkers
+    from distributed.cluster import connected
+
+    with connected(cluster):
+        yield RayWorkers(device)
+
+
+def _connected_already() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
