@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.basis import Basis, PrincipalAxes
 from analysis.kernels import SIZE, Extremes
+from analysis.layer_sketch import Sketch
 from analysis.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms
 from analysis.units import LayerIndex, plan_units, scan_cost
 from analysis.workers import UnitTask, Workers
 from distributed.errors import StoreError
 
 log = logging.getLogger(__name__)
-
-Int64 = npt.NDArray[np.int64]
 
 #: Rows of a unit, at most and at least: more units balance the load, fewer cost less (10 ms of the driver each with
 #: Ray, in every scan). On object stores a unit holds what it reads, 300 MB at most.
@@ -55,14 +53,6 @@ class ScanTime:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerCounts:
-    """Counts (L, 9, bins + 2) int64 of the coefficients of L layers, slots as ``Kernels.histograms`` gives them."""
-
-    layer_ids: Int64
-    counts: Int64
-
-
 def coefficient_extremes(
     store: FilterStore, layers: LayerIndex, axes: PrincipalAxes, workers: Workers, *, policy: ReadPolicy = PATIENT
 ) -> tuple[Extremes, ScanTime]:
@@ -80,14 +70,16 @@ def coefficient_extremes(
 
 def layer_histograms(
     store: FilterStore, layers: LayerIndex, basis: Basis, workers: Workers, *, policy: ReadPolicy = PATIENT
-) -> tuple[LayerCounts, ScanTime]:
+) -> tuple[Sketch, ScanTime]:
     """Histograms of the coefficients of every layer of ``layers``: the second scan.
 
     Raises:
         StoreError: a file is missing, damaged, or not what ``layers`` says; a layer has more, fewer or other filters.
     """
-    counts = np.zeros((layers.layer_ids.size, SIZE, basis.bins + 2), np.int64)
-    checks = np.zeros(layers.layer_ids.size)
+    size = layers.layer_ids.size
+    counts = np.zeros((size, SIZE, basis.bins), np.int64)
+    below, above = np.zeros((size, SIZE), np.int64), np.zeros((size, SIZE), np.int64)
+    checks = np.zeros(size)
     scan = FilterScan("histograms", store, layers, workers, policy)
     for result in scan.results(scan_histograms, basis):
         at = np.searchsorted(layers.layer_ids, result["layer_ids"])
@@ -96,10 +88,14 @@ def layer_histograms(
         bounds = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), at.size]
         for start, stop in itertools.pairwise(bounds):
             if stop > start:
-                counts[at[start] : at[stop - 1] + 1] += result["counts"][start:stop]
-    layers.check_filters(counts[:, 0, :].sum(axis=1))
+                here, slots = slice(at[start], at[stop - 1] + 1), result["counts"][start:stop]
+                counts[here] += slots[:, :, 1:-1]
+                below[here] += slots[:, :, 0]
+                above[here] += slots[:, :, -1]
+    sketch = Sketch(layers.layer_ids, counts, below, above, basis)
+    layers.check_filters(sketch.num_filters)
     layers.check_sums(checks)
-    return LayerCounts(layers.layer_ids, counts), scan.time()
+    return sketch, scan.time()
 
 
 class FilterScan:

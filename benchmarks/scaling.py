@@ -41,6 +41,7 @@ def scan_twice(uri: str) -> Row:
     """Both scans on the Ray that is connected, the second time: what they took of the driver."""
     from analysis.basis import PrincipalAxes
     from analysis.moments import Moments
+    from analysis.ray_workers import RayWorkers
     from analysis.scan import coefficient_extremes, layer_histograms
     from analysis.units import LayerIndex
     from distributed.store import Store
@@ -52,9 +53,9 @@ def scan_twice(uri: str) -> Row:
     row: Row = {}
     for _ in range(2):
         cpu = time.process_time()
-        extremes, first = coefficient_extremes(store, index, axes)
+        extremes, first = coefficient_extremes(store, index, axes, RayWorkers())
         basis = axes.with_range(float(extremes.low.min()), float(extremes.high.max()))
-        _, second = layer_histograms(store, index, basis)
+        _, second = layer_histograms(store, index, basis, RayWorkers())
         sent, received = zip(*(_bytes(each.statistics) for each in (first, second)), strict=True)
         row = {
             "rows": index.total_filters,

@@ -18,6 +18,7 @@ from typing import Any
 
 from analysis.basis import PrincipalAxes
 from analysis.moments import Moments
+from analysis.ray_workers import RayWorkers
 from analysis.scan import coefficient_extremes, layer_histograms
 from analysis.units import LayerIndex
 from benchmarks.measuring import made_folder, read_through
@@ -52,9 +53,9 @@ def scan_seconds(uri: str, repeats: int) -> Row:
     best = {"range": float("inf"), "histograms": float("inf")}
     units = 0
     for _ in range(repeats):
-        extremes, time_of_range = coefficient_extremes(store, index, axes)
+        extremes, time_of_range = coefficient_extremes(store, index, axes, RayWorkers())
         basis = axes.with_range(float(extremes.low.min()), float(extremes.high.max()))
-        _, time_of_histograms = layer_histograms(store, index, basis)
+        _, time_of_histograms = layer_histograms(store, index, basis, RayWorkers())
         best["range"] = min(best["range"], time_of_range.seconds)
         best["histograms"] = min(best["histograms"], time_of_histograms.seconds)
         units = time_of_range.units

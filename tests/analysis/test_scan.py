@@ -46,10 +46,10 @@ def expected_counts(made: SyntheticStore, basis: Basis) -> dict[int, np.ndarray]
     counts = {}
     for layer, filters in made.filters.items():
         coefficients = (scale(filters) - basis.mean) @ basis.components.T
-        # Here the extremes themselves may lie outside by the last digit, which depends on the processor's BLAS.
-        assert basis.low - 1e-12 <= coefficients.min(initial=0) <= coefficients.max(initial=0) <= basis.high + 1e-12
+        # The extremes themselves may lie outside by their last digit, which depends on the processor's BLAS.
         inside = np.clip(coefficients, basis.low, basis.high)
-        columns = [np.histogram(c, basis.bins, (basis.low, basis.high))[0] for c in inside.T]
+        settled = np.where(np.abs(coefficients - inside) < 1e-12, inside, coefficients)
+        columns = [np.histogram(c, basis.bins, (basis.low, basis.high))[0] for c in settled.T]
         counts[layer] = np.stack(columns)
     return counts
 
@@ -125,12 +125,12 @@ def test_both_scans(skewed: SyntheticStore, workers: Workers) -> None:
     np.testing.assert_allclose(extremes.low, every.min(axis=0), atol=1e-13)
     np.testing.assert_allclose(extremes.high, every.max(axis=0), atol=1e-13)
     basis = axes.with_range(float(extremes.low.min()), float(extremes.high.max()))
-    counts, second = layer_histograms(skewed.store, index, basis, workers)
+    sketch, second = layer_histograms(skewed.store, index, basis, workers)
     assert first.filters == second.filters == every.shape[0]
     assert second.rows_per_second > 0
     for layer, expected in expected_counts(skewed, basis).items():
-        row = int(np.searchsorted(counts.layer_ids, layer))
-        np.testing.assert_array_equal(counts.counts[row, :, 1:-1], expected)
+        row = int(np.searchsorted(sketch.layer_ids, layer))
+        np.testing.assert_array_equal(sketch.counts[row], expected)
 
 
 def test_an_error_in_a_worker_arrives_as_it_was_raised(tmp_path: Path, workers: Workers) -> None:

@@ -15,13 +15,14 @@ from distributed.settings import ClusterSettings
 pytestmark = pytest.mark.slow
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["ray", "threads"])
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, by: str) -> None:
     largest, total = [], []
     for rows in (3_000_000, 24_000_000):
         folder, scratch = tmp_path / str(rows), tmp_path / f"scratch{rows}"
         scratch.mkdir()
         make_store(folder, rows)
-        arguments = {"folder": str(folder), "scratch": str(scratch), "axes": ["task"], "what": "shift"}
+        arguments = {"folder": str(folder), "scratch": str(scratch), "axes": ["task"], "what": "shift", "by": by}
         _, usage = run_measured("benchmarks.ours", arguments)
         largest.append(usage.peak_process_bytes)
         total.append(usage.peak_bytes)
