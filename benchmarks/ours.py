@@ -55,6 +55,7 @@ def main() -> None:
         sketch = once()
         done = time.perf_counter()
     (scratch / "basis.json").write_text(sketch.basis.to_json())
+    sketch.to_parquet(scratch / "sketch.parquet")
     assert sketch.report is not None
     found["scan_seconds"], found["rows_read"] = sketch.report.seconds, sketch.report.rows
     shutil.rmtree(folder / "sketches", ignore_errors=True)

@@ -79,7 +79,7 @@ def _compare(place: Path, size: int, given: argparse.Namespace) -> list[Row]:
             if who.startswith("ours"):
                 raise
             rows.append({"rows": size, "what": what, "who": who, "agreement": "failed", "error": str(error)})
-            print(f"  {what}: {who} failed", flush=True)
+            print(f"  {what}: {who} failed: {str(error).strip().splitlines()[-1]}", flush=True)
             return {}
         rows.append(_row(size, what, who, answer, usage))
         print(f"  {what}: {who} {answer['seconds']:.2f} s", flush=True)
@@ -158,7 +158,8 @@ def _draw(figure: Any, rows: Sequence[Row]) -> None:
     axes = figure.subplots(1, 2)
     for panel, what in zip(axes, ("shift", "histograms"), strict=True):
         for who in dict.fromkeys(row["who"] for row in rows):
-            points = [(row["rows"], row["seconds"]) for row in rows if row["who"] == who and row["what"] == what]
+            mine = [row for row in rows if (row["who"], row["what"]) == (who, what) and "seconds" in row]
+            points = [(row["rows"], row["seconds"]) for row in mine]
             if points:
                 panel.plot(*zip(*sorted(points), strict=True), "o-", label=who)
         panel.set(xscale="log", yscale="log", xlabel="filters", ylabel="seconds, warm", title=what)
