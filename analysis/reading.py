@@ -202,13 +202,17 @@ class PartReader:
         names = [*WEIGHT_COLUMNS, "layer_id"] if with_layers else list(WEIGHT_COLUMNS)
         metadata = self._file.metadata
         first = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
-        groups = np.flatnonzero((first[:-1] >= self._part.start) & (first[:-1] < self._part.stop)).tolist()
+        start, stop = self._part.start, self._part.stop
+        groups = np.flatnonzero((first[1:] > start) & (first[:-1] < stop)).tolist()
         if not groups:
             return
         row = int(first[groups[0]])
         # All row groups in one call: on an object store their requests are then under way together.
         for batch in self._file.iter_batches(rows, row_groups=groups, columns=names, use_threads=False):
-            yield self._checked(batch, row, with_layers)
+            skipped = max(0, start - row)
+            mine = batch.slice(skipped, max(0, stop - row - skipped))
+            if mine.num_rows:
+                yield self._checked(mine, row + skipped, with_layers)
             row += batch.num_rows
 
     def _checked(self, batch: pa.RecordBatch, row: int, with_layers: bool) -> RowBatch:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.basis import DEFAULT_BINS, Basis, PrincipalAxes
+from analysis.coefficient_bounds import ExtremeFilters
 from analysis.kernels import Extremes
 from analysis.layer_sketch import ScanReport, Sketch, merge_sketches
 from analysis.moments import Moments
@@ -25,7 +26,7 @@ from distributed.settings import ClusterSettings
 log = logging.getLogger(__name__)
 
 #: Columns of ``layers`` that a sketch is made from.
-LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram")
+LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram", "extreme_filters")
 
 
 def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:
@@ -62,9 +63,10 @@ def sketch_of_store(
     """The histograms of every layer in ``layers``.
 
     Without ``basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the store if
-    it was made before, else two scans. With ``basis`` (whose own bins count) only models that the store has no
-    histograms of on that basis are scanned, once; coefficients outside its range are counted apart. What was made is
-    kept in the store; where that cannot be written a warning says so.
+    it was made before, else a scan for the range, of the layers that may hold its ends only
+    (``analysis.coefficient_bounds``), and one of all filters for the histograms. With ``basis`` (whose own bins count)
+    only models that the store has no histograms of on that basis are scanned, once; coefficients outside its range are
+    counted apart. What was made is kept in the store; where that cannot be written a warning says so.
 
     Args:
         store: a ``distributed.store.Store``.
@@ -95,10 +97,12 @@ def sketch_of_store(
         if missing.layer_ids.size:
             made = scans.histograms(missing, basis)
             if not fixed and made.outside:
-                raise StoreError("filters/ changed between the two scans: run again when nothing writes to the store")
-            area.write(made)
+                raise _range_is_wrong("filters/ holds coefficients outside the range that was found before")
             known = found.take(~np.isin(found.layer_ids, made.layer_ids))
             found = merge_sketches([known, made]) if known.layer_ids.size else made
+            if kept is None and not (found.counts[:, :, 0].any() and found.counts[:, :, -1].any()):
+                raise _range_is_wrong("no coefficient lies at the ends of the range that was found before")
+            area.write(made)
         if kept is None:
             # Only now: the second scan has compared what was read with the moments of the extraction.
             area.write_basis(key, basis)
@@ -144,11 +148,22 @@ def _basis_of(
     axes = PrincipalAxes.from_moments(Moments.from_layers(layers))
     if given is not None and given.basis.bins == bins and given.basis.belongs_to(axes):
         return given.basis
-    extremes = scans.extremes(index, axes)
-    low, high = float(extremes.low.min()), float(extremes.high.max())
+    kept_filters = ExtremeFilters.from_layers(layers)
+    attained, undecided = kept_filters.attained(axes), kept_filters.undecided(axes)
+    low, high = float(attained.low.min()), float(attained.high.max())
+    if undecided.any():
+        scanned = scans.extremes(index.take(undecided), axes)
+        low, high = min(low, float(scanned.low.min())), max(high, float(scanned.high.max()))
     if not low < high:
         raise StoreError(f"all coefficients are {low}, but layers/ says that the filters differ: extract again")
     return axes.with_range(low, high, bins)
+
+
+def _range_is_wrong(what: str) -> StoreError:
+    return StoreError(
+        f"{what}: the store changed meanwhile (run again when nothing writes to it), or extreme_filters in layers/ are "
+        "of other filters (extract again with extract.retry=all)"
+    )
 
 
 def _models_without(found: Sketch, index: LayerIndex) -> set[str]:

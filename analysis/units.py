@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 from analysis.kernels import CHECK_DIRECTION
 from analysis.moments import layer_sums
 from distributed.errors import StoreError
+from distributed.store.row_groups import ROW_GROUP_ROWS
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -27,16 +28,13 @@ FILE_COST = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilePart:
-    """The row groups of one file that begin in rows start … stop − 1.
-
-    The parts of a file divide its rows, so that every row group belongs to exactly one of them, whatever its size:
-    nobody needs to read footers to plan.
+    """Rows start … stop − 1 of one file.
 
     Attributes:
         path: as the store's Arrow file system knows it.
         model_id: whose filters they are.
         start: first row.
-        stop: end of the range.
+        stop: end of the rows.
         rows: filters of the whole file, by the layers table.
         layer_ids: (L,) int64, ascending: the model's layers.
     """
@@ -64,6 +62,8 @@ class LayerIndex:
         layer_ids: (L,) int64, ascending.
         num_filters: (L,) int64.
         model_ids: (L,).
+        first_rows: (L,) int64, where each layer begins in its model's file.
+        file_rows: (L,) int64, filters of the whole file.
         checks: (L,) float64, ``CHECK_DIRECTION`` · ``scaled_sum``: what the filters of a layer must add up to. None
             where the table has no ``scaled_sum``.
     """
@@ -71,6 +71,8 @@ class LayerIndex:
     layer_ids: Int64
     num_filters: Int64
     model_ids: tuple[str, ...]
+    first_rows: Int64
+    file_rows: Int64
     checks: Float64 | None = None
 
     @classmethod
@@ -91,10 +93,11 @@ class LayerIndex:
         twice = np.flatnonzero(layer_ids[1:] == layer_ids[:-1])
         if twice.size:
             raise StoreError(f"layers: layer {layer_ids[twice[0]]} is there twice; a file was copied within the store")
-        models = layers.column("model_id").to_pylist()
+        names = layers.column("model_id").to_pylist()
+        models = tuple(names[i] for i in order)
         counts = layers.column("num_filters").to_numpy().astype(np.int64)[order]
         checks = layer_sums(layers)[1] @ CHECK_DIRECTION if "scaled_sum" in layers.column_names else None
-        return cls(layer_ids, counts, tuple(models[i] for i in order), checks)
+        return cls(layer_ids, counts, models, *_places(models, counts), checks)
 
     @property
     def total_filters(self) -> int:
@@ -103,10 +106,18 @@ class LayerIndex:
 
     def of_models(self, models: set[str]) -> LayerIndex:
         """All layers of these models."""
-        keep = np.array([model in models for model in self.model_ids], dtype=bool)
-        kept = tuple(model for model in self.model_ids if model in models)
-        checks = None if self.checks is None else self.checks[keep]
-        return LayerIndex(self.layer_ids[keep], self.num_filters[keep], kept, checks)
+        return self.take(np.array([model in models for model in self.model_ids], dtype=bool))
+
+    def take(self, chosen: npt.NDArray[np.bool_]) -> LayerIndex:
+        """The layers where ``chosen`` (L,) is true."""
+        return LayerIndex(
+            self.layer_ids[chosen],
+            self.num_filters[chosen],
+            tuple(model for model, is_chosen in zip(self.model_ids, chosen, strict=True) if is_chosen),
+            self.first_rows[chosen],
+            self.file_rows[chosen],
+            None if self.checks is None else self.checks[chosen],
+        )
 
     def check_filters(self, found: Int64) -> None:
         """That each layer had as many filters, ``found`` (L,), as the layers table says.
@@ -152,27 +163,54 @@ def scan_cost(layers: LayerIndex) -> int:
 def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -> list[WorkUnit]:
     """Units that cost about as much as ``target`` rows, the largest first: small files together, large files in parts.
 
-    ``path_of`` gives a model's file.
+    Large files are divided where the store's writer ends row groups, so that none is read twice; only rows of
+    ``layers`` are read. ``path_of`` gives a model's file.
     """
     parts: list[tuple[int, FilePart]] = []
-    for model, rows, layer_ids in _models(layers):
-        cost = rows + LAYER_COST * layer_ids.size + FILE_COST
-        pieces = max(1, round(cost / target))
-        bounds = [rows * i // pieces for i in range(pieces + 1)]
-        path = path_of(model)
-        parts += [
-            (cost // pieces, FilePart(path, model, start, stop, rows, layer_ids))
-            for start, stop in itertools.pairwise(bounds)
-            if stop > start
-        ]
+    for model, places in _models(layers).items():
+        path, rows, layer_ids = path_of(model), int(layers.file_rows[places[0]]), layers.layer_ids[places]
+        for first, last in _runs(layers, places):
+            start, stop = int(layers.first_rows[first]), int(layers.first_rows[last] + layers.num_filters[last])
+            cost = stop - start + LAYER_COST * (last - first + 1) + FILE_COST
+            pieces = max(1, round(cost / target))
+            inner = [start + (stop - start) * i // pieces for i in range(1, pieces)]
+            aligned = [round(row / ROW_GROUP_ROWS) * ROW_GROUP_ROWS for row in inner]
+            bounds = [start, *(row for row in dict.fromkeys(aligned) if start < row < stop), stop]
+            parts += [
+                (cost * (b - a) // (stop - start), FilePart(path, model, a, b, rows, layer_ids))
+                for a, b in itertools.pairwise(bounds)
+                if b > a
+            ]
     return _packed(parts, target)
 
 
-def _models(layers: LayerIndex) -> list[tuple[str, int, Int64]]:
+def _places(models: tuple[str, ...], counts: Int64) -> tuple[Int64, Int64]:
+    """First row and rows of the file of each layer: a file holds its model's layers in the order of their ids."""
+    ends: dict[str, int] = {}
+    first = np.zeros_like(counts)
+    for i, (model, count) in enumerate(zip(models, counts.tolist(), strict=True)):
+        first[i] = ends.get(model, 0)
+        ends[model] = int(first[i]) + count
+    return first, np.array([ends[model] for model in models], np.int64)
+
+
+def _models(layers: LayerIndex) -> dict[str, list[int]]:
+    """Places of the layers of each model, ascending."""
     where: dict[str, list[int]] = {}
     for i, model in enumerate(layers.model_ids):
         where.setdefault(model, []).append(i)
-    return [(m, int(layers.num_filters[i].sum()), layers.layer_ids[i]) for m, i in where.items()]
+    return where
+
+
+def _runs(layers: LayerIndex, places: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last place of each run of layers of one model that follow each other in its file."""
+    first = last = places[0]
+    for place in places[1:]:
+        if layers.first_rows[place] != layers.first_rows[last] + layers.num_filters[last]:
+            yield first, last
+            first = place
+        last = place
+    yield first, last
 
 
 def _packed(parts: list[tuple[int, FilePart]], target: int) -> list[WorkUnit]:

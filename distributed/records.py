@@ -14,6 +14,17 @@ WEIGHT_COLUMNS: tuple[str, ...] = tuple(f"w{i}" for i in range(9))
 #: Length of the lower triangle of a 9 x 9 matrix, row by row: (0,0), (1,0), (1,1), (2,0) …
 GRAM_LENGTH = 45
 
+#: Unit directions in the space of kernels, row-major: the constant kernel and the checkerboard. Near them lie the
+#: largest coefficients there can be: |c · f| <= Σ|c_i| for a scaled filter f, and that is near 3 only for unit vectors
+#: c whose nine entries are nearly equal in magnitude.
+EXTREME_DIRECTIONS: tuple[tuple[float, ...], ...] = (
+    (1 / 3,) * 9,
+    tuple((-1) ** i / 3 for i in range(9)),
+)
+
+#: Filters in ``extreme_filters``: the farthest along and against each of ``EXTREME_DIRECTIONS``.
+EXTREME_FILTERS = 2 * len(EXTREME_DIRECTIONS)
+
 #: One row per 3x3 filter, raw weights; rows of one layer are contiguous, layers in ``layer_index`` order.
 FILTERS_SCHEMA = pa.schema(
     [pa.field("layer_id", pa.int64(), nullable=False)]
@@ -49,8 +60,15 @@ LAYERS_SCHEMA = pa.schema(
         # Mergeable moments of the scaled filters f / max|f|.
         pa.field("scaled_sum", pa.list_(pa.float64(), 9), nullable=False),
         pa.field("scaled_gram", pa.list_(pa.float64(), GRAM_LENGTH), nullable=False),
+        # Raw weights of the filters whose scaled form lies farthest along the first of EXTREME_DIRECTIONS, against it,
+        # along the second, against it. They bound the coefficients of all filters of the layer, on any basis
+        # (analysis.coefficient_bounds). Null in stores of older versions.
+        pa.field("extreme_filters", pa.list_(pa.float32(), 9 * EXTREME_FILTERS)),
     ]
 )
+
+#: Columns that files of older versions lack; they are read as null.
+LATER_COLUMNS = frozenset({"extreme_filters"})
 
 #: One row per extracted model.
 MODELS_SCHEMA = pa.schema(

@@ -15,6 +15,14 @@ import pytest
 import torch
 import yaml
 
+from analysis.basis import PrincipalAxes
+from analysis.coefficient_bounds import ExtremeFilters
+from analysis.moments import Moments
+from analysis.scan import coefficient_extremes
+from analysis.units import LayerIndex
+from analysis.workers import ThreadWorkers
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
 from tests import cli
 from tests.analysis import reference
 
@@ -185,3 +193,19 @@ def test_every_drift_equals_the_transcription(extraction: Extraction, tmp_path: 
         found = {(row["a"], row["b"]): row["drift"] for row in rows}
         assert found == pytest.approx(expected[axis], rel=1e-6, abs=1e-12), axis
         assert len(found) > 1
+
+
+def test_few_layers_are_read_for_the_range_of_all(extraction: Extraction) -> None:
+    """Four filters a layer, kept at extraction, bound the others: trained networks need no second whole scan."""
+    store = Store.open(StoreSettings(str(extraction.store)))
+    layers = store.layers()
+    index, axes = LayerIndex.from_table(layers), PrincipalAxes.from_moments(Moments.from_layers(layers))
+    kept = ExtremeFilters.from_layers(layers)
+    undecided = index.take(kept.undecided(axes))
+    assert undecided.total_filters < 0.1 * index.total_filters
+    workers = ThreadWorkers(2)
+    everything, _ = coefficient_extremes(store, index, axes, workers)
+    few, _ = coefficient_extremes(store, undecided, axes, workers)
+    attained = kept.attained(axes)
+    found = min(few.low.min(), attained.low.min()), max(few.high.max(), attained.high.max())
+    assert found == pytest.approx((everything.low.min(), everything.high.max()), abs=1e-13)

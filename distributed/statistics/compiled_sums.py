@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from distributed.compiled import compile_once
+from distributed.records import EXTREME_FILTERS
 from distributed.statistics import loops
 from distributed.statistics.moments import Scatter, Sums, unpack_lower
 
@@ -28,15 +29,17 @@ def compiled_sums(pieces: Pieces, limit: float) -> Sums:
     """What one pass leaves, whatever the pieces; filters whose largest |w| is below ``limit`` are sparse."""
     clean, sparse = np.zeros(loops.SCATTER_STATE), np.zeros(loops.SCATTER_STATE)
     norms, scaled = np.zeros(loops.NORMS_STATE), np.zeros(loops.SCALED_STATE)
+    farthest, kept = np.full(EXTREME_FILTERS, -np.inf), np.zeros((EXTREME_FILTERS, 9), np.float32)
     add = _compiled("layer_sums")
     for piece in pieces:
-        add(_bits(piece), limit, clean, sparse, norms, scaled)
+        add(_bits(piece), limit, clean, sparse, norms, scaled, farthest, kept)
     return Sums(
         clean=_scatter(clean),
         sparse=_scatter(sparse),
         norms=Scatter(int(norms[0]), torch.from_numpy(norms[1:2]), torch.from_numpy(norms[2:].reshape(1, 1))),
         scaled_sum=torch.from_numpy(scaled[:9]),
         scaled_gram=torch.from_numpy(unpack_lower(scaled[9:])),
+        extremes=torch.from_numpy(kept),
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from distributed.errors import Place, SkipReason, UnextractableError
+from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
 from distributed.statistics.moments import Scatter, Sums, pack_lower
 from distributed.statistics.quality import orthogonality, random_threshold, variance_entropy
 
@@ -43,6 +44,8 @@ class LayerStatistics:
         max_abs: largest |w| of the layer.
         scaled_sum: (9,) float64, sum of the scaled filters (``scale_filters``).
         scaled_gram: (45,) float64, lower triangle of Σ s sᵀ over scaled filters s, not centred.
+        extreme_filters: (36,) float32, raw weights of four filters: those whose scaled form lies farthest along and
+            against each of ``records.EXTREME_DIRECTIONS``; the first of several.
     """
 
     num_filters: int
@@ -56,6 +59,7 @@ class LayerStatistics:
     max_abs: float
     scaled_sum: NDArray[np.float64]
     scaled_gram: NDArray[np.float64]
+    extreme_filters: NDArray[np.float32]
 
 
 def layer_statistics(weight: torch.Tensor, name: str = "weight") -> LayerStatistics:
@@ -99,6 +103,7 @@ def layer_statistics(weight: torch.Tensor, name: str = "weight") -> LayerStatist
         max_abs=max_abs,
         scaled_sum=sums.scaled_sum.cpu().numpy(),
         scaled_gram=pack_lower(sums.scaled_gram.cpu().numpy()),
+        extreme_filters=sums.extremes.cpu().numpy().ravel(),
     )
 
 
@@ -116,6 +121,8 @@ def _sums(weight: torch.Tensor, max_abs: float) -> Sums:
     empty = scaled_sum.new_zeros(9, 0)
     clean = sparse = Scatter.of(empty)
     norms = Scatter.of(empty[:1])
+    directions = torch.tensor(EXTREME_DIRECTIONS, dtype=torch.float64, device=weight.device)
+    farthest, extremes = [-math.inf] * EXTREME_FILTERS, weight.new_zeros(EXTREME_FILTERS, 9)
     for chunk in _chunks(weight):
         # One filter per column: reductions and divisions over nine weights then run along contiguous rows.
         filters = chunk.T.to(torch.float64, memory_format=torch.contiguous_format)
@@ -130,7 +137,14 @@ def _sums(weight: torch.Tensor, max_abs: float) -> Sums:
         scaled = filters.div_(torch.where(peak > 0, peak, 1.0))  # ``scale_filters``, in place
         scaled_sum += scaled.sum(dim=1)
         scaled_gram.addmm_(scaled, scaled.T)
-    return Sums(clean, sparse, norms, scaled_sum, scaled_gram)
+        along = directions @ scaled
+        low, high = torch.aminmax(along, dim=1)
+        # argmax is slow; it is asked for only where a chunk reaches farther than those before.
+        for i, reach in enumerate(torch.stack([high, -low], dim=1).flatten().tolist()):
+            if reach > farthest[i]:
+                values = along[i // 2]
+                farthest[i], extremes[i] = reach, chunk[values.argmin() if i % 2 else values.argmax()]
+    return Sums(clean, sparse, norms, scaled_sum, scaled_gram, extremes)
 
 
 def _chunks(weight: torch.Tensor) -> Iterator[torch.Tensor]:

@@ -9,7 +9,7 @@ has looked. Flags that reorder sums are given only to loops whose order does not
 from __future__ import annotations
 
 import numpy as np
-from numba import float64, int32, int64, njit, types
+from numba import float32, float64, int32, int64, njit, types
 
 #: Filters per block: two copies of 9 x 256 float64 are 36 KB.
 BLOCK = 256
@@ -22,7 +22,7 @@ _STATE = types.Array(float64, 1, "C")
 
 #: Signatures, so that each loop is compiled once whatever arrays come (writable ones are accepted as read-only).
 LARGEST = int64(_BITS)
-LAYER_SUMS = int64(_BITS, float64, _STATE, _STATE, _STATE, _STATE)
+LAYER_SUMS = int64(_BITS, float64, _STATE, _STATE, _STATE, _STATE, _STATE, types.Array(float32, 2, "C"))
 
 #: Length of the state of a scatter: count, mean (9), lower triangle of the scatter (45).
 SCATTER_STATE = 55
@@ -170,10 +170,40 @@ def _add_scaled(x, n, peaks, scaled):  # type: ignore[no-untyped-def]
     _add_products(x, n, scaled[9:])
 
 
-def layer_sums(bits, limit, clean, sparse, norms, scaled):  # type: ignore[no-untyped-def]
+@njit(error_model="numpy", nogil=True, fastmath=_FINITE_FLAGS)
+def _along(x, n, constant, checkerboard):  # type: ignore[no-untyped-def]
+    """Three times the products of the filters with ``records.EXTREME_DIRECTIONS``."""
+    constant[:n], checkerboard[:n] = 0.0, 0.0
+    for k in range(9):
+        xk, total = x[k, :n], checkerboard if k % 2 else constant  # odd and even weights
+        for i in range(n):
+            total[i] += xk[i]
+    for i in range(n):
+        even, odd = constant[i], checkerboard[i]
+        constant[i], checkerboard[i] = even + odd, even - odd
+
+
+@njit(error_model="numpy", nogil=True)
+def _keep_extremes(values, weights, row, farthest, kept):  # type: ignore[no-untyped-def]
+    """Rows ``row`` and ``row + 1`` of kept: the filters with the largest and the smallest value so far."""
+    smallest, largest = values[0], values[0]
+    for i in range(values.size):
+        smallest, largest = min(smallest, values[i]), max(largest, values[i])
+    if largest > farthest[row]:
+        at = np.argmax(values)
+        farthest[row] = largest
+        kept[row] = weights[9 * at : 9 * at + 9]
+    if -smallest > farthest[row + 1]:
+        at = np.argmin(values)
+        farthest[row + 1] = -smallest
+        kept[row + 1] = weights[9 * at : 9 * at + 9]
+
+
+def layer_sums(bits, limit, clean, sparse, norms, scaled, farthest, kept):  # type: ignore[no-untyped-def]
     """Adds filters, (n * 9,) float32 given as their bits, to the four states (see above). Returns the sparse ones.
 
-    A filter is sparse if its largest magnitude is below ``limit``.
+    A filter is sparse if its largest magnitude is below ``limit``. ``kept`` (4, 9) takes the filters of the column
+    ``extreme_filters``, ``farthest`` (4,) how far they lie; begin with -inf.
     """
     weights = bits.view(np.float32)
     x, y, chosen = np.empty((9, BLOCK)), np.empty((9, BLOCK)), np.empty((9, BLOCK))
@@ -197,4 +227,7 @@ def layer_sums(bits, limit, clean, sparse, norms, scaled):  # type: ignore[no-un
             _merge_scatter(chosen, _choose(x, n, peaks, limit, False, chosen), y, block, clean)
         found += few
         _add_scaled(x, n, peaks, scaled)
+        _along(x, n, peaks, lengths)
+        _keep_extremes(peaks[:n], part, 0, farthest, kept)
+        _keep_extremes(lengths[:n], part, 2, farthest, kept)
     return found

@@ -112,6 +112,7 @@ class Sums:
         norms: of the filters' L2 norms; d = 1.
         scaled_sum: (9,) float64, sum of the scaled filters.
         scaled_gram: (9, 9) float64, sum of their products, not centred.
+        extremes: (4, 9) float32, the filters of the column ``extreme_filters``.
     """
 
     clean: Scatter
@@ -119,3 +120,4 @@ class Sums:
     norms: Scatter
     scaled_sum: torch.Tensor
     scaled_gram: torch.Tensor
+    extremes: torch.Tensor

@@ -13,6 +13,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from distributed.errors import StoreError
+from distributed.records import LATER_COLUMNS
 from distributed.store.problems import reading
 
 #: Files read at a time: a request to S3 is waiting, a local file is work.
@@ -115,13 +116,15 @@ def read_small(
 
 
 def check_schema(found: pa.Schema, expected: pa.Schema, path: str) -> None:
-    """Every column of ``expected`` must be there, of its type; others are welcome.
+    """Every column of ``expected`` but ``LATER_COLUMNS`` must be there, of its type; others are welcome.
 
     Raises:
         StoreError: naming file, column, expected and found.
     """
     for field in expected:
         index = found.get_field_index(field.name)
+        if index < 0 and field.name in LATER_COLUMNS:
+            continue
         if index < 0:
             raise StoreError(f"{path}: column {field.name!r}: expected {field.type}, found none (a foreign file?)")
         if found.field(index).type != field.type:

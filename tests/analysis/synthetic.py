@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,12 @@ def filters_table(layer_ids: Sequence[int], filters: Sequence[np.ndarray]) -> pa
 
 
 def write_store(
-    folder: Path, models: Sequence[Sequence[int]], *, seed: int = 0, row_group: int = 1 << 15
+    folder: Path,
+    models: Sequence[Sequence[int]],
+    *,
+    seed: int = 0,
+    row_group: int = 1 << 15,
+    filters: Callable[[np.random.Generator, int], np.ndarray] = random_filters,
 ) -> SyntheticStore:
     """A store whose model m has layers of ``models[m]`` filters. The first models are the same whatever follows."""
     store = Store.open(StoreSettings(str(folder)))
@@ -75,7 +80,7 @@ def write_store(
     for number, sizes in enumerate(models):
         rng = np.random.default_rng([seed, number])
         model_id = f"{(number + 1) << 20:016x}"
-        layers = {layer_id_of(model_id, i): random_filters(rng, size) for i, size in enumerate(sizes)}
+        layers = {layer_id_of(model_id, i): filters(rng, size) for i, size in enumerate(sizes)}
         every |= layers
         owners += [model_id] * len(layers)
         table = filters_table(list(layers), list(layers.values()))

@@ -85,7 +85,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStore:
 def test_units_cover_every_row_once_and_are_balanced(models: list[list[int]], target: int) -> None:
     names = [f"{i:016x}" for i, layers in enumerate(models) for _ in layers]
     counts = np.array([n for layers in models for n in layers])
-    units = plan_units(LayerIndex(np.arange(counts.size), counts, tuple(names)), str, target)
+    table = pa.table({"layer_id": np.arange(counts.size), "num_filters": counts, "model_id": names})
+    units = plan_units(LayerIndex.from_table(table), str, target)
     covered: dict[str, list[tuple[int, int]]] = {}
     for unit in units:
         for part in unit.parts:

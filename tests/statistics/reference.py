@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+#: The constant kernel and the checkerboard, of unit length.
+DIRECTIONS = np.array([[1, 1, 1, 1, 1, 1, 1, 1, 1], [1, -1, 1, -1, 1, -1, 1, -1, 1]]) / 3
+
 
 def scaled(filters: np.ndarray) -> np.ndarray:
     out = np.zeros((len(filters), 9), dtype=np.float64)
@@ -55,4 +58,5 @@ def statistics(weight: np.ndarray) -> dict[str, object]:
         "max_abs": largest,
         "scaled_sum": s.sum(axis=0),
         "scaled_gram": np.array([gram[i, j] for i in range(9) for j in range(i + 1)]),
+        "extreme_filters": [extreme for d in DIRECTIONS for extreme in ((s @ d).max(), (s @ d).min())],
     }
