@@ -48,7 +48,7 @@ class RayWorkers:
         with _ray_data_for_scans():
             rows = [{"unit": pickle.dumps(unit)} for unit in units]
             data = ray.data.from_items(rows, override_num_blocks=max(1, len(rows)))
-            mapped = _on_gpus(data, on_batch, self._gpus) if self._gpus else _on_cpus(data, on_batch)
+            mapped = _on_gpus(data, on_batch, self._gpus, len(rows)) if self._gpus else _on_cpus(data, on_batch)
             for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
                 for row in batch.to_pylist():
                     if row["error"] is not None:
@@ -93,10 +93,10 @@ def _on_cpus(units: ray.data.Dataset, on_batch: _OnBatch) -> ray.data.Dataset:
     return units.map_batches(on_batch, batch_size=None, batch_format="pyarrow", num_cpus=1, zero_copy_batch=True)
 
 
-def _on_gpus(units: ray.data.Dataset, on_batch: _OnBatch, share: float) -> ray.data.Dataset:
+def _on_gpus(units: ray.data.Dataset, on_batch: _OnBatch, share: float, number: int) -> ray.data.Dataset:
     """In actors: Ray ends the process of a GPU task after each task, and a CUDA context takes seconds to make."""
     resources = ray.cluster_resources()
-    places = int(min(resources.get("CPU", 1.0), resources["GPU"] / share))
+    places = int(min(resources.get("CPU", 1.0), resources["GPU"] / share, number))
     return units.map_batches(
         _OnBatchActor,
         fn_constructor_args=(on_batch,),
@@ -105,7 +105,7 @@ def _on_gpus(units: ray.data.Dataset, on_batch: _OnBatch, share: float) -> ray.d
         num_cpus=1,
         num_gpus=share,
         zero_copy_batch=True,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, places)),
+        compute=ray.data.ActorPoolStrategy(size=max(1, places)),
     )
 
 

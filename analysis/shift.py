@@ -2,8 +2,9 @@
 
 python -m analysis.shift store.uri=data/filters 'axes=[task,visual_category,depth]' out=shift
 
-The basis is that of all filters of the store, from the moments in ``layers``; two scans (range, histograms per layer)
-serve every axis, condition and later run, because they are kept in the store as a sketch. From Python::
+The basis is that of all filters of the store, from the moments in ``layers``; one scan for histograms per layer, and
+one of few layers for their range before it, serve every axis, condition and later run, because what they find is kept
+in the store as a sketch. From Python::
 
     from analysis.settings import ShiftSettings
     from analysis.shift import measure_shift

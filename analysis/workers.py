@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -73,20 +74,20 @@ class ThreadWorkers:
     def results(self, task: UnitTask, units: Sequence[WorkUnit]) -> Iterator[dict[str, Any]]:
         """See ``Workers``. At most twice as many results as threads wait to be taken."""
         kernels_for("cpu").warm()  # compiled once, before two threads ask for it
-        waiting = iter(units)
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="scan") as pool:
-            running: set[Future[dict[str, Any]]] = set()
-            try:
-                while True:
-                    while len(running) < 2 * self._threads and (unit := next(waiting, None)) is not None:
-                        running.add(pool.submit(task.run, unit, "cpu"))
-                    if not running:
-                        return
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for each in done:
-                        yield each.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="scan")
+        waiting, running = iter(units), set[Future[dict[str, Any]]]()
+        try:
+            while True:
+                for unit in itertools.islice(waiting, 2 * self._threads - len(running)):
+                    running.add(pool.submit(task.run, unit, "cpu"))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for each in done:
+                    yield each.result()
+        finally:
+            # An error of one unit, or of who takes the results, ends the others as soon as they have read their file.
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def statistics(self) -> str:
         """See ``Workers``: threads keep none."""
