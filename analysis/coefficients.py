@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.text import Text
 
@@ -37,14 +36,14 @@ from analysis.labels import count, one_line
 from analysis.overrides import quoted_condition
 from analysis.phenotypes import CELLS, Phenotype
 from analysis.results import writable_folder
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection import filters_in, models_in, select_layers
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
+from analysis.store_view import StoreView
 from analysis.units import LayerIndex
 from analysis.weighting import Weight, model_histograms
 from analysis.workers import scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
-from distributed.store import Store
 
 
 def run(settings: CoefficientSettings) -> int:
@@ -69,31 +68,27 @@ def measure_coefficients(settings: CoefficientSettings) -> CoefficientReport:
     """
     pairs = _checked(settings)
     basis = None if settings.basis is None else Basis.read(Path(settings.basis))
-    store = Store.open(settings.store)
-    models, layers = store.models(), store.layers()
-    # A model extracted since the first of the two was read is in one of them only.
-    layers = layers.filter(pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks()))
-    flat = flat_view(models, layers)
-    selected = select_layers(flat, settings.where)
+    view = StoreView.open(settings.store)
+    selected = view.select(settings.where)
     axes = tuple(dict.fromkeys(settings.axes))
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
     chosen = groupings if settings.layers is None else [_single_layers(selected, settings.layers)]
     with ExitStack() as stack:
-        index = LayerIndex.from_table(layers)
+        index = LayerIndex.from_table(view.layers)
         options = ScanOptions(workers=partial(scan_workers, settings.cluster))
         if pairs:
             # The same for the sketch, if it has to be made, and for the densities, which only CPUs count.
             workers = stack.enter_context(scan_workers(settings.cluster, index.total_filters, "cpu"))
             options = ScanOptions(workers=lambda _: nullcontext(workers))
-        sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
+        sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
         densities: tuple[GroupedDensities, ...] = ()
         if pairs:
-            found = pair_densities(store, index, chosen, sketch.basis, pairs, workers, bins=settings.density_bins)
+            found = pair_densities(view.store, index, chosen, sketch.basis, pairs, workers, bins=settings.density_bins)
             densities = tuple(
                 GroupedDensities(grouping, each, sketch.basis) for grouping, each in zip(chosen, found, strict=True)
             )
     ridges = tuple(
-        axis_ridges(sketch, grouping, settings.weight, emptied_groups(flat, selected, grouping.axis))
+        axis_ridges(sketch, grouping, settings.weight, emptied_groups(view.flat, selected, grouping.axis))
         for grouping in groupings
     )
     return CoefficientReport(
@@ -103,7 +98,7 @@ def measure_coefficients(settings: CoefficientSettings) -> CoefficientReport:
         "" if sketch.report is None else sketch.report.origin,
         (models_in(selected), selected.num_rows, filters_in(selected)),
         settings,
-        store.uri,
+        view.store.uri,
     )
 
 

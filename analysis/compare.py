@@ -38,15 +38,15 @@ from analysis.layer_quality import floats, layer_quality
 from analysis.overrides import quoted_condition
 from analysis.placement import IntArray, Ruler, percentiles, place
 from analysis.results import writable_folder
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection import filters_in, models_in
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
+from analysis.store_view import StoreView
 from analysis.uncertainty import Resampling, resampling_of
 from analysis.weighting import Weight, model_histograms
 from analysis.workers import scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
 from distributed.settings import ExtractSettings
-from distributed.store import Store
 
 #: Columns of the models' table that say what a near model is, where the store has them.
 _DESCRIPTION = ("task", "visual_category", "architecture", "training_dataset", "source")
@@ -80,22 +80,19 @@ def compare_model(settings: CompareSettings) -> CompareReport:
     """
     resampling = _checked(settings)
     basis = None if settings.basis is None else Basis.read(Path(settings.basis))
-    store = Store.open(settings.store)
-    models, layers = store.models(), store.layers()
-    # A model extracted since the first of the two was read is in one of them only.
-    layers = layers.filter(pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks()))
-    selected = select_layers(flat_view(models, layers), settings.where)
+    view = StoreView.open(settings.store)
+    selected = view.select(settings.where)
     for axis in settings.axes:
         group_layers(selected, axis, max_groups=settings.max_groups)  # so that a wrong one is known at once
     extract = ExtractSettings(prefer_ema=settings.prefer_ema, include_transposed=settings.include_transposed)
     with opened_model(settings.model, extract) as opened:
         options = ScanOptions(workers=partial(scan_workers, settings.cluster))
-        sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
+        sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
         model = opened.measure(sketch.basis)
     others, notes = _without_itself(selected, model)
     notes += _on_range(model)
     ruler = Ruler(divergence_named(settings.divergence), sketch.basis)
-    layer_columns = set(selected.column_names) - set(models.column_names) - {"model_label"}
+    layer_columns = set(selected.column_names) - set(view.models.column_names) - {"model_label"}
     axes = []
     for axis in dict.fromkeys(settings.axes):
         by_layer = axis == "depth" or (axis in layer_columns and axis in model.flat.column_names)
@@ -111,7 +108,7 @@ def compare_model(settings: CompareSettings) -> CompareReport:
         store_models=models_in(others),
         store_layers=others.num_rows,
         settings=settings,
-        uri=store.uri,
+        uri=view.store.uri,
         notes=notes,
         origin="" if sketch.report is None else sketch.report.origin,
     )

@@ -32,9 +32,9 @@ from analysis.narrow_table import Column, narrow_table
 from analysis.overrides import quoted_condition
 from analysis.quality_results import GroupedQuality, QualityReport, write_quality
 from analysis.results import writable_folder
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection import filters_in, models_in
+from analysis.store_view import StoreView
 from distributed.entry import OK, command
-from distributed.store import Store
 from distributed.store.settings import StoreSettings
 
 #: Rows of a table on the terminal; the files have them all.
@@ -87,9 +87,8 @@ def measure_quality(settings: QualitySettings) -> QualityReport:
         UserError: an axis or the condition is not usable.
         StoreError: the store is empty or damaged.
     """
-    store = Store.open(settings.store)
-    flat = flat_view(store.models(), store.layers())
-    selected = select_layers(flat, settings.where)
+    view = StoreView.open(settings.store)
+    selected = view.select(settings.where)
     # Asked axes first: they are what is read first. Depth and model may be asked for as well.
     axes = tuple(dict.fromkeys([*settings.axes, *STANDING_AXES]))
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
@@ -107,12 +106,12 @@ def measure_quality(settings: QualitySettings) -> QualityReport:
             count_degenerate(layers, grouping, settings.weight),
             grouping.notes
             if grouping is everything
-            else (*grouping.notes, *emptied_groups(flat, selected, grouping.axis)),
+            else (*grouping.notes, *emptied_groups(view.flat, selected, grouping.axis)),
         )
         for grouping in (everything, *groupings)
     )
     return QualityReport(
-        layers, whole, tuple(by_axis), degenerate_layers(layers), settings.weight, settings.where, store.uri
+        layers, whole, tuple(by_axis), degenerate_layers(layers), settings.weight, settings.where, view.store.uri
     )
 
 

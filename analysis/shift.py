@@ -21,7 +21,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.compute as pc
 from rich.console import Console
 
 from analysis.basis import Basis
@@ -31,15 +30,15 @@ from analysis.groups import emptied_groups, group_layers
 from analysis.kernels import DEVICES
 from analysis.overrides import quoted_condition
 from analysis.results import SKETCH_FILE, ShiftReport, writable_folder, write_results
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection import filters_in, models_in
 from analysis.settings import ShiftSettings
 from analysis.sketch import ScanOptions, Sketch, sketch_of_store
+from analysis.store_view import StoreView
 from analysis.terminal import print_shift
 from analysis.uncertainty import resampling_of
 from analysis.workers import scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
-from distributed.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +56,15 @@ def run(settings: ShiftSettings) -> int:
     return OK
 
 
-def measure_shift(settings: ShiftSettings) -> ShiftReport:
+def measure_shift(settings: ShiftSettings, view: StoreView | None = None) -> ShiftReport:
     """The drift matrix of every axis. Writes nothing but the sketch that the store keeps.
 
     Filters are read only if neither the store nor the folder ``settings.out`` holds their histograms, and a Ray is
     joined or started only if they are many, or ``settings.cluster`` is one (``analysis.workers.scan_workers``).
+
+    Args:
+        settings: what to measure.
+        view: of ``settings.store``, where it has been opened already.
 
     Raises:
         UserError: an axis, the condition, the basis or the store is not usable, known before any filter is read; or
@@ -76,21 +79,17 @@ def measure_shift(settings: ShiftSettings) -> ShiftReport:
         raise UserError(f"there is no device {settings.device!r}; there are: {', '.join(DEVICES)}")
     comparison = comparison_of(settings)
     basis = None if settings.basis is None else Basis.read(Path(settings.basis))
-    store = Store.open(settings.store)
-    models, layers = store.models(), store.layers()
-    # A model that was finished between the two calls is in the second only.
-    layers = layers.filter(pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks()))
-    flat = flat_view(models, layers)
-    selected = select_layers(flat, settings.where)
+    view = view or StoreView.open(settings.store)
+    selected = view.select(settings.where)
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
     options = ScanOptions(
         workers=lambda filters: scan_workers(settings.cluster, filters, settings.device),
         sketch_file=_earlier_sketch(Path(settings.out), basis),
     )
-    sketch = sketch_of_store(store, layers, bins=settings.bins, basis=basis, options=options)
+    sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
     shifts = tuple(axis_shift(sketch, grouping, comparison) for grouping in groupings)
     if settings.where is not None:
-        shifts = tuple(replace(s, notes=(*s.notes, *emptied_groups(flat, selected, s.axis))) for s in shifts)
+        shifts = tuple(replace(s, notes=(*s.notes, *emptied_groups(view.flat, selected, s.axis))) for s in shifts)
     return ShiftReport(shifts, sketch, models_in(selected), selected.num_rows, filters_in(selected), settings.where)
 
 

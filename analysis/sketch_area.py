@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from analysis.basis import SCALING, Basis
+from analysis.kernels import SIZE
 from analysis.layer_sketch import Sketch
 from analysis.moments import layer_sums
 from analysis.reading import FilterStore
@@ -77,8 +79,21 @@ class SketchArea:
         self._write(f"{_FOLDER}/{key}.basis.json", basis.to_json().encode())
 
     def read(self, basis: Basis, layers: LayerIndex) -> Sketch:
-        """What is kept of these layers on this basis."""
-        found = Sketch.empty(basis)
+        """What is kept of these layers on this basis; of a layer that was kept several times, the first."""
+        size = layers.layer_ids.size
+        counts = np.zeros((size, SIZE, basis.bins), np.int64)
+        below, above = np.zeros((size, SIZE), np.int64), np.zeros((size, SIZE), np.int64)
+        found = np.zeros(size, bool)
+        for batch in self._kept_batches(basis):
+            wanted = _wanted(batch, layers)
+            at = np.searchsorted(layers.layer_ids, batch.layer_ids[wanted])
+            new, rows = at[~found[at]], np.flatnonzero(wanted)[~found[at]]
+            counts[new], below[new], above[new] = batch.counts[rows], batch.below[rows], batch.above[rows]
+            found[new] = True
+        everything = Sketch(layers.layer_ids, counts, below, above, basis)
+        return everything if found.all() else everything.take(found)
+
+    def _kept_batches(self, basis: Basis) -> Iterator[Sketch]:
         for name in self._batches(basis):
             content = self._store.read_bytes(name)
             if content is None:
@@ -90,8 +105,7 @@ class SketchArea:
             except UserError as error:
                 log.warning("%s; its models are scanned again", error)
                 continue
-            found = with_new_layers(found, batch, layers)
-        return found
+            yield batch
 
     def write(self, sketch: Sketch) -> None:
         """Keep the histograms of some layers."""

@@ -30,11 +30,11 @@ from analysis.labels import count, one_line
 from analysis.narrow_table import Column, narrow_table
 from analysis.overrides import quoted_condition
 from analysis.results import writable_folder
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection import filters_in, models_in
+from analysis.store_view import StoreView
 from analysis.structure_results import AxisStructure, StructureReport, write_structure
 from distributed.entry import OK, command
 from distributed.errors import UserError
-from distributed.store import Store
 from distributed.store.settings import StoreSettings
 
 #: Rows of a table on the terminal; the files have them all.
@@ -91,26 +91,26 @@ def measure_structure(settings: StructureSettings) -> StructureReport:
     subspace = settings.subspace
     if not 1 <= subspace <= 8:
         raise UserError(f"subspace={subspace}: give 1 to 8 leading components (all nine span the same space anywhere)")
-    store = Store.open(settings.store)
-    models, layers = store.models(), store.layers()
-    # A model extracted since the first of the two was read is in one of them only.
-    layers = layers.filter(pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks()))
-    flat = flat_view(models, layers)
-    selected = select_layers(flat, settings.where)
+    view = StoreView.open(settings.store)
+    selected = view.select(settings.where)
     groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
-    whole = structure_of(layers, _everything(flat, "all filters of the store"))
+    whole = structure_of(view.layers, _everything(view.flat, "all filters of the store"))
     selection = None
-    if selected.num_rows < flat.num_rows:
-        chosen = pc.is_in(layers.column("layer_id"), value_set=selected.column("layer_id").combine_chunks())
+    if selected.num_rows < view.flat.num_rows:
+        chosen = pc.is_in(view.layers.column("layer_id"), value_set=selected.column("layer_id").combine_chunks())
         selection = structure_of(
-            layers.filter(chosen), _everything(selected, f"where {one_line(settings.where or '')}")
+            view.layers.filter(chosen), _everything(selected, f"where {one_line(settings.where or '')}")
         )
     found = []
     for grouping in groupings:
-        structures = structures_by(layers, grouping)
-        notes = (*grouping.notes, *emptied_groups(flat, selected, grouping.axis), *_flags(grouping.axis, structures))
+        structures = structures_by(view.layers, grouping)
+        notes = (
+            *grouping.notes,
+            *emptied_groups(view.flat, selected, grouping.axis),
+            *_flags(grouping.axis, structures),
+        )
         found.append(AxisStructure(grouping, structures, agreement_of(structures, subspace), notes))
-    return StructureReport(whole, selection, tuple(found), settings.where, subspace, store.uri)
+    return StructureReport(whole, selection, tuple(found), settings.where, subspace, view.store.uri)
 
 
 def _everything(flat: pa.Table, name: str) -> Group:

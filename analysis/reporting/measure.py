@@ -16,12 +16,12 @@ from analysis.layer_quality import count_degenerate, degenerate_layers, layer_qu
 from analysis.quality_results import GroupedQuality, QualityReport
 from analysis.reporting.settings import ReportSettings
 from analysis.results import AxisShift, ShiftReport
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection import filters_in, models_in
 from analysis.settings import ShiftSettings
 from analysis.shift import comparison_of, measure_shift
+from analysis.store_view import StoreView
 from analysis.structure_results import AxisStructure, StructureReport
 from distributed.errors import UserError
-from distributed.store import Store
 from distributed.store.rows import StoredReject
 
 #: Settings of the drift and its uncertainty, the same here and in ``ShiftSettings``.
@@ -69,24 +69,20 @@ def measure_store(settings: ReportSettings) -> StoreReport:
     if settings.max_groups < 1:
         raise UserError(f"max_groups={settings.max_groups}: give at least 1")
     comparison_of(shift_settings(settings, []))  # its settings are checked before the store is read
-    store = Store.open(settings.store)
-    models, layers = store.models(), store.layers()
-    # A model that was finished between the two calls is in the second only.
-    layers = layers.filter(pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks()))
-    flat = flat_view(models, layers)
-    selected = select_layers(flat, settings.where)
+    view = StoreView.open(settings.store)
+    selected = view.select(settings.where)
     groupings, left_out = _groupings(selected, settings)
-    rejects = tuple(sorted(store.reject_keys().values(), key=lambda found: (found.kind, found.reject.name)))
-    chosen = pc.is_in(models.column("model_id"), value_set=pc.unique(selected.column("model_id")))
+    rejects = tuple(sorted(view.store.reject_keys().values(), key=lambda found: (found.kind, found.reject.name)))
+    chosen = pc.is_in(view.models.column("model_id"), value_set=pc.unique(selected.column("model_id")))
     return StoreReport(
         settings=settings,
-        uri=store.uri,
-        models=models.filter(chosen),
+        uri=view.store.uri,
+        models=view.models.filter(chosen),
         selected=selected,
         rejects=rejects,
-        shift=measure_shift(shift_settings(settings, groupings)) if groupings else None,
-        structure=_structure(layers, flat, selected, groupings, settings),
-        quality=_quality(flat, selected, groupings, settings),
+        shift=measure_shift(shift_settings(settings, groupings), view) if groupings else None,
+        structure=_structure(view, selected, groupings, settings),
+        quality=_quality(view.flat, selected, groupings, settings),
         left_out=left_out,
         made_at=datetime.now(UTC).replace(microsecond=0),
     )
@@ -126,8 +122,9 @@ def _groupings(selected: pa.Table, settings: ReportSettings) -> tuple[list[Group
 
 
 def _structure(
-    layers: pa.Table, flat: pa.Table, selected: pa.Table, groupings: list[Grouping], settings: ReportSettings
+    view: StoreView, selected: pa.Table, groupings: list[Grouping], settings: ReportSettings
 ) -> StructureReport:
+    layers, flat = view.layers, view.flat
     whole = structure_of(layers, _all_of(flat, "all filters of the store"))
     selection = None
     if selected.num_rows < flat.num_rows:

@@ -1,0 +1,52 @@
+"""The small tables of a store, read once: what every analysis begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.selection import flat_view, select_layers
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoreView:
+    """A store as it was when it was opened.
+
+    Attributes:
+        store: to read filters and sketches from.
+        models: the table ``models``.
+        layers: the table ``layers``, of these models.
+        flat: both as one, a row per layer (``analysis.selection.flat_view``).
+    """
+
+    store: Store
+    models: pa.Table
+    layers: pa.Table
+    flat: pa.Table
+
+    @classmethod
+    def open(cls, settings: StoreSettings) -> StoreView:
+        """Read the tables.
+
+        Raises:
+            UserError: there is no store, or it holds no models.
+            StoreError: a file is damaged or not the store's.
+        """
+        store = Store.open(settings)
+        models, layers = store.models(), store.layers()
+        # A model that was finished between the two calls is in the second only.
+        known = pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks())
+        layers = layers.filter(known)
+        return cls(store, models, layers, flat_view(models, layers))
+
+    def select(self, where: str | None) -> pa.Table:
+        """The rows of ``flat`` that take part; see ``analysis.selection.select_layers``.
+
+        Raises:
+            UserError: ``where`` is no condition, or leaves no filter.
+        """
+        return select_layers(self.flat, where)
