@@ -209,15 +209,26 @@ def _deal_again(
     flat = histograms.counts.reshape(len(histograms.counts), -1)
     _, in_a, in_b = np.intersect1d(histograms.model[rows_a], histograms.model[rows_b], return_indices=True)
     alone_a, alone_b = np.delete(rows_a, in_a), np.delete(rows_b, in_b)
-    alone = np.concatenate([alone_a, alone_b])
-    # The order of uniform random numbers is a random permutation: the first |A| ranks go to side a.
-    ranks = random.random((deals, len(alone))).argsort(axis=1).argsort(axis=1)
-    to_a = (ranks < len(alone_a)).astype(np.float64)
+    alone = flat[np.concatenate([alone_a, alone_b])]
+    # The models with the |A| smallest of as many uniform random numbers are a random choice: they go to side a.
+    chances = random.random((deals, len(alone)))
+    to_a = np.zeros_like(chances)
+    if len(alone_a):
+        smallest = np.argpartition(chances, len(alone_a) - 1, axis=1)[:, : len(alone_a)]
+        np.put_along_axis(to_a, smallest, 1.0, axis=1)
     swap = random.integers(0, 2, size=(deals, len(in_a))).astype(np.float64)
     shared_a, shared_b = flat[rows_a[in_a]], flat[rows_b[in_b]]
-    first = to_a @ flat[alone] + (1 - swap) @ shared_a + swap @ shared_b
-    second = (1 - to_a) @ flat[alone] + swap @ shared_a + (1 - swap) @ shared_b
+    first = to_a @ alone + (1 - swap) @ shared_a + swap @ shared_b
+    if _are_whole(alone) and _are_whole(shared_a) and _are_whole(shared_b):
+        # Whole numbers add up exactly: what is not on one side is on the other.
+        second = alone.sum(axis=0) + shared_a.sum(axis=0) + shared_b.sum(axis=0) - first
+    else:
+        second = (1 - to_a) @ alone + swap @ shared_a + (1 - swap) @ shared_b
     return first.reshape(deals, *shape), second.reshape(deals, *shape)
+
+
+def _are_whole(counts: FloatArray) -> bool:
+    return bool((counts == np.rint(counts)).all())
 
 
 def q_values(p_values: FloatArray) -> FloatArray:
