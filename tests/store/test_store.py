@@ -256,6 +256,24 @@ def test_extra_columns_are_welcome(local_store: Store) -> None:
     assert models["accuracy"].to_pylist() == [None, 0.75]
 
 
+@pytest.mark.parametrize("columns", [None, ["layer_id", "extreme_filters"]])
+def test_columns_that_older_versions_did_not_write_are_null(local_store: Store, columns: list[str] | None) -> None:
+    write(local_store)
+    write(local_store, OTHER_ID)
+
+    def make_older(model_id: str) -> None:
+        path = Path(local_store.uri) / "layers" / f"{model_id}.parquet"
+        pq.write_table(pq.read_table(path).drop_columns(["extreme_filters"]), path)
+
+    make_older(OTHER_ID)
+    layers = local_store.layers(columns)
+    assert layers.schema.field("extreme_filters").type == LAYERS_SCHEMA.field("extreme_filters").type
+    known = layers["extreme_filters"].is_valid().to_pylist()
+    assert known.count(True) == known.count(False) == len(build.weights())
+    make_older(MODEL_ID)
+    assert local_store.layers(columns)["extreme_filters"].null_count == 2 * len(build.weights())
+
+
 def test_layers_schema_is_kept(local_store: Store) -> None:
     write(local_store)
     assert local_store.layers().schema.equals(LAYERS_SCHEMA)
