@@ -136,15 +136,12 @@ def _read(store: Store, columns: list[str]) -> None:
 
 
 def _draw(figure: Any, rows: Sequence[Row]) -> None:
-    axes = figure.subplots()
-    labels = [row["scan"] for row in rows]
-    axes.bar(labels, [row["read"] for row in rows], width=0.35, align="edge", label="(a) pyarrow reads")
-    bottom = [row["read"] for row in rows]
-    axes.bar(labels, [row["kernel"] for row in rows], width=0.35, align="edge", bottom=bottom, label="(b) kernel")
-    axes.bar(labels, [row["threads"] for row in rows], width=-0.2, align="edge", label="ours, one thread")
-    ray = axes.bar(labels, [row["ray"] for row in rows], width=-0.2, align="edge", label="ours, through Ray")
-    for bar in ray:
-        bar.set_x(bar.get_x() - 0.2)
+    axes, middle, width = figure.subplots(), np.arange(len(rows)), 0.28
+    axes.bar(middle - width, [row["read"] for row in rows], width, label="(a) pyarrow reads")
+    axes.bar(middle - width, [row["kernel"] for row in rows], width, [row["read"] for row in rows], label="(b) kernel")
+    axes.bar(middle, [row["threads"] for row in rows], width, label="ours, one thread")
+    axes.bar(middle + width, [row["ray"] for row in rows], width, label="ours, through Ray")
+    axes.set_xticks(middle, [row["scan"] for row in rows])
     axes.set(ylabel="ns per filter, one core", title="Where the time goes")
     axes.legend(frameon=False)
 
