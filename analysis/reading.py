@@ -109,13 +109,17 @@ class _Counted:
 
 
 def added_by_layer(ids: Int64, *values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
-    """Layers and values with one entry per layer, ascending: a layer that spans several batches comes in pieces."""
-    if np.all(ids[1:] > ids[:-1]):
-        return ids, *values
+    """Layers and values with one entry per layer: a layer that spans several batches comes in pieces.
+
+    Where none does they are returned as they are; adding would copy all of them, and tiny layers are many.
+    """
     order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    first = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
-    return ids[first], *(np.add.reduceat(each[order], first, axis=0, dtype=each.dtype) for each in values)
+    ascending = ids[order]
+    begins = np.concatenate([[True], ascending[1:] != ascending[:-1]])[: ids.size]
+    if begins.all():
+        return ids, *values
+    first = np.flatnonzero(begins)
+    return ascending[first], *(np.add.reduceat(each[order], first, axis=0, dtype=each.dtype) for each in values)
 
 
 def scan_histograms(

@@ -35,5 +35,5 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, by: str) -> None:
 
 def test_no_shape_of_a_store_takes_much_longer_than_the_even_one(tmp_path: Path) -> None:
     with connected(ClusterSettings()):
-        rows = compare(tmp_path, 16_000_000, repeats=3)
+        rows = compare(tmp_path, 40_000_000, repeats=3)
     assert {row["layout"]: row["ratio"] for row in rows if row["ratio"] > GOAL} == {}
