@@ -45,9 +45,10 @@ from analysis.quality import QualitySettings, measure_quality
 from analysis.report import measure_report, write_report
 from analysis.reporting.settings import ReportSettings
 from analysis.results import writable_folder
-from analysis.selection import filters_in, flat_view, select_layers
+from analysis.selection import filters_in
 from analysis.settings import ShiftSettings
 from analysis.shift import measure_shift
+from analysis.store_view import StoreView
 from analysis.structure import StructureSettings, measure_structure
 from analysis.structure_results import AxisStructure, StructureReport, components_table
 from distributed.errors import UserError
@@ -112,7 +113,7 @@ def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
     >>> bool((first["conv_depth_norm"] == 0).all())
     True
     """
-    frame: pd.DataFrame = _flat(_open(store), where).to_pandas(maps_as_pydicts="strict")
+    frame: pd.DataFrame = StoreView.of(_open(store)).select(where).to_pandas(maps_as_pydicts="strict")
     return frame
 
 
@@ -133,7 +134,7 @@ def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -
     dtype('float32')
     """
     opened = _open(store)
-    selected = _flat(opened, where)
+    selected = StoreView.of(opened).select(where)
     found = filters_in(selected)
     if found > most:
         raise UserError(f"where={where!r} chooses {count(found, 'filter')}, more than most={most:,}: choose fewer")
@@ -316,10 +317,6 @@ def _open(store: StoreLike) -> Store:
 
 def _where_is(store: StoreLike) -> StoreSettings:
     return store if isinstance(store, StoreSettings) else StoreSettings(str(store))
-
-
-def _flat(store: Store, where: str | None) -> pa.Table:
-    return select_layers(flat_view(store.models(), store.layers()), where)
 
 
 def _names(axes: Axes) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ class ExtremeFilters:
             if not np.isfinite(weights[known]).all():
                 raise StoreError("layers: column 'extreme_filters' holds NaN or infinity; extract those models again")
         weights = weights[np.argsort(layers.column("layer_id").to_numpy(), kind="stable")]
+        # As ``distributed.statistics.scale_filters`` has it, whose package imports torch.
         filters = weights.reshape(-1, EXTREME_FILTERS, SIZE).astype(np.float64)
         largest = np.abs(filters).max(axis=2, keepdims=True)
         return cls(filters / np.where(largest == 0, 1.0, largest))
@@ -85,9 +86,8 @@ class ExtremeFilters:
         lower = projection.offset - np.stack([_least_bound(-c, ends) for c in projection.matrix], axis=1)
         return lower - _ROUNDING, upper + _ROUNDING
 
-    def undecided(self, axes: PrincipalAxes) -> Bool:
-        """(L,) layers that may hold a coefficient outside of what ``attained`` spans: the range needs their filters."""
-        found = self.attained(axes)
+    def undecided(self, axes: PrincipalAxes, found: Extremes) -> Bool:
+        """(L,) layers that may hold a coefficient outside of what ``found`` spans: the range needs their filters."""
         lower, upper = self.bounds(axes)
         undecided: Bool = ~self.known | (lower < found.low.min()).any(axis=1) | (upper > found.high.max()).any(axis=1)
         return undecided

@@ -18,9 +18,8 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from analysis.kernels import DEVICES
 from analysis.units import WorkUnit
-from analysis.workers import UnitTask
+from analysis.workers import UnitTask, check_device
 from distributed.errors import FilterShiftError, UserError
 
 #: Tasks that share a GPU: reading Parquet is the slower half of the work, one reader would leave it idle.
@@ -118,8 +117,7 @@ def gpus_per_task(device: str) -> float:
     Raises:
         UserError: an unknown device, or ``cuda`` in a cluster without GPUs.
     """
-    if device not in DEVICES:
-        raise UserError(f"device={device}: choose one of {', '.join(DEVICES)}")
+    check_device(device)
     resources = ray.cluster_resources()
     gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 1.0)
     if device == "cuda" and not gpus:

@@ -27,7 +27,6 @@ from analysis.basis import Basis
 from analysis.comparison import Comparison, axis_shift
 from analysis.drift import divergence_named
 from analysis.groups import emptied_groups, group_layers
-from analysis.kernels import DEVICES
 from analysis.overrides import quoted_condition
 from analysis.results import SKETCH_FILE, ShiftReport, writable_folder, write_results
 from analysis.selection import filters_in, models_in
@@ -36,7 +35,7 @@ from analysis.sketch import ScanOptions, Sketch, sketch_of_store
 from analysis.store_view import StoreView
 from analysis.terminal import print_shift
 from analysis.uncertainty import resampling_of
-from analysis.workers import scan_workers
+from analysis.workers import check_device, scan_workers
 from distributed.entry import OK, command
 from distributed.errors import UserError
 
@@ -75,8 +74,7 @@ def measure_shift(settings: ShiftSettings, view: StoreView | None = None) -> Shi
         raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
     if settings.bins < 2:
         raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
-    if settings.device not in DEVICES:
-        raise UserError(f"there is no device {settings.device!r}; there are: {', '.join(DEVICES)}")
+    check_device(settings.device)
     comparison = comparison_of(settings)
     basis = None if settings.basis is None else Basis.read(Path(settings.basis))
     view = view or StoreView.open(settings.store)

@@ -148,8 +148,9 @@ def _basis_of(
     axes = PrincipalAxes.from_moments(Moments.from_layers(layers))
     if given is not None and given.basis.bins == bins and given.basis.belongs_to(axes):
         return given.basis
-    kept_filters = ExtremeFilters.from_layers(layers)
-    attained, undecided = kept_filters.attained(axes), kept_filters.undecided(axes)
+    extreme_filters = ExtremeFilters.from_layers(layers)
+    attained = extreme_filters.attained(axes)
+    undecided = extreme_filters.undecided(axes, attained)
     low, high = float(attained.low.min()), float(attained.high.max())
     if undecided.any():
         scanned = scans.extremes(index.take(undecided), axes)

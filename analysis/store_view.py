@@ -30,13 +30,21 @@ class StoreView:
 
     @classmethod
     def open(cls, settings: StoreSettings) -> StoreView:
+        """Open a store and read its tables; see ``of``.
+
+        Raises:
+            UserError: there is no store.
+        """
+        return cls.of(Store.open(settings))
+
+    @classmethod
+    def of(cls, store: Store) -> StoreView:
         """Read the tables.
 
         Raises:
-            UserError: there is no store, or it holds no models.
+            UserError: the store holds no models.
             StoreError: a file is damaged or not the store's.
         """
-        store = Store.open(settings)
         models, layers = store.models(), store.layers()
         # A model that was finished between the two calls is in the second only.
         known = pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks())

@@ -182,9 +182,12 @@ def permutation_null(
     groups = histograms.groups
     median, high, p_value = np.zeros((groups, groups)), np.zeros((groups, groups)), np.ones((groups, groups))
     rows_of = [np.flatnonzero(histograms.group == g) for g in range(groups)]
+    are_whole = bool((histograms.counts == np.rint(histograms.counts)).all())
     for a in range(groups):
         for b in range(a + 1, groups):
-            first, second = _deal_again(histograms, rows_of[a], rows_of[b], resampling.permutations, random)
+            first, second = _deal_again(
+                histograms, rows_of[a], rows_of[b], resampling.permutations, random, are_whole=are_whole
+            )
             null = np.concatenate(
                 [
                     measure(np.stack([first[s : s + _AT_ONCE], second[s : s + _AT_ONCE]], axis=1))[:, 0, 1]
@@ -202,9 +205,18 @@ def permutation_null(
 
 
 def _deal_again(
-    histograms: ModelHistograms, rows_a: IntArray, rows_b: IntArray, deals: int, random: np.random.Generator
+    histograms: ModelHistograms,
+    rows_a: IntArray,
+    rows_b: IntArray,
+    deals: int,
+    random: np.random.Generator,
+    *,
+    are_whole: bool,
 ) -> tuple[FloatArray, FloatArray]:
-    """(deals, C, B) counts of both sides after models were dealt out again (see the module)."""
+    """(deals, C, B) counts of both sides after models were dealt out again (see the module).
+
+    ``are_whole``: all counts are whole numbers, whose sums are exact.
+    """
     shape = histograms.counts.shape[1:]
     flat = histograms.counts.reshape(len(histograms.counts), -1)
     _, in_a, in_b = np.intersect1d(histograms.model[rows_a], histograms.model[rows_b], return_indices=True)
@@ -219,16 +231,12 @@ def _deal_again(
     swap = random.integers(0, 2, size=(deals, len(in_a))).astype(np.float64)
     shared_a, shared_b = flat[rows_a[in_a]], flat[rows_b[in_b]]
     first = to_a @ alone + (1 - swap) @ shared_a + swap @ shared_b
-    if _are_whole(alone) and _are_whole(shared_a) and _are_whole(shared_b):
-        # Whole numbers add up exactly: what is not on one side is on the other.
+    if are_whole:
+        # What is not on one side is on the other.
         second = alone.sum(axis=0) + shared_a.sum(axis=0) + shared_b.sum(axis=0) - first
     else:
         second = (1 - to_a) @ alone + swap @ shared_a + (1 - swap) @ shared_b
     return first.reshape(deals, *shape), second.reshape(deals, *shape)
-
-
-def _are_whole(counts: FloatArray) -> bool:
-    return bool((counts == np.rint(counts)).all())
 
 
 def q_values(p_values: FloatArray) -> FloatArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from analysis.basis import Basis, PrincipalAxes
 from analysis.kernels import DEVICES, kernels_for
 from analysis.reading import FilterStore, ReadPolicy
 from analysis.units import WorkUnit
+from distributed.connection import connected_ray
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
 
@@ -105,10 +105,9 @@ def scan_workers(cluster: ClusterSettings, filters: int, device: str = "auto") -
     Raises:
         UserError: there is no such device, or no Ray at ``cluster.address``.
     """
-    if device not in DEVICES:
-        raise UserError(f"device={device}: choose one of {', '.join(DEVICES)}")
+    check_device(device)
     here = cluster.address == "local" and filters < cluster.local_ray_from and device != "cuda"
-    if here and not _connected_already():
+    if here and connected_ray() is None:
         yield ThreadWorkers(cluster.local_cpus)
         return
     # Only now: Ray and Ray Data take a second to import.
@@ -119,6 +118,11 @@ def scan_workers(cluster: ClusterSettings, filters: int, device: str = "auto") -
         yield RayWorkers(device)
 
 
-def _connected_already() -> bool:
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+def check_device(device: str) -> None:
+    """That ``device`` is one of ``analysis.kernels.DEVICES``.
+
+    Raises:
+        UserError: it is not.
+    """
+    if device not in DEVICES:
+        raise UserError(f"device={device}: choose one of {', '.join(DEVICES)}")

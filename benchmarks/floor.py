@@ -39,6 +39,9 @@ from distributed.store.settings import StoreSettings
 #: Rows of the kernels' measurement: as a scan gives them, from the cache of the processor.
 _BATCH = 1 << 16
 
+#: What is measured of each scan.
+_KEYS = ("read", "kernel", "threads", "ray")
+
 COLUMNS = (
     Column("scan", "scan"),
     Column("read", "(a) pyarrow, ns/row", number()),
@@ -71,9 +74,6 @@ def main() -> None:
     finish("floor", given.out, found, COLUMNS, _draw, goals)
 
 
-_KEYS = ("read", "kernel", "threads", "ray")
-
-
 def _with_ratios(row: Row) -> Row:
     least = row["read"] + row["kernel"]
     return row | {"threads_ratio": row["threads"] / least, "ray_ratio": row["ray"] / least}
@@ -104,22 +104,21 @@ def _measure(folder: Path, rows: int, repeats: int) -> list[Row]:
     }
     found = []
     with connected(ClusterSettings(local_cpus=1)):
-        ways: dict[str, Workers] = {"threads": ThreadWorkers(1), "ray": RayWorkers("cpu")}
-        for scan in memory:
-            ours = {
-                key: partial(coefficient_extremes, store, index, axes, workers)
-                if scan == "range"
-                else partial(layer_histograms, store, index, basis, workers)
-                for key, workers in ways.items()
-            }
-            ours["ray"]()  # the worker starts and imports
-            # Alternately, so that another load of the machine hits all.
-            best = dict.fromkeys(_KEYS, np.inf)
+        threads, through_ray = ThreadWorkers(1), RayWorkers("cpu")
+        ours: dict[str, Callable[[Workers], object]] = {
+            "range": partial(coefficient_extremes, store, index, axes),
+            "histograms": partial(layer_histograms, store, index, basis),
+        }
+        for scan in ours:
             works: dict[str, tuple[Callable[[], object], int]] = {
                 "read": (reading[scan], rows),
                 "kernel": (memory[scan], loops * _BATCH),
-                **{key: (work, rows) for key, work in ours.items()},
+                "threads": (partial(ours[scan], threads), rows),
+                "ray": (partial(ours[scan], through_ray), rows),
             }
+            works["ray"][0]()  # the worker starts and imports
+            # Alternately, so that another load of the machine hits all.
+            best = dict.fromkeys(_KEYS, np.inf)
             for _ in range(repeats):
                 for key, (work, size) in works.items():
                     began = time.perf_counter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def main() -> None:
         return report.sketch
 
     began = time.perf_counter()
-    with _ray(cluster) if given["by"] == "ray" else nullcontext():
+    with scan_workers(cluster, 1):  # keeps its Ray for both
         ready = time.perf_counter()
         once()
         first = time.perf_counter()
@@ -60,12 +59,6 @@ def main() -> None:
     found["scan_seconds"], found["rows_read"] = sketch.report.seconds, sketch.report.rows
     shutil.rmtree(folder / "sketches", ignore_errors=True)
     answer({"seconds": done - first, "first": first - ready, "ray_seconds": ready - began, **found})
-
-
-def _ray(cluster: Any) -> Any:
-    from distributed.cluster import connected
-
-    return connected(cluster)
 
 
 if __name__ == "__main__":

@@ -201,11 +201,11 @@ def test_few_layers_are_read_for_the_range_of_all(extraction: Extraction) -> Non
     layers = store.layers()
     index, axes = LayerIndex.from_table(layers), PrincipalAxes.from_moments(Moments.from_layers(layers))
     kept = ExtremeFilters.from_layers(layers)
-    undecided = index.take(kept.undecided(axes))
+    attained = kept.attained(axes)
+    undecided = index.take(kept.undecided(axes, attained))
     assert undecided.total_filters < 0.1 * index.total_filters
     workers = ThreadWorkers(2)
     everything, _ = coefficient_extremes(store, index, axes, workers)
     few, _ = coefficient_extremes(store, undecided, axes, workers)
-    attained = kept.attained(axes)
     found = min(few.low.min(), attained.low.min()), max(few.high.max(), attained.high.max())
     assert found == pytest.approx((everything.low.min(), everything.high.max()), abs=1e-13)

@@ -7,13 +7,14 @@ projected, ``coefficients = matrix @ scaled + offset``. A backend is anything wi
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from distributed.connection import connected_ray
 
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -164,8 +165,8 @@ def kernels_for(device: str = "cpu") -> Kernels:
 
 def _has_gpu_of_ray() -> bool:
     """Whether Ray gave this task a GPU and PyTorch can use it. Without one neither Ray nor torch is imported for it."""
-    ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():
+    ray = connected_ray()
+    if ray is None:
         return False
     if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
         return False

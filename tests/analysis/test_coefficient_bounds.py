@@ -80,7 +80,8 @@ def test_every_coefficient_lies_within_the_bounds_of_its_layer(sizes: list[int],
     coefficients = [(scale(layer) - axes.mean) @ axes.components.T for layer in layers]
     low, high = extremes.bounds(axes)
     assert all((found >= low[i]).all() and (found <= high[i]).all() for i, found in enumerate(coefficients))
-    attained, undecided = extremes.attained(axes), extremes.undecided(axes)
+    attained = extremes.attained(axes)
+    undecided = extremes.undecided(axes, attained)
     every = np.concatenate(coefficients)
     assert every.min() - 1e-12 <= attained.low.min() <= attained.high.max() <= every.max() + 1e-12
     for found, is_open in zip(coefficients, undecided, strict=True):
