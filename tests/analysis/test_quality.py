@@ -27,7 +27,7 @@ from distributed.statistics import layer_statistics
 from distributed.store.settings import StoreSettings
 from tests import cli
 from tests.analysis.layer_tables import Model, real_models, write_store
-from tests.statistics import reference
+from tests.distributed.statistics import reference
 
 #: Our column → torchconvquality's.
 PEER_COLUMNS = {

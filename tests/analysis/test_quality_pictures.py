@@ -14,7 +14,7 @@ from analysis.selection import flat_view
 from analysis.structure_pictures import Caption
 from tests.analysis.layer_tables import Model, layers_table, models_table
 from tests.analysis.picture_checks import assert_nothing_is_cut, texts
-from tests.statistics import reference
+from tests.distributed.statistics import reference
 
 NAMES = ("Segmentation", r"$\alpha_{GAN}$ 100%", "手写数字 распознавание", "A very long name " + "of a model card " * 5)
 CAPTION = Caption("Layer quality by task", ("3 groups · 11 models · 100 layers",))

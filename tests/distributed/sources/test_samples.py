@@ -13,9 +13,9 @@ import samples
 from distributed.errors import SourceError
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
-from tests.sources.models import write_model
+from tests.distributed.sources.models import write_model
 
-CONFIGS = Path(__file__).resolve().parents[2] / "conf" / "source"
+CONFIGS = Path(__file__).resolve().parents[3] / "conf" / "source"
 
 
 def test_samples_are_listed_with_how_to_build_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

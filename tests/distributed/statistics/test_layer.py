@@ -21,7 +21,7 @@ from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.statistics import compiled_sums as compiled_module
 from distributed.statistics import layer as layer_module
-from tests.statistics import reference
+from tests.distributed.statistics import reference
 
 
 def assert_equals_reference(found: LayerStatistics, weight: np.ndarray) -> None:

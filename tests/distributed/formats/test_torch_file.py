@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distributed.errors import SkipReason, UnextractableError
-from tests.formats.helpers import open_paths, refused
+from tests.distributed.formats.helpers import open_paths, refused
 
 UNREADABLE, UNSAFE = SkipReason.UNREADABLE, SkipReason.UNSAFE_PICKLE
 KINDS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

@@ -23,7 +23,7 @@ from distributed.formats.base import ByteSource
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, LocalSettings
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub
-from tests.sources.models import weights, write_model, write_shards
+from tests.distributed.sources.models import weights, write_model, write_shards
 
 RANGES = [(10, 20), (0, 8), (500, 500), (100, 2000)]
 

@@ -11,8 +11,8 @@ import pytest
 
 from distributed.errors import StoreError
 from distributed.store import Store, StoreSettings
-from tests.store import build
-from tests.store.build import MODEL_ID
+from tests.distributed.store import build
+from tests.distributed.store.build import MODEL_ID
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
-from tests.sources.models import weights, write_card, write_model, write_shards
+from tests.distributed.sources.models import weights, write_card, write_model, write_shards
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def listed(settings: SourceSettings) -> dict[str, ModelReference]:

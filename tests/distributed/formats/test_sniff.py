@@ -13,7 +13,7 @@ import torch
 from distributed.errors import SkipReason
 from distributed.formats import open_checkpoint
 from distributed.formats.sniff import FileKind, sniff
-from tests.formats.helpers import open_paths, refused
+from tests.distributed.formats.helpers import open_paths, refused
 
 UNSUPPORTED = SkipReason.UNSUPPORTED_FORMAT
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 97800000\n"

@@ -19,8 +19,8 @@ from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, RE
 from distributed.store import ModelRow, Reject, RejectKind, Store, StoreSettings, WriteReceipt
 from distributed.store import writer as writer_module
 from tests.s3 import S3Server
-from tests.store import build
-from tests.store.build import MODEL_ID, OTHER_ID
+from tests.distributed.store import build
+from tests.distributed.store.build import MODEL_ID, OTHER_ID
 
 
 def write(

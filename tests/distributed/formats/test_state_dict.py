@@ -10,7 +10,7 @@ import torch
 
 from distributed.formats.naming import natural_key, strip_prefixes
 from distributed.formats.state_dict import select_state_dict
-from tests.formats.helpers import open_paths
+from tests.distributed.formats.helpers import open_paths
 
 Tree = dict[str, Any]
 

@@ -15,7 +15,7 @@ from distributed.formats import open_checkpoint
 from distributed.formats.range_plan import batches, merge_ranges
 from distributed.formats.safetensors_file import SafetensorsCheckpoint
 from distributed.formats.safetensors_header import DTYPES
-from tests.formats.helpers import CountingFile, open_paths, refused, safetensors_bytes
+from tests.distributed.formats.helpers import CountingFile, open_paths, refused, safetensors_bytes
 
 UNREADABLE = SkipReason.UNREADABLE
 

@@ -16,7 +16,7 @@ from distributed.errors import SourceError
 from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import LocalSettings
-from tests.sources.models import weights, write_card, write_model, write_shards
+from tests.distributed.sources.models import weights, write_card, write_model, write_shards
 
 
 def listed(path: Path, **changes: object) -> dict[str, ModelReference]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distributed.statistics import pack_lower, random_threshold, scale_filters, unpack_lower
 from distributed.statistics.moments import Scatter
-from tests.statistics import reference
+from tests.distributed.statistics import reference
 
 
 def test_packing_is_the_lower_triangle_row_by_row() -> None:
