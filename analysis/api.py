@@ -33,24 +33,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.coefficients import measure_coefficients
-from analysis.coefficients_settings import CoefficientSettings
-from analysis.compare import compare_model
-from analysis.compare_settings import CompareSettings
-from analysis.comparison import SINGLE_MODEL_AXES
-from analysis.eigenfilters import agreement_of
-from analysis.groups import Grouping
-from analysis.labels import count
-from analysis.quality import QualitySettings, measure_quality
-from analysis.report import measure_report, write_report
-from analysis.reporting.settings import ReportSettings
-from analysis.results import writable_folder
-from analysis.selection import filters_in
+from analysis.coefficients.measure import measure_coefficients
+from analysis.coefficients.settings import CoefficientSettings
+from analysis.compare.measure import compare_model
+from analysis.compare.settings import CompareSettings
+from analysis.measures.drift_matrix import SINGLE_MODEL_AXES
+from analysis.measures.eigenfilters import agreement_of
+from analysis.quality.measure import QualitySettings, measure_quality
+from analysis.report.command import measure_report, write_report
+from analysis.report.settings import ReportSettings
+from analysis.selection.conditions import filters_in
+from analysis.selection.grouping import Grouping
+from analysis.selection.view import StoreView
 from analysis.settings import ShiftSettings
-from analysis.shift import measure_shift
-from analysis.store_view import StoreView
-from analysis.structure import StructureSettings, measure_structure
-from analysis.structure_results import AxisStructure, StructureReport, components_table
+from analysis.shift.files import writable_folder
+from analysis.shift.measure import measure_shift
+from analysis.structure.files import AxisStructure, StructureReport, components_table
+from analysis.structure.measure import StructureSettings, measure_structure
+from analysis.wording import count
 from distributed.errors import UserError
 from distributed.records import FILTERS_SCHEMA
 from distributed.store import Store
@@ -73,7 +73,7 @@ class ModelPlace:
 
     Attributes:
         groups: a row per group of each axis: its drift to the model with an interval
-            (``analysis.compare_results.AxisPlacement.table``).
+            (``analysis.compare.files.AxisPlacement.table``).
         nearest: a row per other model, the nearest first.
         layers: a row per layer of the model: its quality, and as percentiles of the store's layers.
         notes: what to beware of.
@@ -97,7 +97,7 @@ def models(store: StoreLike) -> pd.DataFrame:
 
 
 def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
-    """A row per layer, with the columns of its model (``analysis.selection.flat_view``): all that ``where`` may name.
+    """A row per layer, with the columns of its model (``analysis.selection.conditions.flat_view``): all that ``where`` may name.
 
     Args:
         store: which.
@@ -152,10 +152,10 @@ def shift(store: StoreLike, axes: Axes = AXES, where: str | None = None, **setti
     """The drift between every two groups of each axis, with interval, null, p- and q-value.
 
     Returns:
-        A row per axis and ordered pair: ``axis``, then the columns of ``analysis.results.AxisShift.pairs``.
+        A row per axis and ordered pair: ``axis``, then the columns of ``analysis.shift.files.AxisShift.pairs``.
 
     Raises:
-        UserError: see ``analysis.shift.measure_shift``.
+        UserError: see ``analysis.shift.measure.measure_shift``.
 
     >>> from analysis.api import shift
     >>> pairs = shift("data/demo", "visual_category", where="conv_depth > 0", divergence="js", weight="models")
@@ -203,10 +203,10 @@ def structure(store: StoreLike, axes: Axes = AXES, where: str | None = None, **s
     """The eigenfilters of the store (``axis`` is ``store``) and of every group of each axis. Reads no filter.
 
     Returns:
-        A row per group and component (``analysis.structure_results.components_table``).
+        A row per group and component (``analysis.structure.files.components_table``).
 
     Raises:
-        UserError: see ``analysis.structure.measure_structure``.
+        UserError: see ``analysis.structure.measure.measure_structure``.
 
     >>> from analysis.api import structure
     >>> components = structure("data/demo", "task")
@@ -225,11 +225,11 @@ def quality(store: StoreLike, axes: Axes = AXES[:2], where: str | None = None, *
     """The quality of each layer, and its group on each axis. Reads no filter.
 
     Returns:
-        A row per layer (``analysis.layer_quality.layer_quality``): sparsity, variance entropy, orthogonality, norms,
+        A row per layer (``analysis.measures.quality.layer_quality``): sparsity, variance entropy, orthogonality, norms,
         the random threshold, and ``degenerate`` (``random``, ``collapsed``, ``all zero``; missing where it is not).
 
     Raises:
-        UserError: see ``analysis.quality.measure_quality``.
+        UserError: see ``analysis.quality.measure.measure_quality``.
 
     >>> from analysis.api import quality
     >>> found = quality("data/demo", "task")
@@ -245,10 +245,10 @@ def quality_by_group(store: StoreLike, axes: Axes = AXES, where: str | None = No
     """Mean and quantiles of each metric in each group of each axis. Reads no filter.
 
     Returns:
-        A row per axis, group and metric (``analysis.layer_quality.summarise``).
+        A row per axis, group and metric (``analysis.measures.quality.summarise``).
 
     Raises:
-        UserError: see ``analysis.quality.measure_quality``.
+        UserError: see ``analysis.quality.measure.measure_quality``.
 
     >>> from analysis.api import quality_by_group
     >>> summary = quality_by_group("data/demo", "task", weight="models")
@@ -264,10 +264,10 @@ def coefficients(store: StoreLike, axes: Axes = AXES, where: str | None = None, 
     """The distribution of each component's coefficients in every group: those that drift is computed from.
 
     Returns:
-        A row per axis, group, component and bin (``analysis.coefficients_results.AxisRidges.table``).
+        A row per axis, group, component and bin (``analysis.coefficients.files.AxisRidges.table``).
 
     Raises:
-        UserError: see ``analysis.coefficients.measure_coefficients``.
+        UserError: see ``analysis.coefficients.measure.measure_coefficients``.
 
     >>> from analysis.api import coefficients
     >>> ridges = coefficients("data/demo", "task")
@@ -284,7 +284,7 @@ def compare(store: StoreLike, model: str | Path, axes: Axes = AXES, **settings: 
     A model that is in the store itself is left out of what it is compared with.
 
     Raises:
-        UserError: see ``analysis.compare.compare_model``.
+        UserError: see ``analysis.compare.measure.compare_model``.
 
     >>> from analysis.api import compare
     >>> place = compare("data/demo", "sample:digits-resnet", "task")
@@ -301,7 +301,7 @@ def report(store: StoreLike, out: str | Path, axes: Axes = AXES, **settings: Any
     """Write the page about a store, and its figures as PNG and PDF, into ``out``; returns the page.
 
     Raises:
-        UserError: see ``analysis.report.measure_report``; or ``out`` cannot be written.
+        UserError: see ``analysis.report.command.measure_report``; or ``out`` cannot be written.
 
     >>> from analysis.api import report
     >>> report("data/demo", "demo-report", "task", figures=False).name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from analysis.weighting import Weight
+from analysis.measures.weighting import Weight
 from distributed.settings import ClusterSettings
 from distributed.store.settings import StoreSettings
 
@@ -17,9 +17,9 @@ class ShiftSettings:
         store: where the filters are.
         cluster: which Ray scans them. None is started where no scan is needed.
         axes: what to group by: a column of ``models`` or ``layers``, or ``depth``, ``model``, ``layer``
-            (``analysis.groups``).
+            (``analysis.selection.grouping``).
         out: folder for the results, made if it is not there; files of an earlier run in it are replaced.
-        where: SQL condition on models and layers (``analysis.groups.select_layers``); None: all of them. It chooses
+        where: SQL condition on models and layers (``analysis.selection.grouping.select_layers``); None: all of them. It chooses
             what is grouped and never touches the basis, so that runs with other conditions stay comparable and need
             no scan.
         basis: a ``basis.json`` to project on, so that stores can be compared with each other; None: the basis of all
@@ -27,7 +27,7 @@ class ShiftSettings:
         device: where the scan's kernels run: ``cpu``, ``cuda``, or ``auto``: CUDA where Ray has a GPU to give.
         bins: histogram bins per component; with ``basis``, that basis's own number counts.
         max_groups: an axis with more groups than this is refused: its matrix has their square.
-        divergence: ``kl`` (the paper's), ``js``, ``wasserstein`` or ``tv`` (``analysis.divergences``).
+        divergence: ``kl`` (the paper's), ``js``, ``wasserstein`` or ``tv`` (``analysis.measures.divergences``).
         weight: what counts the same: ``filters`` (the paper), ``layers`` or ``models``.
         replicates: bootstrap replicates of a matrix, and permutations per pair; 0: no intervals and p-values.
         level: coverage of the intervals.

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from analysis.basis import PrincipalAxes
-from analysis.kernels import kernels_for
-from analysis.moments import Moments
-from analysis.ray_workers import RayWorkers
-from analysis.scan import coefficient_extremes, layer_histograms
-from analysis.units import LayerIndex
-from analysis.workers import ThreadWorkers, Workers
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.kernels import kernels_for
+from analysis.arrays.moments import Moments
+from analysis.scanning.ray_workers import RayWorkers
+from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.units import LayerIndex
+from analysis.scanning.workers import ThreadWorkers, Workers
 from benchmarks.measuring import made_folder, read_through
 from benchmarks.output import Column, Goal, Row, finish, number
 from benchmarks.synthetic import make_store

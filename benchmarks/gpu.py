@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.kernels import Binning, Kernels, Projection, kernels_for
-from analysis.kernels.cuda import TorchKernels
+from analysis.arrays.kernels import Binning, Kernels, Projection, kernels_for
+from analysis.arrays.kernels.cuda import TorchKernels
 from benchmarks.output import Column, Goal, Row, bars, finish, number
 from distributed.statistics import layer_statistics
 

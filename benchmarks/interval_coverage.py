@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analysis.divergences import symmetric_kl_of
-from analysis.uncertainty import ModelHistograms, Resampling, bootstrap_interval
+from analysis.measures.divergences import symmetric_kl_of
+from analysis.measures.uncertainty import ModelHistograms, Resampling, bootstrap_interval
 from benchmarks.output import Column, Goal, Row, finish, number
 
 FloatArray = npt.NDArray[np.float64]

@@ -17,12 +17,12 @@ from benchmarks.measuring import answer, arguments_of_child
 def main() -> None:
     """Arguments: ``folder``, ``what`` (shift, histograms), ``by`` (ray, threads), ``axes``, ``scratch``, ``basis``."""
     given = arguments_of_child()
-    from analysis.basis import Basis
-    from analysis.layer_sketch import Sketch
+    from analysis.arrays.basis import Basis
+    from analysis.arrays.sketch import Sketch
+    from analysis.scanning.sketching import ScanOptions, sketch_of_store
+    from analysis.scanning.workers import scan_workers
     from analysis.settings import ShiftSettings
-    from analysis.shift import measure_shift
-    from analysis.sketch import ScanOptions, sketch_of_store
-    from analysis.workers import scan_workers
+    from analysis.shift.measure import measure_shift
     from distributed.settings import ClusterSettings
     from distributed.store import Store
     from distributed.store.settings import StoreSettings

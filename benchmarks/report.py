@@ -18,8 +18,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from analysis.report import measure_report, write_report
-from analysis.reporting.settings import ReportSettings
+from analysis.report.command import measure_report, write_report
+from analysis.report.settings import ReportSettings
 from benchmarks.synthetic_store import write_synthetic_store
 from distributed.store.settings import StoreSettings
 

@@ -39,11 +39,11 @@ COLUMNS = (
 
 def scan_twice(uri: str) -> Row:
     """Both scans on the Ray that is connected, the second time: what they took of the driver."""
-    from analysis.basis import PrincipalAxes
-    from analysis.moments import Moments
-    from analysis.ray_workers import RayWorkers
-    from analysis.scan import coefficient_extremes, layer_histograms
-    from analysis.units import LayerIndex
+    from analysis.arrays.basis import PrincipalAxes
+    from analysis.arrays.moments import Moments
+    from analysis.scanning.ray_workers import RayWorkers
+    from analysis.scanning.scan import coefficient_extremes, layer_histograms
+    from analysis.scanning.units import LayerIndex
     from distributed.store import Store
     from distributed.store.settings import StoreSettings
 

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.basis import PrincipalAxes
-from analysis.moments import Moments
-from analysis.ray_workers import RayWorkers
-from analysis.scan import coefficient_extremes, layer_histograms
-from analysis.units import LayerIndex
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.scanning.ray_workers import RayWorkers
+from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.units import LayerIndex
 from benchmarks.measuring import made_folder, read_through
 from benchmarks.output import Column, Goal, Row, bars, finish, number
 from benchmarks.synthetic import LAYOUTS, make_store

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from analysis.kernels import kernels_for
+from analysis.arrays.kernels import kernels_for
 from distributed import __version__
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
 from distributed.references import layer_id_of

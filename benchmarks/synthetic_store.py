@@ -17,10 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.basis import PrincipalAxes
-from analysis.layer_sketch import Sketch
-from analysis.moments import Moments
-from analysis.sketch_area import SketchArea, key_of
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.arrays.sketch import Sketch
+from analysis.scanning.kept import SketchArea, key_of
 from distributed.records import GRAM_LENGTH, LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.references import layer_id_of, model_id_of
 from distributed.statistics import random_threshold

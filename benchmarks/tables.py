@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.basis import Basis
-from analysis.layer_sketch import Sketch
+from analysis.arrays.basis import Basis
+from analysis.arrays.sketch import Sketch
 from benchmarks.measuring import answer, arguments_of_child
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.divergences import FloatArray, symmetric_kl_of
-from analysis.drift import DIVERGENCES
-from analysis.uncertainty import ModelHistograms, Resampling, bootstrap_interval, permutation_null
+from analysis.measures.divergences import FloatArray, symmetric_kl_of
+from analysis.measures.drift import DIVERGENCES
+from analysis.measures.uncertainty import ModelHistograms, Resampling, bootstrap_interval, permutation_null
 from benchmarks.measuring import answer, arguments_of_child, run_measured
 from benchmarks.output import Column, Goal, Row, finish, gigabytes, number
 

@@ -62,7 +62,7 @@ LAYERS_SCHEMA = pa.schema(
         pa.field("scaled_gram", pa.list_(pa.float64(), GRAM_LENGTH), nullable=False),
         # Raw weights of the filters whose scaled form lies farthest along the first of EXTREME_DIRECTIONS, against it,
         # along the second, against it. They bound the coefficients of all filters of the layer, on any basis
-        # (analysis.coefficient_bounds). Null in stores of older versions.
+        # (analysis.arrays.bounds). Null in stores of older versions.
         pa.field("extreme_filters", pa.list_(pa.float32(), 9 * EXTREME_FILTERS)),
     ]
 )

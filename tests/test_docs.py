@@ -15,15 +15,15 @@ from hydra import compose, initialize_config_module
 
 import analysis.api
 from analysis import api
-from analysis.coefficients import _quoted_layers
-from analysis.coefficients_settings import CoefficientSettings
-from analysis.compare import _quoted_model
-from analysis.compare_settings import CompareSettings
+from analysis.coefficients.measure import _quoted_layers
+from analysis.coefficients.settings import CoefficientSettings
+from analysis.compare.measure import _quoted_model
+from analysis.compare.settings import CompareSettings
 from analysis.overrides import quoted_condition
-from analysis.quality import QualitySettings
-from analysis.reporting.settings import ReportSettings
+from analysis.quality.measure import QualitySettings
+from analysis.report.settings import ReportSettings
 from analysis.settings import ShiftSettings
-from analysis.structure import StructureSettings
+from analysis.structure.measure import StructureSettings
 from distributed.configuration import register, settings_from
 from distributed.driver import extract
 from distributed.entry import OK
@@ -85,7 +85,7 @@ def test_examples_of_the_api_page_run(demo: Path) -> None:
 @pytest.mark.ray
 def test_a_matrix_is_that_of_the_command(demo: Path) -> None:
     """Order, labels and values, of names as of single models."""
-    from analysis.shift import measure_shift
+    from analysis.shift.measure import measure_shift
 
     store = StoreSettings(str(demo / "data/demo"))
     settings = ShiftSettings(store, axes=("task", "depth", "model"), replicates=0)

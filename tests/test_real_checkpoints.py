@@ -15,12 +15,12 @@ import pytest
 import torch
 import yaml
 
-from analysis.basis import PrincipalAxes
-from analysis.coefficient_bounds import ExtremeFilters
-from analysis.moments import Moments
-from analysis.scan import coefficient_extremes
-from analysis.units import LayerIndex
-from analysis.workers import ThreadWorkers
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.bounds import ExtremeFilters
+from analysis.arrays.moments import Moments
+from analysis.scanning.scan import coefficient_extremes
+from analysis.scanning.units import LayerIndex
+from analysis.scanning.workers import ThreadWorkers
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
 from tests import cli

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from analysis.basis import Basis, PrincipalAxes
-from analysis.moments import Moments
+from analysis.arrays.basis import Basis, PrincipalAxes
+from analysis.arrays.moments import Moments
 from distributed.errors import UserError
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import random_filters

@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.basis import PrincipalAxes
-from analysis.coefficient_bounds import ExtremeFilters
-from analysis.sketch import ScanOptions, Sketch, sketch_of_store
-from analysis.workers import ThreadWorkers
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.bounds import ExtremeFilters
+from analysis.scanning.sketching import ScanOptions, Sketch, sketch_of_store
+from analysis.scanning.workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import layer_statistics

@@ -9,22 +9,22 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import analysis.coefficients as coefficients_module
-from analysis.basis import Basis
-from analysis.coefficients import _quoted_layers, measure_coefficients, run
-from analysis.coefficients_results import CoefficientReport
-from analysis.coefficients_settings import CoefficientSettings
-from analysis.densities import checked_pairs, pair_densities
-from analysis.density_pictures import DensityPanel, draw_densities
-from analysis.drift import distributions
-from analysis.groups import Group, Grouping
-from analysis.kernels import Binning, NonFiniteFilterError, Projection
-from analysis.kernels.pairs import count_pairs
-from analysis.phenotypes import Phenotype, phenotype_of
-from analysis.ridge_pictures import draw_ridges
-from analysis.structure_pictures import Caption
-from analysis.units import LayerIndex
-from analysis.workers import ThreadWorkers
+import analysis.coefficients.measure as coefficients_module
+from analysis.arrays.basis import Basis
+from analysis.arrays.kernels import Binning, NonFiniteFilterError, Projection
+from analysis.arrays.kernels.pairs import count_pairs
+from analysis.coefficients.files import CoefficientReport
+from analysis.coefficients.measure import _quoted_layers, measure_coefficients, run
+from analysis.coefficients.settings import CoefficientSettings
+from analysis.measures.drift import distributions
+from analysis.measures.phenotypes import Phenotype, phenotype_of
+from analysis.pictures.densities import DensityPanel, draw_densities
+from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.ridges import draw_ridges
+from analysis.scanning.densities import checked_pairs, pair_densities
+from analysis.scanning.units import LayerIndex
+from analysis.scanning.workers import ThreadWorkers
+from analysis.selection.grouping import Group, Grouping
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference, synthetic

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import save_file
 from scipy.stats import percentileofscore
 
-import analysis.compare as compare_module
-from analysis.compare import compare_model, run
-from analysis.compare_pictures import DriftBlock, DriftRow, draw_drift_to_groups
-from analysis.compare_results import CompareReport
-from analysis.compare_settings import CompareSettings
-from analysis.placement import percentiles
-from analysis.structure_pictures import Caption
+import analysis.compare.measure as compare_module
+from analysis.compare.files import CompareReport
+from analysis.compare.measure import compare_model, run
+from analysis.compare.settings import CompareSettings
+from analysis.measures.placement import percentiles
+from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.placement import DriftBlock, DriftRow, draw_drift_to_groups
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference

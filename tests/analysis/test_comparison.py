@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.basis import PrincipalAxes
-from analysis.comparison import Comparison, axis_shift
-from analysis.drift import DIVERGENCES, distributions
-from analysis.groups import Group, Grouping
-from analysis.layer_sketch import Sketch
-from analysis.moments import Moments
-from analysis.uncertainty import Resampling
-from analysis.weighting import Weight, model_histograms
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.arrays.sketch import Sketch
+from analysis.measures.drift import DIVERGENCES, distributions
+from analysis.measures.drift_matrix import Comparison, axis_shift
+from analysis.measures.uncertainty import Resampling
+from analysis.measures.weighting import Weight, model_histograms
+from analysis.selection.grouping import Group, Grouping
 
 BINS = 6
 MODEL_OF_LAYER = np.array([0, 0, 1, 2, 2, 2, 3])

@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import analysis.kernels.cuda as cuda
-from analysis.kernels import Binning, Kernels, NonFiniteFilterError, Projection, kernels_for
-from analysis.kernels.cuda import TorchKernels
+import analysis.arrays.kernels.cuda as cuda
+from analysis.arrays.kernels import Binning, Kernels, NonFiniteFilterError, Projection, kernels_for
+from analysis.arrays.kernels.cuda import TorchKernels
 from distributed.errors import UserError
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import random_filters

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy, wasserstein_distance
 
-from analysis.divergences import jensen_shannon_of, symmetric_kl_of, total_variation_of, wasserstein_of
+from analysis.measures.divergences import jensen_shannon_of, symmetric_kl_of, total_variation_of, wasserstein_of
 
 WIDTH = 0.1
 

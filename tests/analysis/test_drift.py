@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import entropy
 
-from analysis.drift import DIVERGENCES, EMPTY_BIN_DENSITY, distributions, symmetric_kl
+from analysis.measures.drift import DIVERGENCES, EMPTY_BIN_DENSITY, distributions, symmetric_kl
 from tests.analysis import reference
 
 LOW, HIGH = -1.7, 2.3

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.groups import DEPTH_NAMES, Grouping, axes_of, emptied_groups, group_layers
-from analysis.selection import filters_in, flat_view, models_in, select_layers
+from analysis.selection.conditions import filters_in, flat_view, models_in, select_layers
+from analysis.selection.grouping import DEPTH_NAMES, Grouping, axes_of, emptied_groups, group_layers
 from distributed.errors import UserError
 from tests.analysis.shift_store import Layer, Model, model_tables, sample_models
 

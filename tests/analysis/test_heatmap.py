@@ -11,9 +11,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.fonts import fonts_for
-from analysis.heatmap import Heatmap, draw_heatmap
-from analysis.labels import count, decimals_of, elide, one_line
+from analysis.pictures.fonts import fonts_for
+from analysis.pictures.heatmap import Heatmap, draw_heatmap
+from analysis.wording import count, decimals_of, elide, one_line
 
 HOSTILE = [
     "$\\frac{1}{0$ (1)",

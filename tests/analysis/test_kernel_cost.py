@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analysis.kernels import Binning, Projection, kernels_for
+from analysis.arrays.kernels import Binning, Projection, kernels_for
 from tests.analysis.reference_loops import counted, projected
 
 ROWS = 1 << 15

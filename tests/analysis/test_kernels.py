@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.kernels import Binning, NonFiniteFilterError, Projection, kernels_for
-from analysis.kernels.compiled import cache_folder
+from analysis.arrays.kernels import Binning, NonFiniteFilterError, Projection, kernels_for
+from analysis.arrays.kernels.compiled import cache_folder
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import random_filters
 
@@ -179,9 +179,7 @@ def test_compiled_code_is_kept_and_loaded_by_the_next_process() -> None:
     assert folder is not None
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nbc")}
     assert before
-    script = (
-        "from analysis.kernels import kernels_for; kernels_for('cpu').warm(); import analysis.kernels.compiled as c; "
-    )
+    script = "from analysis.arrays.kernels import kernels_for; kernels_for('cpu').warm(); import analysis.arrays.kernels.compiled as c; "
     script += "assert not [k for k in c.compiled('extremes').stats.cache_misses]; print('loaded')"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120)
@@ -190,7 +188,7 @@ def test_compiled_code_is_kept_and_loaded_by_the_next_process() -> None:
 
 
 def test_a_folder_others_may_write_to_is_not_trusted(tmp_path: Path) -> None:
-    script = "from analysis.kernels.compiled import cache_folder; print(cache_folder())"
+    script = "from analysis.arrays.kernels.compiled import cache_folder; print(cache_folder())"
     unsafe = tmp_path / "unsafe" / "cnn-filter-shift"
     unsafe.mkdir(parents=True)
     unsafe.chmod(0o777)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.moments import Moments, layer_sums, merge_all
+from analysis.arrays.moments import Moments, layer_sums, merge_all
 from distributed.errors import StoreError
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import moments_columns, random_filters

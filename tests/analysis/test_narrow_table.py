@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from analysis.narrow_table import Column, narrow_table
+from analysis.output.tables import Column, narrow_table
 
 COLUMNS = (
     Column("model", ["resnet20_cifar10 with quite a long name, number one", "[red]b[/red]"], is_name=True),

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from analysis.degenerate import Degeneracy, degeneracies, random_thresholds
-from analysis.layer_quality import METRICS, QUANTILES, Weighting, layer_weights, weighted_summary
-from analysis.quality import QualitySettings, measure_quality, quality
-from analysis.quality_results import QualityReport
+from analysis.measures.degenerate import Degeneracy, degeneracies, random_thresholds
+from analysis.measures.quality import METRICS, QUANTILES, Weighting, layer_weights, weighted_summary
+from analysis.quality.files import QualityReport
+from analysis.quality.measure import QualitySettings, measure_quality, quality
 from distributed.entry import guarded
 from distributed.statistics import layer_statistics
 from distributed.store.settings import StoreSettings
@@ -298,7 +298,7 @@ def test_degenerate_shares_by_weight(store: Path) -> None:
 def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     said = cli.run_command(
         "-m",
-        "analysis.quality",
+        "analysis.quality.measure",
         f"store.uri={store}",
         "axes=[task]",
         "weight=models",

@@ -7,11 +7,11 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from analysis import quality_pictures
-from analysis.groups import group_layers
-from analysis.layer_quality import Weighting, layer_quality, members_of, summarise
-from analysis.quality_pictures import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
-from analysis.selection import flat_view
-from analysis.structure_pictures import Caption
+from analysis.measures.quality import Weighting, layer_quality, members_of, summarise
+from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
+from analysis.selection.conditions import flat_view
+from analysis.selection.grouping import group_layers
 from tests.analysis.layer_tables import Model, layers_table, models_table
 from tests.analysis.picture_checks import assert_nothing_is_cut, texts
 from tests.distributed.statistics import reference

@@ -15,15 +15,15 @@ from matplotlib.cbook import boxplot_stats
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from analysis.report import measure_report, report_content, write_report
-from analysis.reporting.clustering import cluster_order
-from analysis.reporting.drift_section import box_of, pair_values
-from analysis.reporting.encoding import numbers, packed, script_json, upper, words
-from analysis.reporting.measure import StoreReport
-from analysis.reporting.page import page_of
-from analysis.reporting.settings import ReportSettings
+from analysis.report.clustering import cluster_order
+from analysis.report.command import measure_report, report_content, write_report
+from analysis.report.drift_section import box_of, pair_values
+from analysis.report.encoding import numbers, packed, script_json, upper, words
+from analysis.report.measure import StoreReport
+from analysis.report.page import page_of
+from analysis.report.settings import ReportSettings
 from analysis.settings import ShiftSettings
-from analysis.shift import measure_shift
+from analysis.shift.measure import measure_shift
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis.report_stores import IMAGE, LINK, SCRIPT, hostile_store

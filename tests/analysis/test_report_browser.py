@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from analysis.report import measure_report, report_content
-from analysis.reporting.measure import StoreReport
-from analysis.reporting.page import page_of
-from analysis.reporting.settings import ReportSettings
+from analysis.report.command import measure_report, report_content
+from analysis.report.measure import StoreReport
+from analysis.report.page import page_of
+from analysis.report.settings import ReportSettings
 from distributed.store.settings import StoreSettings
 from tests.analysis.report_stores import IMAGE, LINK, SCRIPT, hostile_store
 

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from analysis.basis import PrincipalAxes
-from analysis.groups import Group, Grouping
-from analysis.labels import one_line
-from analysis.layer_sketch import ScanReport, Sketch
-from analysis.moments import Moments
-from analysis.results import AxisShift, ShiftReport, file_stem, writable_folder, write_results
-from analysis.terminal import extremes, print_shift
-from analysis.uncertainty import Uncertainty
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.arrays.sketch import ScanReport, Sketch
+from analysis.measures.uncertainty import Uncertainty
+from analysis.selection.grouping import Group, Grouping
+from analysis.shift.files import AxisShift, ShiftReport, file_stem, writable_folder, write_results
+from analysis.shift.terminal import extremes, print_shift
+from analysis.wording import one_line
 from distributed.errors import UserError
 
 

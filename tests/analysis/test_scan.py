@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.basis import Basis, PrincipalAxes
-from analysis.kernels import kernels_for
-from analysis.moments import Moments
-from analysis.reading import ReadPolicy, scan_extremes, scan_histograms
-from analysis.scan import coefficient_extremes, layer_histograms
-from analysis.units import FilePart, LayerIndex, WorkUnit, plan_units
-from analysis.workers import ThreadWorkers, Workers
+from analysis.arrays.basis import Basis, PrincipalAxes
+from analysis.arrays.kernels import kernels_for
+from analysis.arrays.moments import Moments
+from analysis.scanning.reading import ReadPolicy, scan_extremes, scan_histograms
+from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.units import FilePart, LayerIndex, WorkUnit, plan_units
+from analysis.scanning.workers import ThreadWorkers, Workers
 from distributed.errors import StoreError
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import SyntheticStore, write_store
@@ -113,7 +113,7 @@ def workers(request: pytest.FixtureRequest) -> Workers:
     if request.param == "threads":
         return ThreadWorkers(2)
     request.getfixturevalue("local_ray")
-    from analysis.ray_workers import RayWorkers
+    from analysis.scanning.ray_workers import RayWorkers
 
     return RayWorkers()
 

@@ -9,12 +9,12 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.basis import Basis, PrincipalAxes
-from analysis.kernels import kernels_for
-from analysis.moments import Moments
-from analysis.reading import ReadPolicy, scan_histograms
-from analysis.sketch import sketch_of_store
-from analysis.units import LayerIndex, plan_units
+from analysis.arrays.basis import Basis, PrincipalAxes
+from analysis.arrays.kernels import kernels_for
+from analysis.arrays.moments import Moments
+from analysis.scanning.reading import ReadPolicy, scan_histograms
+from analysis.scanning.sketching import sketch_of_store
+from analysis.scanning.units import LayerIndex, plan_units
 from distributed.errors import StoreError
 from tests.analysis.synthetic import SyntheticStore, write_store
 

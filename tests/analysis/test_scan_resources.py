@@ -11,13 +11,13 @@ import pytest
 import ray
 import ray.data
 
-from analysis.basis import PrincipalAxes
-from analysis.moments import Moments
-from analysis.ray_workers import RayWorkers
-from analysis.reading import ReadPolicy
-from analysis.scan import coefficient_extremes, layer_histograms
-from analysis.units import LayerIndex, WorkUnit, plan_units
-from analysis.workers import UnitTask, scan_workers
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.scanning.ray_workers import RayWorkers
+from analysis.scanning.reading import ReadPolicy
+from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.units import LayerIndex, WorkUnit, plan_units
+from analysis.scanning.workers import UnitTask, scan_workers
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
 from tests.analysis.synthetic import write_store

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.sketch import ScanOptions, sketch_of_store
-from analysis.workers import ThreadWorkers
+from analysis.scanning.sketching import ScanOptions, sketch_of_store
+from analysis.scanning.workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.store import Store
 from distributed.store.settings import StoreSettings

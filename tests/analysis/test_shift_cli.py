@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.settings import ShiftSettings
-from analysis.shift import measure_shift, run
+from analysis.shift.measure import measure_shift, run
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference
@@ -107,7 +107,7 @@ def test_kept_sketch_serves_other_axes_and_conditions_without_filters_or_workers
     def refuse(*_: object) -> None:
         raise AssertionError("workers were asked for although nothing is to be scanned")
 
-    monkeypatch.setattr("analysis.shift.scan_workers", refuse)
+    monkeypatch.setattr("analysis.shift.measure.scan_workers", refuse)
     filters = store / "filters"
     hidden = filters.rename(store / "elsewhere")
     try:
@@ -178,7 +178,7 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
 def test_requests_that_cannot_be_end_before_a_scan(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], message: str
 ) -> None:
-    monkeypatch.setattr("analysis.shift.sketch_of_store", lambda *_, **__: pytest.fail("went on to the scan"))
+    monkeypatch.setattr("analysis.shift.measure.sketch_of_store", lambda *_, **__: pytest.fail("went on to the scan"))
     with pytest.raises(UserError) as caught:
         measure_shift(settings(store, tmp_path, **changes))
     assert message in str(caught.value)
@@ -207,7 +207,7 @@ def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
 def test_threads_and_a_ray_of_its_own_give_the_same(tmp_path: Path) -> None:
     """Few filters start no Ray: it is not even imported."""
     alone = (
-        "import sys; from analysis.shift import main; main(); assert not {'ray', 'torch'} & set(sys.modules)",
+        "import sys; from analysis.shift.measure import main; main(); assert not {'ray', 'torch'} & set(sys.modules)",
         f"store.uri={write_store(tmp_path / 'one', sample_models())}",
     )
     done = run_command("-c", *alone, "axes=[task]", "out=r1", cwd=tmp_path)

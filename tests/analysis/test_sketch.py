@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.basis import Basis
-from analysis.sketch import ScanOptions, Sketch, merge_sketches, sketch_of_store
-from analysis.workers import Workers, scan_workers
+from analysis.arrays.basis import Basis
+from analysis.scanning.sketching import ScanOptions, Sketch, merge_sketches, sketch_of_store
+from analysis.scanning.workers import Workers, scan_workers
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
 from tests.analysis.synthetic import SyntheticStore, write_store

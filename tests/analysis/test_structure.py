@@ -14,11 +14,11 @@ import pytest
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from analysis.basis import PrincipalAxes
-from analysis.eigenfilters import Structure, agreement_of
-from analysis.groups import Group
-from analysis.moments import Moments
-from analysis.structure import StructureSettings, measure_structure, structure
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.measures.eigenfilters import Structure, agreement_of
+from analysis.selection.grouping import Group
+from analysis.structure.measure import StructureSettings, measure_structure, structure
 from distributed.entry import guarded
 from distributed.store.settings import StoreSettings
 from tests import cli

@@ -7,11 +7,11 @@ import pytest
 from matplotlib.image import AxesImage
 
 from analysis import structure_pictures
-from analysis.basis import PrincipalAxes
-from analysis.eigenfilters import Structure
-from analysis.groups import Group
-from analysis.moments import Moments
-from analysis.structure_pictures import Caption, draw_cumulative, draw_eigenfilters
+from analysis.arrays.basis import PrincipalAxes
+from analysis.arrays.moments import Moments
+from analysis.measures.eigenfilters import Structure
+from analysis.pictures.eigenfilters import Caption, draw_cumulative, draw_eigenfilters
+from analysis.selection.grouping import Group
 from distributed.errors import UserError
 from tests.analysis import reference
 from tests.analysis.picture_checks import assert_nothing_is_cut, texts

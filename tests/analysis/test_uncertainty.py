@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from analysis.divergences import symmetric_kl_of
-from analysis.uncertainty import (
+from analysis.measures.divergences import symmetric_kl_of
+from analysis.measures.uncertainty import (
     ModelHistograms,
     Resampling,
     bootstrap_interval,

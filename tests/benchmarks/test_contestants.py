@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.settings import ShiftSettings
-from analysis.shift import measure_shift
+from analysis.shift.measure import measure_shift
 from benchmarks.matrix import RATIO, model_counts, numpy_pair, scipy_pair
 from benchmarks.published import published_shift
 from benchmarks.synthetic import LAYOUTS, make_store, plan_models

@@ -1,0 +1,65 @@
+"""What one observation is when groups are compared: a filter (the paper), a layer, or a model.
+
+A group's distribution is the weighted mean of its layers' histograms. By filter, wide layers and large models speak
+loudest; by layer each layer counts the same, by model each model does, whatever its size.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+
+from analysis.arrays.types import Float64, Int64
+from analysis.measures.uncertainty import ModelHistograms
+from analysis.scanning.sketching import Sketch
+from analysis.selection.grouping import Grouping
+from distributed.references import MODEL_BITS_SHIFT
+
+
+class Weight(StrEnum):
+    """What counts the same. Lower case, because OmegaConf matches overrides by member name."""
+
+    filters = "filters"
+    layers = "layers"
+    models = "models"
+
+
+def model_histograms(sketch: Sketch, grouping: Grouping, weight: Weight) -> ModelHistograms:
+    """(N, 9, bins) histograms, one row for each model and group it has layers in, weighted; sorted by group, model.
+
+    Their sum over a group's rows is proportional to the group's distribution. With ``Weight.filters`` they are counts.
+
+    Raises:
+        UserError: a layer is not in the sketch.
+    """
+    rows = sketch.rows_of(grouping.layer_ids)
+    model = np.unique(grouping.layer_ids >> MODEL_BITS_SHIFT, return_inverse=True)[1].astype(np.int64)
+    pair, pair_of_layer = np.unique(grouping.codes * (model.max() + 1) + model, return_inverse=True)
+    pair_of_layer = pair_of_layer.astype(np.int64)
+    group, owner = np.divmod(pair, model.max() + 1)
+    if weight is Weight.layers:
+        counts = _mean_layers(sketch, rows, pair_of_layer, len(pair))
+    else:
+        codes = np.full(sketch.layer_ids.size, -1, dtype=np.int64)
+        codes[rows] = pair_of_layer
+        counts = sketch.group_counts(codes, len(pair)).astype(np.float64)
+        if weight is Weight.models:
+            counts /= _filters(counts)
+    return ModelHistograms(counts, group, owner)
+
+
+def _mean_layers(sketch: Sketch, rows: Int64, pair_of_layer: Int64, pairs: int) -> Float64:
+    """Sums of the layers' histograms, each divided by its number of filters."""
+    total = np.zeros((pairs, *sketch.counts.shape[1:]))
+    for start in range(0, len(rows), 4096):  # bounds the float copy to 20 MB
+        some = slice(start, start + 4096)
+        counts = sketch.counts[rows[some]].astype(np.float64)
+        np.add.at(total, pair_of_layer[some], counts / _filters(counts))
+    return total
+
+
+def _filters(counts: Float64) -> Float64:
+    """(N, 1, 1) filters in range of the first component; 1 where there is none, so that nothing is divided by 0."""
+    filters: Float64 = np.maximum(counts.sum(axis=2, keepdims=True).max(axis=1, keepdims=True), 1.0)
+    return filters

@@ -1,0 +1,257 @@
+"""Pictures of quality: boxes by group, scatters against size and depth, with the random threshold drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.arrays.types import Float64, Int64
+from analysis.measures.degenerate import COLLAPSED_SPARSITY, RANDOM_MARGIN, Degeneracy, random_thresholds
+from analysis.measures.quality import METRICS, floats
+from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, names_as_data, plain_axes
+from analysis.pictures.eigenfilters import Caption
+from analysis.wording import elide, one_line
+
+#: Longer labels lose their middle; the tables keep the whole name.
+LABEL_WIDTH = 44
+
+#: More groups than this would make the picture taller than anything shows.
+MOST_ROWS = 150
+
+#: Below this many layers a box says less than the layers themselves.
+FEW_LAYERS = 5
+
+_BLUE, _LIGHT = "#3B6EA5", "#C9D9EA"
+
+#: How each kind of degenerate layer is drawn: colour, marker.
+_KINDS: Mapping[Degeneracy, tuple[str, str]] = {
+    Degeneracy.RANDOM: ("#D55E00", "^"),
+    Degeneracy.COLLAPSED: ("#7A4B9A", "v"),
+    Degeneracy.ZERO: ("#1a1a1a", "X"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """One metric of a picture: its column, whether its scale is logarithmic, and a line to draw with its name."""
+
+    metric: str
+    logarithmic: bool = False
+    line: float | None = None
+    line_name: str = ""
+
+
+_PANELS = (
+    _Panel("variance_entropy_normalized", line=1.0, line_name="random threshold T(n)"),
+    _Panel("sparsity", line=COLLAPSED_SPARSITY, line_name="0.14, of the rule for collapsed layers"),
+    _Panel("orthogonality"),
+    _Panel("norm_mean", logarithmic=True),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxRow:
+    """One group of a box plot: its label, the rows of the quality table in it, and their summaries by metric."""
+
+    label: str
+    members: Int64
+    summaries: Mapping[str, Mapping[str, Any]]
+
+
+def draw_boxes(quality: pa.Table, rows: Sequence[BoxRow], caption: Caption) -> Figure:
+    """A row of four boxes per group: normalised entropy, sparsity, orthogonality, mean norm (logarithmic).
+
+    Boxes are the weighted quartiles, whiskers the weighted 5 % and 95 % quantiles, dots the layers beyond, the diamond
+    is the weighted mean. A group with fewer than five layers shows them as dots, without a box.
+    """
+    remarks = [one_line(remark) for remark in caption.remarks]
+    remarks.append("box: quartiles; whiskers: 5% and 95%; diamond: mean; dots: layers beyond the whiskers")
+    rows = list(rows)
+    if any(len(row.members) < FEW_LAYERS for row in rows):
+        remarks.append(f"fewer than {FEW_LAYERS} layers: each drawn as a ring, no box")
+    if len(rows) > MOST_ROWS:
+        by_size = sorted(range(len(rows)), key=lambda index: -len(rows[index].members))[:MOST_ROWS]
+        remarks.append(
+            f"the {MOST_ROWS} of {len(rows)} groups with the most layers are drawn; the tables have them all"
+        )
+        rows = [rows[index] for index in sorted(by_size)]
+    labels = [elide(one_line(row.label), LABEL_WIDTH) for row in rows]
+    with names_as_data([*labels, caption.title, *remarks]) as fonts:
+        canvas = Canvas.blank()
+        labels = [fonts.drawable(label) for label in labels]
+        left = GAP + canvas.text_width(labels, 9) + 0.12
+        pitch = float(np.interp(len(rows), (4, 20, 80), (0.36, 0.27, 0.2)))
+        panel, between = 2.15, 0.3
+        height = pitch * len(rows) + 0.1
+        width = left + 4 * (panel + between) + GAP
+        canvas.open(width, height + 0.75, fonts.drawable(caption.title), [fonts.drawable(r) for r in remarks])
+        for column, kind in enumerate(_PANELS):
+            x = left + column * (panel + between)
+            canvas.write(x, canvas.top, METRICS[kind.metric], 9, INK, va="top", fontweight="bold")
+            axes = canvas.axes(x, canvas.top + 0.2, panel, height)
+            _draw_panel(axes, floats(quality, kind.metric), rows, kind)
+        for index, label in enumerate(labels):
+            y = canvas.top + 0.2 + 0.05 + pitch * (index + 0.5)
+            canvas.write(left - 0.1, y, label, 9 if pitch > 0.22 else 8, INK, ha="right", va="center_baseline")
+        if any(panel_.line is not None for panel_ in _PANELS):
+            note = f"dashed: {_PANELS[0].line_name}; {_PANELS[1].line_name}"
+            canvas.write(left, canvas.height - 0.1, note, 7.5, FAINT, va="bottom")
+    return canvas.figure
+
+
+def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Panel) -> None:
+    plain_axes(axes)
+    margin = 0.05 / (axes.get_position().height * float(axes.figure.get_figheight()))  # type: ignore[union-attr]
+    span = len(rows) / (1 - 2 * margin)
+    axes.set_ylim(len(rows) - 0.5 + span * margin, -0.5 - span * margin)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    if panel.logarithmic:
+        axes.set_xscale("log", nonpositive="mask")
+    axes.grid(axis="x", color=RULE, linewidth=0.6)
+    if panel.line is not None:
+        axes.axvline(panel.line, color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    for index, row in enumerate(rows):
+        here = values[row.members]
+        here = here[np.isfinite(here) & ((here > 0) | (not panel.logarithmic))]
+        if not len(here):
+            continue
+        summary = row.summaries[panel.metric]
+        if len(row.members) < FEW_LAYERS:
+            axes.plot(here, np.full(len(here), index), "o", markersize=4, mfc="none", mec=_BLUE, mew=0.9, zorder=3)
+            continue
+        q05, q25, median, q75, q95 = (summary[name] for name in ("q05", "q25", "median", "q75", "q95"))
+        axes.hlines(index, q05, q95, color=_BLUE, linewidth=0.9, zorder=2)
+        axes.barh(index, q75 - q25, 0.62, left=q25, color=_LIGHT, edgecolor=_BLUE, linewidth=0.8, zorder=2.5)
+        axes.vlines(median, index - 0.31, index + 0.31, color=INK, linewidth=1.4, zorder=3)
+        axes.plot(summary["mean"], index, "D", markersize=3.2, color=INK, mec="white", mew=0.4, zorder=4)
+        beyond = here[(here < q05) | (here > q95)]
+        axes.plot(beyond, np.full(len(beyond), index), ".", markersize=2.5, color=_BLUE, alpha=0.55, zorder=2)
+
+
+def draw_entropy_by_size(quality: pa.Table, caption: Caption) -> Figure:
+    """Variance entropy of each layer against the number of its filters, with T(n) and the margin of the rule."""
+    size, entropy = floats(quality, "num_filters"), floats(quality, "variance_entropy")
+    remarks = [one_line(remark) for remark in caption.remarks]
+    with names_as_data([caption.title, *remarks]) as fonts:
+        canvas = Canvas.blank()
+        canvas.open(8.4, 5.3, fonts.drawable(caption.title), [fonts.drawable(remark) for remark in remarks])
+        axes = canvas.axes(0.65, canvas.top, 7.6, 4.3)
+        plain_axes(axes)
+        axes.grid(color=RULE, linewidth=0.6)
+        _scatter(axes, np.log2(size), entropy, quality)
+        n = np.unique(np.geomspace(3, max(16.0, float(size.max()) * 1.3), 300).astype(np.int64))
+        threshold = random_thresholds(n)
+        axes.plot(np.log2(n), threshold, color=ALARM, linewidth=1.4, zorder=4)
+        axes.plot(np.log2(n), threshold - RANDOM_MARGIN, color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)), zorder=4)
+        axes.set_ylim(-0.02, 1.0)
+        axes.set_xlabel("log2 n, number of filters of the layer", fontsize=9, color=INK)
+        axes.set_ylabel("variance entropy", fontsize=9, color=INK)
+        lines = [
+            Line2D([], [], color=ALARM, linewidth=1.4, label="T(n), random filters"),
+            Line2D([], [], color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)), label="T(n) − 0.02"),
+        ]
+        _legend(canvas, axes, quality, lines)
+    return canvas.figure
+
+
+def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
+    """Four metrics of each layer against its relative depth, and their median by decile of depth."""
+    depth = floats(quality, "conv_depth_norm")
+    remarks = [one_line(remark) for remark in caption.remarks]
+    with names_as_data([caption.title, *remarks]) as fonts:
+        canvas = Canvas.blank()
+        panel, height = 4.3, 2.5
+        canvas.open(
+            2 * panel + 1.5,
+            2 * (height + 0.6) + 0.4,
+            fonts.drawable(caption.title),
+            [fonts.drawable(r) for r in remarks],
+        )
+        shown = None
+        for index, kind in enumerate(_PANELS):
+            row, column = divmod(index, 2)
+            x, y = 0.62 + column * (panel + 0.7), canvas.top + row * (height + 0.6)
+            axes = canvas.axes(x, y, panel, height)
+            plain_axes(axes)
+            axes.grid(color=RULE, linewidth=0.6)
+            values = floats(quality, kind.metric)
+            if kind.logarithmic:
+                axes.set_yscale("log", nonpositive="mask")
+                values = np.where(values > 0, values, np.nan)
+            _scatter(axes, depth, values, quality)
+            _medians(axes, depth, values)
+            if kind.line is not None:
+                axes.axhline(kind.line, color=ALARM, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)
+            axes.set_xlim(-0.03, 1.03)
+            axes.set_ylabel(METRICS[kind.metric], fontsize=9, color=INK)
+            if row:
+                axes.set_xlabel("relative depth of the layer (0: stem, 1: deepest)", fontsize=9, color=INK)
+            shown = axes
+        lines = [
+            Line2D([], [], color=INK, linewidth=1.6, label="median by decile of depth"),
+            Line2D([], [], color=ALARM, linewidth=1.1, linestyle=(0, (4, 3)), label="T(n); sparsity 0.14"),
+        ]
+        assert shown is not None
+        _legend(canvas, shown, quality, lines)
+    return canvas.figure
+
+
+def _medians(axes: Axes, depth: Float64, values: Float64) -> None:
+    edges = np.arange(1, 10) / 10
+    decile = np.searchsorted(edges, depth, side="left")
+    at, medians = [], []
+    for index in range(10):
+        here = values[(decile == index) & np.isfinite(values)]
+        if len(here):
+            at.append((index + 0.5) / 10)
+            medians.append(float(np.median(here)))
+    axes.plot(at, medians, color="white", linewidth=2.8, alpha=0.7, zorder=4.5)
+    axes.plot(at, medians, color=INK, linewidth=1.6, marker="o", markersize=3, zorder=5)
+
+
+def _scatter(axes: Axes, x: Float64, y: Float64, quality: pa.Table) -> None:
+    """Dots, fainter and smaller the more there are; degenerate layers above them by colour and shape."""
+    kinds = np.array(quality.column("degenerate").to_pylist(), dtype=object)
+    fine = np.array([kind is None for kind in kinds])
+    many = float(np.interp(np.log10(max(1, len(x))), (2, 5), (0, 1)))
+    size, alpha = 22 * (1 - many) + 3 * many, 0.6 * (1 - many) + 0.12 * many
+    axes.scatter(x[fine], y[fine], s=size, c=_BLUE, alpha=alpha, linewidths=0, zorder=2)
+    for kind, (colour, marker) in _KINDS.items():
+        mine = kinds == kind.value
+        if mine.any():
+            axes.scatter(
+                x[mine], y[mine], s=size * 1.3 + 6, c=colour, marker=marker, alpha=0.85, linewidths=0, zorder=3
+            )
+
+
+def _legend(canvas: Canvas, axes: Axes, quality: pa.Table, lines: Sequence[Line2D]) -> None:
+    """One line below the axes: what dots and lines are, with how many layers."""
+    kinds = quality.column("degenerate").to_pylist()
+    common: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0}
+    handles = [Line2D([], [], color=_BLUE, marker="o", markersize=5, label=f"layers ({kinds.count(None)})", **common)]
+    for kind, (colour, marker) in _KINDS.items():
+        number = kinds.count(kind.value)
+        if number:
+            label = f"{kind.value} ({number})"
+            handles.append(Line2D([], [], color=colour, marker=marker, markersize=6, label=label, **common))
+    axes.figure.legend(
+        handles=[*handles, *lines],
+        loc="lower left",
+        bbox_to_anchor=(0.6 / canvas.width, 0.06 / canvas.height),
+        bbox_transform=canvas.figure.transFigure,
+        ncols=len(handles) + len(lines),
+        fontsize=8,
+        frameon=False,
+        borderaxespad=0.0,
+        handletextpad=0.4,
+        columnspacing=1.4,
+        labelcolor=INK,
+    )

@@ -1,0 +1,69 @@
+"""The exact commands and versions behind each figure."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from importlib.metadata import version
+
+from plotly.offline import get_plotlyjs_version
+
+from analysis.measures.drift import DIVERGENCES
+from analysis.report.measure import COMPARISON
+from analysis.report.settings import ReportSettings
+from distributed import __version__
+
+_DISTRIBUTIONS = ("numpy", "pyarrow", "ray", "duckdb", "numba", "matplotlib", "plotly")
+
+
+def versions() -> dict[str, str]:
+    """This tool, Python, what the numbers and pictures were made with."""
+    found = {"cnn-filter-shift": __version__, "Python": platform.python_version()}
+    found |= {name: version(name) for name in _DISTRIBUTIONS}
+    return found | {"plotly.js": get_plotlyjs_version()}
+
+
+def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, str]:
+    """What gives the same numbers again: of the report, and of its parts alone."""
+    where = [] if settings.where is None else [f"where={settings.where}"]
+    named = [f"axes=[{','.join(axes)}]"]
+    store = _store(settings, uri)
+    changed = _changed(settings, ("basis", "bins", "subspace", "max_groups", "layer_weight", *COMPARISON))
+    report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
+    measured = [changed[name] for name in ("basis", "bins", *COMPARISON) if name in changed]
+    subspace = [changed["subspace"]] if "subspace" in changed else []
+    return {
+        "report": _line("report", store, report),
+        "shift": _line("shift", store, [*named, *where, *measured, "out=shift"]),
+        "structure": _line("structure", store, [*named, *where, *subspace, "out=structure"]),
+        "quality": _line("quality", store, [*named, *where, f"weight={settings.layer_weight}", "out=quality"]),
+    }
+
+
+def _changed(settings: ReportSettings, names: tuple[str, ...]) -> dict[str, str]:
+    """Overrides of those settings that are not the defaults."""
+    defaults = ReportSettings(settings.store)
+    found = {name: getattr(settings, name) for name in names}
+    return {name: f"{name}={value}" for name, value in found.items() if value != getattr(defaults, name)}
+
+
+def _store(settings: ReportSettings, uri: str) -> list[str]:
+    store = settings.store
+    found = [*(["store=s3"] if uri.startswith("s3://") else []), f"store.uri={uri}"]
+    found += [] if store.endpoint_url is None else [f"store.endpoint_url={store.endpoint_url}"]
+    return [*found, *([] if store.region is None else [f"store.region={store.region}"])]
+
+
+def _line(module: str, store: list[str], arguments: list[str]) -> str:
+    return shlex.join(["python", "-m", f"analysis.{module}", *store, *arguments])
+
+
+def settings_in_words(settings: ReportSettings) -> dict[str, str]:
+    """What the drift is, for the page."""
+    found = {"Divergence": DIVERGENCES[settings.divergence].title, "What counts the same": str(settings.weight)}
+    if settings.replicates:
+        found["Uncertainty"] = (
+            f"{settings.replicates} bootstrap replicates and permutations of models, {settings.level:.0%} intervals, "
+            f"seed {settings.seed}; not for matrices of more than {settings.max_tested_groups} groups"
+        )
+    return found

@@ -1,0 +1,145 @@
+"""Sketches kept in the store, so that what was scanned once is never scanned again.
+
+    sketches/<key>.basis.json            the basis of exactly these layers; key = digest of their moments, and the bins
+    sketches/<basis digest>/<batch>.parquet   histograms of some layers on one basis
+
+A store that grew has another key, hence another basis; with a basis held fixed, only new models make a new batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from analysis.arrays.basis import SCALING, Basis
+from analysis.arrays.kernels import SIZE
+from analysis.arrays.moments import layer_sums
+from analysis.arrays.sketch import Sketch
+from analysis.arrays.types import Bool
+from analysis.scanning.reading import FilterStore
+from analysis.scanning.units import LayerIndex
+from distributed.errors import FilterShiftError, UserError
+
+log = logging.getLogger(__name__)
+
+_FOLDER = "sketches"
+
+
+class SketchStore(FilterStore, Protocol):
+    """What is needed of ``distributed.store.Store``: the filters, and small objects under ``sketches/``."""
+
+    @property
+    def uri(self) -> str:
+        """For messages, and to find ``sketches/``."""
+
+    def read_bytes(self, path: str) -> bytes | None:
+        """An object whole, None if there is none."""
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Put an object whole."""
+
+
+def key_of(layers: pa.Table, bins: int) -> str:
+    """Digest of which filters these are: layers, numbers and moments, in order of ``layer_id``; and of the bins."""
+    content = hashlib.sha256(f"{SCALING}\n{bins}\n".encode())
+    content.update(np.sort(layers.column("layer_id").to_numpy()).astype("<i8").tobytes())
+    counts, sums, grams = layer_sums(layers)
+    for part, kind in ((counts, "<i8"), (sums, "<f8"), (grams, "<f8")):
+        content.update(np.ascontiguousarray(part, kind).tobytes())
+    return content.hexdigest()[:32]
+
+
+class SketchArea:
+    """The folder ``sketches/`` of one store. What is damaged there is reported, passed over, and made again."""
+
+    def __init__(self, store: SketchStore) -> None:
+        self._store = store
+
+    def read_basis(self, key: str) -> Basis | None:
+        """The basis kept for these layers, None if there is none."""
+        name = f"{_FOLDER}/{key}.basis.json"
+        content = self._store.read_bytes(name)
+        if content is None:
+            return None
+        try:
+            return Basis.from_json(content.decode(errors="replace"), name)
+        except UserError as error:
+            log.warning("%s; it is made again", error)
+            return None
+
+    def write_basis(self, key: str, basis: Basis) -> None:
+        """Keep the basis of these layers."""
+        self._write(f"{_FOLDER}/{key}.basis.json", basis.to_json().encode())
+
+    def read(self, basis: Basis, layers: LayerIndex) -> Sketch:
+        """What is kept of these layers on this basis; of a layer that was kept several times, the first."""
+        size = layers.layer_ids.size
+        counts = np.zeros((size, SIZE, basis.bins), np.int64)
+        below, above = np.zeros((size, SIZE), np.int64), np.zeros((size, SIZE), np.int64)
+        found = np.zeros(size, bool)
+        for batch in self._kept_batches(basis):
+            wanted = _wanted(batch, layers)
+            at = np.searchsorted(layers.layer_ids, batch.layer_ids[wanted])
+            new, rows = at[~found[at]], np.flatnonzero(wanted)[~found[at]]
+            counts[new], below[new], above[new] = batch.counts[rows], batch.below[rows], batch.above[rows]
+            found[new] = True
+        everything = Sketch(layers.layer_ids, counts, below, above, basis)
+        return everything if found.all() else everything.take(found)
+
+    def _kept_batches(self, basis: Basis) -> Iterator[Sketch]:
+        for name in self._batches(basis):
+            content = self._store.read_bytes(name)
+            if content is None:
+                continue
+            try:
+                batch = Sketch.from_parquet(pa.BufferReader(content), name)
+                if batch.basis.digest != basis.digest:
+                    raise UserError(f"{name} is on another basis")
+            except UserError as error:
+                log.warning("%s; its models are scanned again", error)
+                continue
+            yield batch
+
+    def write(self, sketch: Sketch) -> None:
+        """Keep the histograms of some layers."""
+        ids = hashlib.sha256(np.ascontiguousarray(sketch.layer_ids, "<i8").tobytes()).hexdigest()[:16]
+        sink = pa.BufferOutputStream()
+        sketch.to_parquet(sink)
+        self._write(f"{_FOLDER}/{sketch.basis.digest}/{ids}.parquet", sink.getvalue().to_pybytes())
+
+    def _batches(self, basis: Basis) -> list[str]:
+        # filters_path is the one place that says where the store's folders are for its Arrow file system.
+        root = self._store.filters_path("0" * 16).rsplit("/", 2)[0]
+        selector = pafs.FileSelector(f"{root}/{_FOLDER}/{basis.digest}", allow_not_found=True)
+        files = self._store.arrow_filesystem().get_file_info(selector)
+        names = sorted(file.base_name for file in files if file.base_name.endswith(".parquet"))
+        return [f"{_FOLDER}/{basis.digest}/{name}" for name in names]
+
+    def _write(self, name: str, content: bytes) -> None:
+        try:
+            self._store.write_bytes(name, content)
+        except (FilterShiftError, OSError) as error:
+            # The result is complete without it; only the next run has to scan again.
+            log.warning("the sketch could not be kept in the store, a later run will scan again: %s", error)
+
+
+def with_new_layers(found: Sketch, more: Sketch, layers: LayerIndex) -> Sketch:
+    """``found`` and those layers of ``more`` that it lacks, that ``layers`` names, and whose filters are all there."""
+    wanted = _wanted(more, layers) & ~np.isin(more.layer_ids, found.layer_ids)
+    return replace(found.merge(more.take(wanted)), report=found.report)
+
+
+def _wanted(sketch: Sketch, layers: LayerIndex) -> Bool:
+    if layers.layer_ids.size == 0:
+        return np.zeros(sketch.layer_ids.size, bool)
+    at = np.minimum(np.searchsorted(layers.layer_ids, sketch.layer_ids), layers.layer_ids.size - 1)
+    wanted: Bool = layers.layer_ids[at] == sketch.layer_ids
+    wanted &= layers.num_filters[at] == sketch.num_filters
+    return wanted

@@ -1,0 +1,202 @@
+"""The sketch of a store, found or made: no scan where nothing is new, two where the basis follows the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.arrays.basis import DEFAULT_BINS, Basis, PrincipalAxes
+from analysis.arrays.bounds import ExtremeFilters
+from analysis.arrays.kernels import Extremes
+from analysis.arrays.moments import Moments
+from analysis.arrays.sketch import ScanReport, Sketch, merge_sketches
+from analysis.scanning.kept import SketchArea, SketchStore, key_of, with_new_layers
+from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histograms
+from analysis.scanning.units import LayerIndex
+from analysis.scanning.workers import Workers, scan_workers
+from distributed.errors import StoreError, UserError
+from distributed.settings import ClusterSettings
+
+log = logging.getLogger(__name__)
+
+#: Columns of ``layers`` that a sketch is made from.
+LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram", "extreme_filters")
+
+
+def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:
+    """The Ray that is connected, else whoever is fastest on this machine."""
+    return scan_workers(ClusterSettings(), filters)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """How filters are read where they must be.
+
+    Attributes:
+        workers: called with the number of filters to read, entered before the first scan and left after the last:
+            who reads them. Not called without a scan.
+        sketch_file: a sketch written earlier (``sketch.parquet``), used beside what the store keeps: for stores that
+            cannot be written.
+    """
+
+    workers: Callable[[int], AbstractContextManager[Workers]] = workers_anywhere
+    sketch_file: Path | None = None
+
+
+DEFAULT_OPTIONS = ScanOptions()
+
+
+def sketch_of_store(
+    store: SketchStore,
+    layers: pa.Table,
+    *,
+    bins: int = DEFAULT_BINS,
+    basis: Basis | None = None,
+    options: ScanOptions = DEFAULT_OPTIONS,
+) -> Sketch:
+    """The histograms of every layer in ``layers``.
+
+    Without ``basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the store if
+    it was made before, else a scan for the range, of the layers that may hold its ends only
+    (``analysis.arrays.bounds``), and one of all filters for the histograms. With ``basis`` (whose own bins count)
+    only models that the store has no histograms of on that basis are scanned, once; coefficients outside its range are
+    counted apart. What was made is kept in the store; where that cannot be written a warning says so.
+
+    Args:
+        store: a ``distributed.store.Store``.
+        layers: all layers of the store: ``LAYER_COLUMNS``, other columns are ignored.
+
+    Returns:
+        a sketch of exactly these layers; its ``report`` says whether anything was scanned.
+
+    Raises:
+        UserError: too few or equal filters for a basis, or ``options.sketch_file`` is not a sketch on it.
+        StoreError: filters are missing, damaged, or not what ``layers`` says.
+    """
+    index = LayerIndex.from_table(layers)
+    area = SketchArea(store)
+    given = None if options.sketch_file is None else Sketch.from_parquet(options.sketch_file)
+    with ExitStack() as stack:
+        scans = _Scans(store, options, stack)
+        fixed, kept, key = basis is not None, basis, key_of(layers, bins)
+        if basis is None:
+            kept = area.read_basis(key)
+            basis = _basis_of(layers, index, bins, given, kept, scans)
+        elif given is not None and given.basis.digest != basis.digest:
+            raise UserError(f"{options.sketch_file} is on another basis ({given.basis.digest}) than {basis.digest}")
+        found = area.read(basis, index)
+        if given is not None and given.basis.digest == basis.digest:
+            found = with_new_layers(found, given, index)
+        missing = index.of_models(_models_without(found, index))
+        if missing.layer_ids.size:
+            made = scans.histograms(missing, basis)
+            if not fixed and made.outside:
+                raise _range_is_wrong("filters/ holds coefficients outside the range that was found before")
+            known = found.take(~np.isin(found.layer_ids, made.layer_ids))
+            found = merge_sketches([known, made]) if known.layer_ids.size else made
+            if kept is None and not (found.counts[:, :, 0].any() and found.counts[:, :, -1].any()):
+                raise _range_is_wrong("no coefficient lies at the ends of the range that was found before")
+            area.write(made)
+        if kept is None:
+            # Only now: the second scan has compared what was read with the moments of the extraction.
+            area.write_basis(key, basis)
+    report = _report(scans.times, index, basis)
+    log.info("%s", report.origin)
+    return replace(found, report=report)
+
+
+class _Scans:
+    """The scans of one run; their workers are entered before the first."""
+
+    def __init__(self, store: SketchStore, options: ScanOptions, stack: ExitStack) -> None:
+        self._store, self._options, self._stack = store, options, stack
+        self._workers: Workers | None = None
+        self.times: list[ScanTime] = []
+
+    def extremes(self, layers: LayerIndex, axes: PrincipalAxes) -> Extremes:
+        """The first scan."""
+        result, time = coefficient_extremes(self._store, layers, axes, self._entered(layers))
+        self.times.append(time)
+        return result
+
+    def histograms(self, layers: LayerIndex, basis: Basis) -> Sketch:
+        """The second."""
+        sketch, time = layer_histograms(self._store, layers, basis, self._entered(layers))
+        self.times.append(time)
+        return sketch
+
+    def _entered(self, layers: LayerIndex) -> Workers:
+        if self._workers is None:
+            self._workers = self._stack.enter_context(self._options.workers(layers.total_filters))
+        return self._workers
+
+
+def _basis_of(
+    layers: pa.Table, index: LayerIndex, bins: int, given: Sketch | None, kept: Basis | None, scans: _Scans
+) -> Basis:
+    """The basis of all layers: kept, in the given sketch, or from the moments and a scan for the range."""
+    if bins < 1:
+        raise UserError(f"bins={bins}: at least one bin is needed")
+    if kept is not None:
+        return kept
+    axes = PrincipalAxes.from_moments(Moments.from_layers(layers))
+    if given is not None and given.basis.bins == bins and given.basis.belongs_to(axes):
+        return given.basis
+    extreme_filters = ExtremeFilters.from_layers(layers)
+    attained = extreme_filters.attained(axes)
+    undecided = extreme_filters.undecided(axes, attained)
+    low, high = float(attained.low.min()), float(attained.high.max())
+    if undecided.any():
+        scanned = scans.extremes(index.take(undecided), axes)
+        low, high = min(low, float(scanned.low.min())), max(high, float(scanned.high.max()))
+    if not low < high:
+        raise StoreError(f"all coefficients are {low}, but layers/ says that the filters differ: extract again")
+    return axes.with_range(low, high, bins)
+
+
+def _range_is_wrong(what: str) -> StoreError:
+    return StoreError(
+        f"{what}: the store changed meanwhile (run again when nothing writes to it), or extreme_filters in layers/ are "
+        "of other filters (extract again with extract.retry=all)"
+    )
+
+
+def _models_without(found: Sketch, index: LayerIndex) -> set[str]:
+    missing = ~np.isin(index.layer_ids, found.layer_ids)
+    return {index.model_ids[i] for i in np.flatnonzero(missing)}
+
+
+def _report(times: list[ScanTime], index: LayerIndex, basis: Basis) -> ScanReport:
+    if not times:
+        origin = f"found the sketch of {index.total_filters:,} filters on basis {basis.digest[:12]}: nothing scanned"
+        return ScanReport(scanned=False, origin=origin)
+    rows, seconds = sum(time.filters for time in times), sum(time.seconds for time in times)
+    last = times[-1]
+    histograms = last if last.what == "histograms" else None
+    times_read = f"{len(times)} {'scan' if len(times) == 1 else 'scans'}"
+    rate = f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} filters/s"
+    return ScanReport(
+        scanned=True,
+        origin=f"{times_read}, {rows:,} filters read in {rate}; basis {basis.digest[:12]}",
+        filters=histograms.filters if histograms else 0,
+        models=histograms.models if histograms else 0,
+        seconds=seconds,
+        rows=rows,
+    )
+
+
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "LAYER_COLUMNS",
+    "ScanOptions",
+    "ScanReport",
+    "Sketch",
+    "merge_sketches",
+    "sketch_of_store",
+]

@@ -1,0 +1,225 @@
+"""Which rows of which files a task reads: work units of similar size, from the layers table alone."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.arrays.kernels import CHECK_DIRECTION
+from analysis.arrays.moments import layer_sums
+from analysis.arrays.types import Bool, Float64, Int64
+from distributed.errors import StoreError
+from distributed.store.row_groups import ROW_GROUP_ROWS
+
+#: What a layer costs beside its rows, in rows: its counts (2.6 KB) are cleared, sent and added.
+LAYER_COST = 256
+
+#: What opening a file costs, in rows.
+FILE_COST = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilePart:
+    """Rows start … stop − 1 of one file.
+
+    Attributes:
+        path: as the store's Arrow file system knows it.
+        model_id: whose filters they are.
+        start: first row.
+        stop: end of the rows.
+        rows: filters of the whole file, by the layers table.
+        layer_ids: (L,) int64, ascending: the model's layers.
+    """
+
+    path: str
+    model_id: str
+    start: int
+    stop: int
+    rows: int
+    layer_ids: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class WorkUnit:
+    """What one task reads."""
+
+    parts: tuple[FilePart, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerIndex:
+    """Which layers there are.
+
+    Attributes:
+        layer_ids: (L,) int64, ascending.
+        num_filters: (L,) int64.
+        model_ids: (L,).
+        first_rows: (L,) int64, where each layer begins in its model's file.
+        file_rows: (L,) int64, filters of the whole file.
+        checks: (L,) float64, ``CHECK_DIRECTION`` · ``scaled_sum``: what the filters of a layer must add up to. None
+            where the table has no ``scaled_sum``.
+    """
+
+    layer_ids: Int64
+    num_filters: Int64
+    model_ids: tuple[str, ...]
+    first_rows: Int64
+    file_rows: Int64
+    checks: Float64 | None = None
+
+    @classmethod
+    def from_table(cls, layers: pa.Table) -> LayerIndex:
+        """From a table with ``layer_id``, ``num_filters`` and ``model_id``.
+
+        Raises:
+            StoreError: a column is missing or holds nulls; a layer occurs twice.
+        """
+        for name in ("layer_id", "num_filters", "model_id"):
+            if name not in layers.column_names:
+                raise StoreError(f"layers: there is no column {name!r}; the store was not written by this project")
+            if layers.column(name).null_count:
+                raise StoreError(f"layers: column {name!r} holds nulls; extract those models again")
+        layer_ids = layers.column("layer_id").to_numpy().astype(np.int64)
+        order = np.argsort(layer_ids, kind="stable")
+        layer_ids = layer_ids[order]
+        twice = np.flatnonzero(layer_ids[1:] == layer_ids[:-1])
+        if twice.size:
+            raise StoreError(f"layers: layer {layer_ids[twice[0]]} is there twice; a file was copied within the store")
+        names = layers.column("model_id").to_pylist()
+        models = tuple(names[i] for i in order)
+        counts = layers.column("num_filters").to_numpy().astype(np.int64)[order]
+        checks = layer_sums(layers)[1] @ CHECK_DIRECTION if "scaled_sum" in layers.column_names else None
+        return cls(layer_ids, counts, models, *_places(models, counts), checks)
+
+    @property
+    def total_filters(self) -> int:
+        """Filters of all layers."""
+        return int(self.num_filters.sum())
+
+    def of_models(self, models: set[str]) -> LayerIndex:
+        """All layers of these models."""
+        return self.take(np.array([model in models for model in self.model_ids], dtype=bool))
+
+    def take(self, chosen: Bool) -> LayerIndex:
+        """The layers where ``chosen`` (L,) is true."""
+        return LayerIndex(
+            self.layer_ids[chosen],
+            self.num_filters[chosen],
+            tuple(model for model, is_chosen in zip(self.model_ids, chosen, strict=True) if is_chosen),
+            self.first_rows[chosen],
+            self.file_rows[chosen],
+            None if self.checks is None else self.checks[chosen],
+        )
+
+    def check_filters(self, found: Int64) -> None:
+        """That each layer had as many filters, ``found`` (L,), as the layers table says.
+
+        Raises:
+            StoreError: names the first model where not.
+        """
+        wrong = np.flatnonzero(found != self.num_filters)
+        if wrong.size:
+            i = int(wrong[0])
+            raise StoreError(
+                f"model {self.model_ids[i]}: layer {self.layer_ids[i]} has {found[i]:,} filters in filters/, "
+                f"{self.num_filters[i]:,} by layers/; extract the model again"
+            )
+
+    def check_sums(self, found: Float64) -> None:
+        """That the filters that were read, their ``checks`` (L,), are those whose moments were taken at extraction.
+
+        A weight that changed by more than 2e-9 + 2e-12 · filters of the layer, relative to the largest of its filter,
+        is noticed; rounding stays a thousand times below.
+
+        Raises:
+            StoreError: names the first model where not.
+        """
+        if self.checks is None:
+            return
+        apart = np.abs(found - self.checks)
+        wrong = np.flatnonzero(~(apart <= 1e-9 + 1e-12 * self.num_filters))
+        if wrong.size:
+            i = int(wrong[0])
+            raise StoreError(
+                f"model {self.model_ids[i]}: the filters of layer {self.layer_ids[i]} in filters/ are not those that "
+                f"scaled_sum in layers/ was taken of (apart by {apart[i]:.1g}): the file is damaged or was changed; "
+                "extract the model again"
+            )
+
+
+def scan_cost(layers: LayerIndex) -> int:
+    """What all of them cost, in rows."""
+    return layers.total_filters + LAYER_COST * layers.layer_ids.size + FILE_COST * len(set(layers.model_ids))
+
+
+def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -> list[WorkUnit]:
+    """Units that cost about as much as ``target`` rows, the largest first: small files together, large files in parts.
+
+    Large files are divided where the store's writer ends row groups, so that none is read twice; only rows of
+    ``layers`` are read. ``path_of`` gives a model's file.
+    """
+    parts: list[tuple[int, FilePart]] = []
+    for model, places in _models(layers).items():
+        path, rows, layer_ids = path_of(model), int(layers.file_rows[places[0]]), layers.layer_ids[places]
+        for first, last in _runs(layers, places):
+            start, stop = int(layers.first_rows[first]), int(layers.first_rows[last] + layers.num_filters[last])
+            cost = stop - start + LAYER_COST * (last - first + 1) + FILE_COST
+            pieces = max(1, round(cost / target))
+            inner = [start + (stop - start) * i // pieces for i in range(1, pieces)]
+            aligned = [round(row / ROW_GROUP_ROWS) * ROW_GROUP_ROWS for row in inner]
+            bounds = [start, *(row for row in dict.fromkeys(aligned) if start < row < stop), stop]
+            parts += [
+                (cost * (b - a) // (stop - start), FilePart(path, model, a, b, rows, layer_ids))
+                for a, b in itertools.pairwise(bounds)
+                if b > a
+            ]
+    return _packed(parts, target)
+
+
+def _places(models: tuple[str, ...], counts: Int64) -> tuple[Int64, Int64]:
+    """First row and rows of the file of each layer: a file holds its model's layers in the order of their ids."""
+    ends: dict[str, int] = {}
+    first = np.zeros_like(counts)
+    for i, (model, count) in enumerate(zip(models, counts.tolist(), strict=True)):
+        first[i] = ends.get(model, 0)
+        ends[model] = int(first[i]) + count
+    return first, np.array([ends[model] for model in models], np.int64)
+
+
+def _models(layers: LayerIndex) -> dict[str, list[int]]:
+    """Places of the layers of each model, ascending."""
+    where: dict[str, list[int]] = {}
+    for i, model in enumerate(layers.model_ids):
+        where.setdefault(model, []).append(i)
+    return where
+
+
+def _runs(layers: LayerIndex, places: list[int]) -> Iterator[tuple[int, int]]:
+    """First and last place of each run of layers of one model that follow each other in its file."""
+    first = last = places[0]
+    for place in places[1:]:
+        if layers.first_rows[place] != layers.first_rows[last] + layers.num_filters[last]:
+            yield first, last
+            first = place
+        last = place
+    yield first, last
+
+
+def _packed(parts: list[tuple[int, FilePart]], target: int) -> list[WorkUnit]:
+    """Longest first into the emptiest unit: no unit is more than one part above the average."""
+    total = sum(cost for cost, _ in parts)
+    heap: list[tuple[int, int]] = [(0, i) for i in range(min(len(parts), max(1, -(-total // target))))]
+    chosen: list[list[FilePart]] = [[] for _ in heap]
+    costs = [0] * len(heap)
+    for cost, part in sorted(parts, key=lambda each: (-each[0], each[1].path, each[1].start)):
+        load, unit = heapq.heappop(heap)
+        chosen[unit].append(part)
+        costs[unit] = load + cost
+        heapq.heappush(heap, (load + cost, unit))
+    order = sorted(range(len(chosen)), key=lambda i: -costs[i])
+    return [WorkUnit(tuple(chosen[i])) for i in order if chosen[i]]

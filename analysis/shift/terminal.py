@@ -1,0 +1,153 @@
+"""A shift report on a terminal: matrices that fit its width, and what stands out, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis.shift.files import AxisShift, ShiftReport
+from analysis.wording import count, decimals_of, elide, one_line
+
+#: More rows than this no one reads on a terminal; the files have them all.
+MOST_GROUPS = 20
+
+#: The labels of the rows take at most this share of the width.
+_LABEL_SHARE = 0.45
+
+#: So many of the largest and smallest drifts are named.
+_NAMED = 3
+
+#: The share of false discoveries tolerated among the pairs called larger than chance.
+_FALSE_DISCOVERIES = 0.05
+
+
+def print_shift(report: ShiftReport, written: Sequence[Path], console: Console) -> None:
+    """Each axis's matrix and extremes, then where the files are and what they rest on."""
+    for shift in report.shifts:
+        console.print()
+        console.print(_matrix(shift, console.width))
+        for line in (*extremes(shift), *certainty(shift), *shift.notes):
+            console.print(Text(line))
+    console.print()
+    if report.where:
+        console.print(Text(f"where {one_line(report.where)}"))
+    extent = ", ".join((count(report.models, "model"), count(report.layers, "layer"), count(report.filters, "filter")))
+    console.print(Text(f"{extent}; {_origin(report)}"))
+    if written:
+        console.print(Text(f"written to {written[0].parent}: {', '.join(_named(written))}"), soft_wrap=True)
+
+
+def _named(written: Sequence[Path]) -> list[str]:
+    """File names, those that differ by their ending alone as ``shift_task.{parquet,csv,png}``."""
+    endings: dict[str, list[str]] = {}
+    for path in written:
+        endings.setdefault(path.stem, []).append(path.suffix[1:])
+    return [f"{stem}.{e[0]}" if len(e) == 1 else f"{stem}.{{{','.join(e)}}}" for stem, e in endings.items()]
+
+
+def _origin(report: ShiftReport) -> str:
+    origin = report.sketch.report
+    if origin is None:
+        return f"basis {report.basis.digest[:12]}"
+    return origin.origin
+
+
+def extremes(shift: AxisShift) -> tuple[str, ...]:
+    """``Largest: Segmentation ↔ Classification 0.42, …`` and the smallest likewise; nothing for a single group."""
+    rows, columns = np.triu_indices(len(shift.groups), k=1)
+    if not len(rows):
+        return ()
+    values = shift.drift[rows, columns]
+    order = np.argsort(-values, kind="stable")
+
+    def named(chosen: Sequence[int]) -> str:
+        names = [one_line(group.name) for group in shift.groups]
+        return ", ".join(
+            f"{names[rows[i]]} ↔ {names[columns[i]]} {_words(float(values[i]))}{interval(rows[i], columns[i])}"
+            for i in chosen
+        )
+
+    def interval(row: int, column: int) -> str:
+        if shift.uncertainty is None or np.isnan(shift.uncertainty.low[row, column]):
+            return ""
+        low, high = shift.uncertainty.low[row, column], shift.uncertainty.high[row, column]
+        return f" [{_words(float(low))}, {_words(float(high))}]"
+
+    if len(order) < 2 * _NAMED:
+        return (f"From largest to smallest: {named(order.tolist())}",)
+    largest, smallest = order[:_NAMED].tolist(), order[: -_NAMED - 1 : -1].tolist()
+    return f"Largest: {named(largest)}", f"Smallest: {named(smallest)}"
+
+
+def certainty(shift: AxisShift) -> tuple[str, ...]:
+    """How many drifts are larger than chance allows, and how many rest on too few models."""
+    rows, columns = np.triu_indices(len(shift.groups), k=1)
+    if not len(rows):
+        return ()
+    lines = []
+    if shift.uncertainty is not None:
+        found = int((shift.uncertainty.q_value[rows, columns] <= _FALSE_DISCOVERIES).sum())
+        lines.append(
+            f"{found} of {count(len(rows), 'pair')} drift more than random groups of these models would "
+            f"(q <= {_FALSE_DISCOVERIES}, permutation of models)"
+        )
+    few = int(shift.few_models[rows, columns].sum())
+    if few:
+        lines.append(f"° {few} of {count(len(rows), 'pair')} with a group of fewer than {shift.min_models} models")
+    return tuple(lines)
+
+
+def _words(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
+
+
+def _matrix(shift: AxisShift, width: int) -> Table:
+    """The matrix in at most ``width`` characters; groups in the middle make way, with … in their place."""
+    rows, heads = [group.label for group in shift.groups], [one_line(group.name) for group in shift.groups]
+    cells = _cells(shift)
+    cell = max(len(text) for row in cells for text in row)
+    shown: list[int | None] = list(range(len(rows)))
+    if len(rows) > MOST_GROUPS or max(map(len, rows)) + sum(max(cell, len(h)) + 2 for h in heads) > width:
+        # Names do not fit above the columns: the row's number stands for them.
+        heads = [str(index + 1) for index in range(len(rows))]
+        cell = max(cell, len(heads[-1]))
+        room = max(12, int(width * _LABEL_SHARE))
+        rows = [elide(f"{head:>{len(heads[-1])}} {row}", room) for head, row in zip(heads, rows, strict=True)]
+        fitting = (width - max(map(len, rows)) - 2) // (cell + 2)
+        shown = _shown(len(rows), max(2, min(fitting, MOST_GROUPS)))
+    title = Text(f"Drift by {shift.axis}", style="bold")
+    if None in shown:
+        title.append(f" ({sum(i is not None for i in shown)} of {len(rows)} groups)", style="dim")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for column in shown:
+        table.add_column(Text("…" if column is None else heads[column]), justify="right", no_wrap=True)
+    for row in shown:
+        texts = ["…" if row is None or column is None else cells[row][column] for column in shown]
+        table.add_row(Text("…" if row is None else rows[row]), *map(Text, texts))
+    return table
+
+
+def _cells(shift: AxisShift) -> list[list[str]]:
+    decimals, few = decimals_of(float(shift.drift.max())), shift.few_models
+    return [
+        [
+            "·" if row == column else f"{value:.{decimals}f}{'°' if few[row, column] else ''}"
+            for column, value in enumerate(values)
+        ]
+        for row, values in enumerate(shift.drift)
+    ]
+
+
+def _shown(number: int, fitting: int) -> list[int | None]:
+    """Indices of the groups to show, None where those in the middle are left out."""
+    if number <= fitting:
+        return list(range(number))
+    kept = fitting - 1  # one place for the …
+    first = (kept + 1) // 2
+    return [*range(first), None, *range(number - (kept - first), number)]
