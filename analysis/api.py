@@ -33,28 +33,34 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.coefficients.measure import measure_coefficients
-from analysis.coefficients.settings import CoefficientSettings
-from analysis.compare.measure import compare_model
+from analysis.coefficients.measure import measure as measure_coefficients
+from analysis.coefficients.settings import CoefficientsSettings
+from analysis.compare.measure import measure as measure_compare
 from analysis.compare.settings import CompareSettings
-from analysis.measures.drift_matrix import SINGLE_MODEL_AXES
 from analysis.measures.eigenfilters import agreement_of
-from analysis.quality.measure import QualitySettings, measure_quality
-from analysis.report.command import measure_report, write_report
+from analysis.output.names import writable_folder
+from analysis.quality.measure import measure as measure_quality
+from analysis.quality.settings import QualitySettings
+from analysis.report.files import write as write_report
+from analysis.report.measure import measure as measure_report
 from analysis.report.settings import ReportSettings
-from analysis.selection.conditions import filters_in
+from analysis.selection.axes import SINGLE_MODEL_AXES
 from analysis.selection.grouping import Grouping
-from analysis.selection.view import StoreView
-from analysis.settings import ShiftSettings
-from analysis.shift.files import writable_folder
-from analysis.shift.measure import measure_shift
-from analysis.structure.files import AxisStructure, StructureReport, components_table
-from analysis.structure.measure import StructureSettings, measure_structure
+from analysis.selection.view import Extent, StoreView
+from analysis.settings import DEFAULT_AXES
+from analysis.shift.measure import measure as measure_shift
+from analysis.shift.settings import ShiftSettings
+from analysis.structure.measure import AxisStructure, StructureResult
+from analysis.structure.measure import measure as measure_structure
+from analysis.structure.settings import StructureSettings
+from analysis.structure.tables import components_table
 from analysis.wording import count
+from distributed.configuration import settings_of
 from distributed.errors import UserError
 from distributed.records import FILTERS_SCHEMA
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
+from distributed.suggestions import did_you_mean
 
 Settings = TypeVar("Settings")
 
@@ -63,8 +69,6 @@ StoreLike = str | Path | StoreSettings
 
 #: An axis, or several.
 Axes = str | Sequence[str]
-
-AXES = ("task", "visual_category", "depth")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +101,7 @@ def models(store: StoreLike) -> pd.DataFrame:
 
 
 def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
-    """A row per layer, with the columns of its model (``analysis.selection.conditions.flat_view``): all that ``where`` may name.
+    """A row per layer, with the columns of its model (``analysis.selection.view``): all that ``where`` may name.
 
     Args:
         store: which.
@@ -135,7 +139,7 @@ def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -
     """
     opened = _open(store)
     selected = StoreView.of(opened).select(where)
-    found = filters_in(selected)
+    found = Extent.of(selected).filters
     if found > most:
         raise UserError(f"where={where!r} chooses {count(found, 'filter')}, more than most={most:,}: choose fewer")
     parts = []
@@ -148,14 +152,14 @@ def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -
     return frame
 
 
-def shift(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+def shift(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
     """The drift between every two groups of each axis, with interval, null, p- and q-value.
 
     Returns:
-        A row per axis and ordered pair: ``axis``, then the columns of ``analysis.shift.files.AxisShift.pairs``.
+        A row per axis and ordered pair: ``axis``, then the columns of ``analysis.measures.drift_matrix.AxisShift.pairs``.
 
     Raises:
-        UserError: see ``analysis.shift.measure.measure_shift``.
+        UserError: see ``analysis.shift.measure.measure``.
 
     >>> from analysis.api import shift
     >>> pairs = shift("data/demo", "visual_category", where="conv_depth > 0", divergence="js", weight="models")
@@ -165,8 +169,8 @@ def shift(store: StoreLike, axes: Axes = AXES, where: str | None = None, **setti
     >>> bool((known["drift_lo"] <= known["drift_hi"]).all())
     True
     """
-    report = measure_shift(_settings(ShiftSettings, store, settings, axes=_names(axes), where=where))
-    return _stacked({each.axis: each.pairs() for each in report.shifts})
+    result = measure_shift(_settings(ShiftSettings, store, settings, axes=_names(axes), where=where))
+    return _stacked({each.axis: each.pairs() for each in result.shifts})
 
 
 def matrix(pairs: pd.DataFrame, axis: str, value: str = "drift") -> pd.DataFrame:
@@ -199,7 +203,7 @@ def matrix(pairs: pd.DataFrame, axis: str, value: str = "drift") -> pd.DataFrame
     return pd.DataFrame(square, index=pd.Index(labels, name=axis), columns=labels)
 
 
-def structure(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+def structure(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
     """The eigenfilters of the store (``axis`` is ``store``) and of every group of each axis. Reads no filter.
 
     Returns:
@@ -216,12 +220,12 @@ def structure(store: StoreLike, axes: Axes = AXES, where: str | None = None, **s
     >>> whole.loc[:, "c0":"c8"].shape  # an eigenfilter a row, row-major
     (9, 9)
     """
-    report = measure_structure(_settings(StructureSettings, store, settings, axes=_names(axes), where=where))
-    parts = (_whole(report), *report.axes)
-    return pd.concat([components_table(part, report.whole).to_pandas() for part in parts], ignore_index=True)
+    result = measure_structure(_settings(StructureSettings, store, settings, axes=_names(axes), where=where))
+    parts = (_whole(result), *result.axes)
+    return pd.concat([components_table(part, result.whole).to_pandas() for part in parts], ignore_index=True)
 
 
-def quality(store: StoreLike, axes: Axes = AXES[:2], where: str | None = None, **settings: Any) -> pd.DataFrame:
+def quality(store: StoreLike, axes: Axes = DEFAULT_AXES[:2], where: str | None = None, **settings: Any) -> pd.DataFrame:
     """The quality of each layer, and its group on each axis. Reads no filter.
 
     Returns:
@@ -236,12 +240,12 @@ def quality(store: StoreLike, axes: Axes = AXES[:2], where: str | None = None, *
     >>> bool(found["sparsity"].between(0, 1).all())
     True
     """
-    report = measure_quality(_settings(QualitySettings, store, settings, axes=_names(axes), where=where))
-    frame: pd.DataFrame = report.layers.to_pandas()
+    result = measure_quality(_settings(QualitySettings, store, settings, axes=_names(axes), where=where))
+    frame: pd.DataFrame = result.layers.to_pandas()
     return frame
 
 
-def quality_by_group(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+def quality_by_group(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
     """Mean and quantiles of each metric in each group of each axis. Reads no filter.
 
     Returns:
@@ -256,11 +260,11 @@ def quality_by_group(store: StoreLike, axes: Axes = AXES, where: str | None = No
     (8, 3)
     """
     asked = _names(axes)
-    report = measure_quality(_settings(QualitySettings, store, settings, axes=asked, where=where))
-    return _stacked({each.grouping.axis: each.summary for each in report.axes if each.grouping.axis in asked})
+    result = measure_quality(_settings(QualitySettings, store, settings, axes=asked, where=where))
+    return _stacked({each.grouping.axis: each.summary for each in result.axes if each.grouping.axis in asked})
 
 
-def coefficients(store: StoreLike, axes: Axes = AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+def coefficients(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
     """The distribution of each component's coefficients in every group: those that drift is computed from.
 
     Returns:
@@ -274,11 +278,11 @@ def coefficients(store: StoreLike, axes: Axes = AXES, where: str | None = None, 
     >>> bool((ridges.groupby(["group", "component"])["probability"].sum().round(6) == 1).all())
     True
     """
-    report = measure_coefficients(_settings(CoefficientSettings, store, settings, axes=_names(axes), where=where))
-    return pd.concat([ridges.table().to_pandas() for ridges in report.ridges], ignore_index=True)
+    result = measure_coefficients(_settings(CoefficientsSettings, store, settings, axes=_names(axes), where=where))
+    return pd.concat([ridges.table().to_pandas() for ridges in result.ridges], ignore_index=True)
 
 
-def compare(store: StoreLike, model: str | Path, axes: Axes = AXES, **settings: Any) -> ModelPlace:
+def compare(store: StoreLike, model: str | Path, axes: Axes = DEFAULT_AXES, **settings: Any) -> ModelPlace:
     """Where one model sits among those of a store: a checkpoint, ``timm:NAME``, ``hub:ID`` or ``sample:NAME``.
 
     A model that is in the store itself is left out of what it is compared with.
@@ -291,24 +295,24 @@ def compare(store: StoreLike, model: str | Path, axes: Axes = AXES, **settings: 
     >>> len(place.nearest), place.nearest["drift"].is_monotonic_increasing
     (15, True)
     """
-    report = compare_model(_settings(CompareSettings, store, settings, axes=_names(axes), model=str(model)))
+    result = measure_compare(_settings(CompareSettings, store, settings, axes=_names(axes), model=str(model)))
     return ModelPlace(
-        report.groups.to_pandas(), report.nearest.to_pandas(), report.layers.to_pandas(), tuple(report.notes)
+        result.groups.to_pandas(), result.nearest.to_pandas(), result.layers.to_pandas(), tuple(result.notes)
     )
 
 
-def report(store: StoreLike, out: str | Path, axes: Axes = AXES, **settings: Any) -> Path:
+def report(store: StoreLike, out: str | Path, axes: Axes = DEFAULT_AXES, **settings: Any) -> Path:
     """Write the page about a store, and its figures as PNG and PDF, into ``out``; returns the page.
 
     Raises:
-        UserError: see ``analysis.report.command.measure_report``; or ``out`` cannot be written.
+        UserError: see ``analysis.report.measure.measure``; or ``out`` cannot be written.
 
     >>> from analysis.api import report
     >>> report("data/demo", "demo-report", "task", figures=False).name
     'index.html'
     """
     folder = writable_folder(str(out))
-    return write_report(measure_report(_settings(ReportSettings, store, settings, axes=_names(axes))), folder).page
+    return write_report(measure_report(_settings(ReportSettings, store, settings, axes=_names(axes))), folder)[0]
 
 
 def _open(store: StoreLike) -> Store:
@@ -324,27 +328,19 @@ def _names(axes: Axes) -> tuple[str, ...]:
 
 
 def _settings(kind: type[Settings], store: StoreLike, more: Mapping[str, Any], **named: Any) -> Settings:
-    """Settings of a command; names and choices are checked as Hydra would on the command line."""
-    types = get_type_hints(kind)
+    """Settings of a command; names and values are checked and converted as on the command line."""
     free = [field.name for field in fields(kind) if field.name not in {"store", "out", *named}]  # type: ignore[arg-type]
-    values = dict(more)
-    for name, value in more.items():
+    for name in more:
         if name not in free:
-            raise UserError(f"there is no setting {name!r}; there are: {', '.join(free)}")
-        choices = types[name]
-        if isinstance(choices, type) and issubclass(choices, Enum):
-            if value not in list(choices):
-                raise UserError(f"{name}={value!r}: choose one of {', '.join(str(each.value) for each in choices)}")
-            values[name] = choices(value)
-    build: Callable[..., Settings] = kind
-    return build(store=_where_is(store), **named, **values)
+            raise UserError(f"there is no setting {name!r}{did_you_mean(name, free)}; there are: {', '.join(free)}")
+    return settings_of(kind, {"store": _where_is(store), **named, **more})
 
 
-def _whole(report: StructureReport) -> AxisStructure:
+def _whole(result: StructureResult) -> AxisStructure:
     """The whole store as an axis of one group."""
     none = np.empty(0, np.int64)
-    grouping = Grouping("store", (report.whole.group,), none, none)
-    return AxisStructure(grouping, (report.whole,), agreement_of((report.whole,), report.subspace), ())
+    grouping = Grouping("store", (result.whole.group,), none, none)
+    return AxisStructure(grouping, (result.whole,), agreement_of((result.whole,), result.subspace), ())
 
 
 def _stacked(tables: Mapping[str, pa.Table]) -> pd.DataFrame:

@@ -1,54 +1,82 @@
-"""The settings of the analysis commands: frozen, typed, made once at the entry point."""
+"""The settings that commands share: frozen, typed, made once at the entry point. What each means stands beside it.
+
+A command's own settings extend one of these in ``analysis/<command>/settings.py``:
+
+* ``GroupSettings``: layers by group;
+* ``SketchSettings``: and the histograms of their filters;
+* ``DriftSettings``: and drifts between them, with how sure they are;
+* ``MatrixSettings``: and those of every two groups.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from enum import StrEnum
 
-from analysis.measures.weighting import Weight
+from distributed.setting import setting
 from distributed.settings import ClusterSettings
 from distributed.store.settings import StoreSettings
 
+#: Bins of the published histograms.
+DEFAULT_BINS = 70
 
-@dataclass(frozen=True, slots=True)
-class ShiftSettings:
-    """Everything ``python -m analysis.shift`` needs.
+#: What is grouped by where nothing else is asked for.
+DEFAULT_AXES = ("task", "visual_category", "depth")
 
-    Attributes:
-        store: where the filters are.
-        cluster: which Ray scans them. None is started where no scan is needed.
-        axes: what to group by: a column of ``models`` or ``layers``, or ``depth``, ``model``, ``layer``
-            (``analysis.selection.grouping``).
-        out: folder for the results, made if it is not there; files of an earlier run in it are replaced.
-        where: SQL condition on models and layers (``analysis.selection.grouping.select_layers``); None: all of them. It chooses
-            what is grouped and never touches the basis, so that runs with other conditions stay comparable and need
-            no scan.
-        basis: a ``basis.json`` to project on, so that stores can be compared with each other; None: the basis of all
-            filters of the store.
-        device: where the scan's kernels run: ``cpu``, ``cuda``, or ``auto``: CUDA where Ray has a GPU to give.
-        bins: histogram bins per component; with ``basis``, that basis's own number counts.
-        max_groups: an axis with more groups than this is refused: its matrix has their square.
-        divergence: ``kl`` (the paper's), ``js``, ``wasserstein`` or ``tv`` (``analysis.measures.divergences``).
-        weight: what counts the same: ``filters`` (the paper), ``layers`` or ``models``.
-        replicates: bootstrap replicates of a matrix, and permutations per pair; 0: no intervals and p-values.
-        level: coverage of the intervals.
-        seed: of the resampling.
-        min_models: cells with a group of fewer models are flagged in the tables and hatched in the pictures.
-        max_tested_groups: matrices of more groups get no intervals and p-values.
+
+class Weight(StrEnum):
+    """What counts the same. Lower case, because OmegaConf matches overrides by member name.
+
+    ``filters``: each filter (the paper). ``layers``: each layer, whatever its size. ``models``: each model in every
+    group it has layers in, whatever their number.
     """
 
+    filters = "filters"
+    layers = "layers"
+    models = "models"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """Of every command. ``where`` chooses what is grouped; it never touches a basis."""
+
     store: StoreSettings
+    _: KW_ONLY
+    axes: tuple[str, ...] = setting(DEFAULT_AXES, "columns of models and layers; depth (deciles), model, layer")
+    out: str = setting(..., "folder of the results; files of an earlier run in it are replaced")
+    where: str | None = setting(
+        None, "SQL condition on models and layers: where=\"task = 'Segmentation' and conv_depth > 0\""
+    )
+    max_groups: int = setting(2000, "an axis with more groups is refused: its matrix has their square")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchSettings(GroupSettings):
+    """Of commands on the histograms of filters. No Ray of ``cluster`` is started where no scan needs one."""
+
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
-    axes: tuple[str, ...] = ("task", "visual_category", "depth")
-    out: str = "shift"
-    where: str | None = None
-    basis: str | None = None
-    device: str = "auto"
-    bins: int = 70
-    max_groups: int = 2000
-    divergence: str = "kl"
-    weight: Weight = Weight.filters
-    replicates: int = 1000
-    level: float = 0.95
-    seed: int = 0
-    min_models: int = 3
-    max_tested_groups: int = 64
+    basis: str | None = setting(
+        None, "a basis.json to project on, to compare stores; null: the basis of all filters of the store"
+    )
+    bins: int = setting(DEFAULT_BINS, "of the histograms; with basis, that basis's own")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftSettings(SketchSettings):
+    """Of commands that measure drift."""
+
+    divergence: str = setting("kl", "kl (symmetric, the paper's) | js | wasserstein | tv")
+    weight: Weight = setting(Weight.filters, "what counts the same: filters (the paper) | layers | models")
+    replicates: int = setting(
+        1000, "bootstrap replicates and permutations, models being what is resampled; 0: no intervals and p-values"
+    )
+    level: float = setting(0.95, "coverage of the intervals")
+    seed: int = setting(0, "of the resampling")
+    min_models: int = setting(3, "cells with a group of fewer models are flagged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixSettings(DriftSettings):
+    """Of commands that measure the drift of every two groups."""
+
+    max_tested_groups: int = setting(64, "matrices of more groups get no intervals and p-values")

@@ -169,7 +169,7 @@ class FilterStream:
     whose values show that they were never learned) are complete. One layer is in memory at a time.
     """
 
-    def __init__(self, checkpoint: Checkpoint, layout: LayerLayout, model_id: str, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, layout: LayerLayout, model_id: str, device: torch.device | str) -> None:
         self._checkpoint, self._layout, self._model_id, self._device = checkpoint, layout, model_id, device
         self.layer_rows: list[dict[str, Any]] = []
         self.num_filters = 0

@@ -14,13 +14,11 @@ import numpy as np
 from analysis.arrays.kernels import Binning, Projection
 from analysis.arrays.moments import Moments
 from analysis.arrays.types import Float64
+from analysis.settings import DEFAULT_BINS
 from distributed.errors import UserError
 
 #: f / max|f|, per filter.
 SCALING = "max_abs"
-
-#: Bins of the published histograms.
-DEFAULT_BINS = 70
 
 
 @dataclass(frozen=True, slots=True, eq=False)

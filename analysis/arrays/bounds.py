@@ -24,6 +24,7 @@ from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.kernels import SIZE, Extremes
 from analysis.arrays.types import Bool, Float64
 from distributed.errors import StoreError
+from distributed.formulas import scale_filters
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
 
 _DIRECTIONS: Float64 = np.array(EXTREME_DIRECTIONS)
@@ -56,10 +57,7 @@ class ExtremeFilters:
             if not np.isfinite(weights[known]).all():
                 raise StoreError("layers: column 'extreme_filters' holds NaN or infinity; extract those models again")
         weights = weights[np.argsort(layers.column("layer_id").to_numpy(), kind="stable")]
-        # As ``distributed.statistics.scale_filters`` has it, whose package imports torch.
-        filters = weights.reshape(-1, EXTREME_FILTERS, SIZE).astype(np.float64)
-        largest = np.abs(filters).max(axis=2, keepdims=True)
-        return cls(filters / np.where(largest == 0, 1.0, largest))
+        return cls(scale_filters(weights.reshape(-1, SIZE)).reshape(-1, EXTREME_FILTERS, SIZE))
 
     @property
     def known(self) -> Bool:

@@ -23,12 +23,12 @@ _CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class ScanReport:
+class SketchOrigin:
     """How a sketch came about.
 
     Attributes:
         scanned: whether any filter was read.
-        origin: the same for people, one line.
+        text: the same for people, one line.
         filters: filters read by the scan for histograms; 0 if none was needed.
         models: models read by it.
         seconds: wall time of all scans.
@@ -36,7 +36,7 @@ class ScanReport:
     """
 
     scanned: bool
-    origin: str
+    text: str
     filters: int = 0
     models: int = 0
     seconds: float = 0.0
@@ -58,7 +58,7 @@ class Sketch:
         below: (L, 9) int64, coefficients below the range; 0 everywhere unless the basis came from other filters.
         above: (L, 9) int64, coefficients above it.
         basis: what they are coefficients of.
-        report: how it was made or found, where ``sketch_of_store`` did; not part of the file.
+        origin: how it was made or found, where ``analysis.scanning.sketching`` did; not part of the file.
     """
 
     layer_ids: Int64
@@ -66,7 +66,7 @@ class Sketch:
     below: Int64
     above: Int64
     basis: Basis
-    report: ScanReport | None = None
+    origin: SketchOrigin | None = None
 
     def __post_init__(self) -> None:
         layers = self.layer_ids.size
@@ -76,17 +76,16 @@ class Sketch:
         if np.any(self.layer_ids[1:] <= self.layer_ids[:-1]):
             raise ValueError("layer_ids must be strictly ascending")
 
-    @classmethod
-    def empty(cls, basis: Basis) -> Sketch:
-        """Of no layer."""
-        counts, sides = np.zeros((0, SIZE, basis.bins), np.int64), np.zeros((0, SIZE), np.int64)
-        return cls(np.zeros(0, np.int64), counts, sides, sides, basis)
-
     @property
     def num_filters(self) -> Int64:
         """(L,) filters of each layer: each has one coefficient per component, in a bin or outside."""
         filters: Int64 = self.counts[:, 0, :].sum(axis=1) + self.below[:, 0] + self.above[:, 0]
         return filters
+
+    @property
+    def provenance(self) -> str:
+        """Where it comes from, for people, one line."""
+        return f"basis {self.basis.digest[:12]}" if self.origin is None else self.origin.text
 
     @property
     def outside(self) -> int:
@@ -121,10 +120,6 @@ class Sketch:
     def group_counts(self, group_of_layer: Int64, groups: int | None = None) -> Int64:
         """(G, 9, bins) sums over the layers of each group; ``group_of_layer`` (L,) is 0 … G − 1, or −1 for none."""
         return _sums(self.counts, group_of_layer, groups)
-
-    def group_outside(self, group_of_layer: Int64, groups: int | None = None) -> Int64:
-        """(G, 9, 2) coefficients below and above the range per group; see ``group_counts``."""
-        return _sums(np.stack([self.below, self.above], axis=2), group_of_layer, groups)
 
     def to_table(self) -> pa.Table:
         """Columns ``layer_id``, ``counts`` (9 x bins int64, component by component), ``below`` (9), ``above`` (9).

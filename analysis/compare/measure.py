@@ -1,52 +1,43 @@
-"""Where does my model sit? One model against the models of a store, from the store's sketch and one checkpoint.
-
-python -m analysis.compare store.uri=data/filters model=resnet18.safetensors out=compare
-
-Its drift to every group of each axis with intervals, the models nearest to it, the quality of its layers as percentiles
-of the store's, its degenerate layers. No Ray is started where the store's sketch is there already. From Python::
-
-    from analysis.compare.measure import compare_model
-    from analysis.compare.settings import CompareSettings
-    from distributed.store.settings import StoreSettings
-
-    report = compare_model(CompareSettings(StoreSettings("data/filters"), model="resnet18.safetensors"))
-    report.nearest.to_pandas()
-"""
+"""Where one model sits among the models of a store."""
 
 from __future__ import annotations
 
-import re
-import sys
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from rich.console import Console
 
-from analysis.arrays.basis import Basis
+from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Float64, Int64
-from analysis.compare.files import PERCENTILE_METRICS, AxisPlacement, CompareReport, write_comparison
-from analysis.compare.model import MeasuredModel, opened_model
+from analysis.compare.model import MeasuredModel, measure_model
 from analysis.compare.settings import CompareSettings
-from analysis.compare.terminal import print_comparison
 from analysis.measures.drift import divergence_named
-from analysis.measures.placement import Ruler, percentiles, place
-from analysis.measures.quality import floats, layer_quality
-from analysis.measures.uncertainty import Resampling, resampling_of
-from analysis.measures.weighting import Weight, model_histograms
-from analysis.overrides import quoted_condition
-from analysis.scanning.sketching import ScanOptions, Sketch, sketch_of_store
+from analysis.measures.layer_quality import degenerate_layers, floats, layer_quality
+from analysis.measures.placement import Placement, Ruler, percentiles, place
+from analysis.measures.uncertainty import resampling_of
+from analysis.measures.weighting import model_histograms
+from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
 from analysis.scanning.workers import scan_workers
-from analysis.selection.conditions import filters_in, models_in
-from analysis.selection.grouping import Group, Grouping, group_layers
-from analysis.selection.view import StoreView
-from analysis.shift.files import writable_folder
+from analysis.selection.grouping import Grouping, group_axes, group_layers, listed, whole
+from analysis.selection.view import Extent, StoreView
+from analysis.settings import Weight
 from analysis.wording import count, one_line
-from distributed.entry import OK, command
 from distributed.errors import UserError
 from distributed.settings import ExtractSettings
+from distributed.single import open_model
+
+#: Metrics given as percentiles of the store's layers, in the order of tables and pictures.
+PERCENTILE_METRICS = (
+    "variance_entropy_normalized",
+    "variance_entropy_clean_normalized",
+    "sparsity",
+    "orthogonality",
+    "norm_mean",
+    "norm_std",
+)
 
 #: Columns of the models' table that say what a near model is, where the store has them.
 _DESCRIPTION = ("task", "visual_category", "architecture", "training_dataset", "source")
@@ -55,72 +46,145 @@ _DESCRIPTION = ("task", "visual_category", "architecture", "training_dataset", "
 _MUCH_OUTSIDE = 0.01
 
 
-def run(settings: CompareSettings) -> int:
-    """The command: measure, write, print; returns the exit code.
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisPlacement:
+    """One axis.
 
-    Raises:
-        UserError: see ``compare_model``, or ``settings.out`` cannot be written.
+    Attributes:
+        grouping: its groups, without the model itself.
+        placement: where the model sits among them.
+        own_filters: (G,) filters of the model that were compared with each group.
+        by_layer: whether only those of its layers were compared that would be in the group.
+        notes: what was left out.
     """
-    folder = writable_folder(settings.out)
-    report = compare_model(settings)
-    line = write_comparison(report, folder)
-    print_comparison(report, line, Console(highlight=False))
-    return OK
+
+    grouping: Grouping
+    placement: Placement
+    own_filters: Int64
+    by_layer: bool
+    notes: tuple[str, ...]
+
+    def table(self, min_models: int) -> pa.Table:
+        """A row per group: ``axis, group, models, layers, filters, own_filters, drift, drift_lo, drift_hi,
+        usual_drift, members_farther, few_models``.
+
+        ``usual_drift`` is the median drift between a model of the group and the rest of it, ``members_farther`` the
+        share of its models that are farther from the rest than this one is; null for groups of fewer than two models.
+        """
+        groups, placed = self.grouping.groups, self.placement
+        columns: dict[str, Any] = {
+            "axis": pa.array([self.grouping.axis] * len(groups), pa.string()),
+            "group": pa.array([group.name for group in groups], pa.string()),
+            **{size: pa.array([getattr(g, size) for g in groups], pa.int64()) for size in _SIZES},
+            "own_filters": pa.array(self.own_filters),
+            "drift": pa.array(placed.drift, from_pandas=True),
+            "drift_lo": pa.array(placed.low, from_pandas=True),
+            "drift_hi": pa.array(placed.high, from_pandas=True),
+            "usual_drift": pa.array(placed.usual, from_pandas=True),
+            "members_farther": pa.array(placed.farther, from_pandas=True),
+            "few_models": pa.array([group.models < min_models for group in groups]),
+        }
+        return pa.table(columns)
 
 
-def compare_model(settings: CompareSettings) -> CompareReport:
+_SIZES = ("models", "layers", "filters")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompareResult:
+    """Everything one run of ``analysis.compare.measure`` found.
+
+    Attributes:
+        model: the model, measured on the store's basis.
+        axes: one per axis, in the order asked.
+        nearest: all other models, the nearest first.
+        layers: the quality of the model's layers (``analysis.measures.layer_quality``) with percentiles among the store's.
+        extent: what it was compared with.
+        settings: how.
+        uri: of the store.
+        notes: what to beware of.
+        provenance: where the store's sketch came from, one line.
+    """
+
+    model: MeasuredModel
+    axes: tuple[AxisPlacement, ...]
+    nearest: pa.Table
+    layers: pa.Table
+    extent: Extent
+    settings: CompareSettings
+    uri: str
+    notes: tuple[str, ...]
+    provenance: str
+
+    @property
+    def degenerate(self) -> pa.Table:
+        """The rows of ``layers`` that are degenerate."""
+        return degenerate_layers(self.layers)
+
+    @property
+    def groups(self) -> pa.Table:
+        """``AxisPlacement.table`` of all axes."""
+        return pa.concat_tables([axis.table(self.settings.min_models) for axis in self.axes])
+
+    @property
+    def where(self) -> str | None:
+        """The condition, None for all."""
+        return self.settings.where
+
+    @property
+    def size(self) -> str:
+        """How large the model is, for people."""
+        filters = int(self.model.sketch.num_filters.sum())
+        return f"{count(self.layers.num_rows, 'layer')}, {count(filters, 'filter')}"
+
+
+def measure(settings: CompareSettings, view: StoreView | None = None) -> CompareResult:
     """Where the model sits. Writes nothing but the sketch that the store keeps, and only if there was none.
 
     The whole model is compared with groups of models; with groups of layers (depth, is_depthwise …) those of its layers
     that would be in the group. A model that is in the store itself (same content) is left out of what it is compared
     with.
 
+    Args:
+        settings: what to measure. ``where`` chooses what the model is compared with.
+        view: of ``settings.store``, where it has been opened already.
+
     Raises:
         UserError: the model cannot be had, read or compared; an axis, the condition or the store is not usable.
     """
-    resampling = _checked(settings)
-    basis = None if settings.basis is None else Basis.read(Path(settings.basis))
-    view = StoreView.open(settings.store)
+    divergence = divergence_named(settings.divergence)
+    resampling = resampling_of(settings.replicates, settings.level, settings.seed)
+    basis = basis_asked_for(settings)
+    view = view or StoreView.open(settings.store)
     selected = view.select(settings.where)
-    for axis in settings.axes:
-        group_layers(selected, axis, max_groups=settings.max_groups)  # so that a wrong one is known at once
+    # A wrong axis is known at once; groups are made again of the other models alone.
+    asked = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     extract = ExtractSettings(prefer_ema=settings.prefer_ema, include_transposed=settings.include_transposed)
-    with opened_model(settings.model, extract) as opened:
+    with open_model(settings.model, extract) as opened:
         options = ScanOptions(workers=partial(scan_workers, settings.cluster))
         sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
-        model = opened.measure(sketch.basis)
+        model = measure_model(opened, sketch.basis)
     others, notes = _without_itself(selected, model)
-    notes += _on_range(model)
-    ruler = Ruler(divergence_named(settings.divergence), sketch.basis)
+    ruler = Ruler(divergence, sketch.basis)
     layer_columns = set(selected.column_names) - set(view.models.column_names) - {"model_label"}
     axes = []
-    for axis in dict.fromkeys(settings.axes):
+    for axis in (grouping.axis for grouping in asked.found):
         by_layer = axis == "depth" or (axis in layer_columns and axis in model.flat.column_names)
         grouping = _grouping(selected, others, axis, settings.max_groups)
         own, own_filters = _own_counts(model, grouping, by_layer, settings.weight)
         placement = place(own, model_histograms(sketch, grouping, settings.weight), ruler, resampling)
         axes.append(AxisPlacement(grouping, placement, own_filters, by_layer, grouping.notes))
-    return CompareReport(
+    return CompareResult(
         model=model,
         axes=tuple(axes),
         nearest=_nearest(others, sketch, model, ruler, settings.weight),
         layers=_with_percentiles(layer_quality(model.flat), layer_quality(others)),
-        store_models=models_in(others),
-        store_layers=others.num_rows,
+        extent=Extent.of(others),
         settings=settings,
         uri=view.store.uri,
-        notes=notes,
-        origin="" if sketch.report is None else sketch.report.origin,
+        notes=(*notes, *_on_range(model), *asked.left_out.values()),
+        provenance=sketch.provenance,
     )
-
-
-def _checked(settings: CompareSettings) -> Resampling | None:
-    if not settings.axes:
-        raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
-    if settings.bins < 2:
-        raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
-    divergence_named(settings.divergence)
-    return resampling_of(settings.replicates, settings.level, settings.seed)
 
 
 def _without_itself(selected: pa.Table, model: MeasuredModel) -> tuple[pa.Table, tuple[str, ...]]:
@@ -133,7 +197,7 @@ def _without_itself(selected: pa.Table, model: MeasuredModel) -> tuple[pa.Table,
         return selected, ()
     others = selected.filter(pc.invert(same))
     names = ", ".join(one_line(name) for name in dict.fromkeys(itself.column("model_label").to_pylist()))
-    if not others.num_rows or not filters_in(others):
+    if not Extent.of(others).filters:
         raise UserError(f"the store (after where, if given) holds no other model than {names}: nothing to compare with")
     return others, (f"the store holds this model itself ({names}, same content): it is left out of every comparison",)
 
@@ -153,28 +217,29 @@ def _on_range(model: MeasuredModel) -> tuple[str, ...]:
 def _grouping(selected: pa.Table, others: pa.Table, axis: str, max_groups: int) -> Grouping:
     """The groups without the model itself, with a note on groups that held nothing else."""
     grouping = group_layers(others, axis, max_groups=max_groups)
-    left = {group.name for group in grouping.groups}
-    full = group_layers(selected, axis, max_groups=max_groups) if selected is not others else grouping
-    gone = [one_line(group.name) for group in full.groups if group.name not in left]
-    if not gone or axis in ("model", "model_id", "layer", "layer_id"):
+    if selected is others or grouping.single_models:
         return grouping
-    note = f"{axis}: no other model than this one in {', '.join(gone)}"
-    return Grouping(axis, grouping.groups, grouping.layer_ids, grouping.codes, (*grouping.notes, note))
+    left = {group.name for group in grouping.groups}
+    full = group_layers(selected, axis, max_groups=max_groups)
+    gone = [group.name for group in full.groups if group.name not in left]
+    if not gone:
+        return grouping
+    return replace(grouping, notes=(*grouping.notes, f"{axis}: no other model than this one in {listed(gone)}"))
 
 
 def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight: Weight) -> tuple[Float64, Int64]:
     """(G, 9, bins) what of the model is compared with each group, and (G,) how many filters that is."""
     number = len(grouping.groups)
     if not by_layer:
-        whole = model_histograms(model.sketch, _everything(model), weight).counts
+        everything = model_histograms(model.sketch, whole(model.flat, model.name), weight).counts
         filters = int(model.sketch.num_filters.sum())
-        return np.repeat(whole, number, axis=0), np.full(number, filters, np.int64)
+        return np.repeat(everything, number, axis=0), np.full(number, filters, np.int64)
     counts = np.zeros((number, 9, model.sketch.basis.bins))
     filters_of = np.zeros(number, np.int64)
     column = grouping.axis if grouping.axis != "depth" else "conv_depth_norm"
     if model.flat.column(column).null_count == model.flat.num_rows:
         return counts, filters_of
-    mine = group_layers(model.flat, grouping.axis, max_groups=model.flat.num_rows)
+    mine = group_layers(model.flat, grouping.axis)
     found = model_histograms(model.sketch, mine, weight)
     row_of = {group.name: row for row, group in enumerate(grouping.groups)}
     for own, group in enumerate(mine.groups):
@@ -185,16 +250,10 @@ def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight
     return counts, filters_of
 
 
-def _everything(model: MeasuredModel) -> Grouping:
-    ids = model.flat.column("layer_id").to_numpy()
-    group = Group(model.name, one_line(model.name), filters_in(model.flat), len(ids), 1)
-    return Grouping("model", (group,), ids, np.zeros(len(ids), np.int64))
-
-
 def _nearest(others: pa.Table, sketch: Sketch, model: MeasuredModel, ruler: Ruler, weight: Weight) -> pa.Table:
     """Every other model, the nearest first: ``rank, model, drift, filters``, what it is, ``model_id``."""
-    grouping = group_layers(others, "model", max_groups=others.num_rows)
-    own = model_histograms(model.sketch, _everything(model), weight).counts[0]
+    grouping = group_layers(others, "model")
+    own = model_histograms(model.sketch, whole(model.flat, model.name), weight).counts[0]
     histograms = model_histograms(sketch, grouping, weight)
     drift = ruler.between(own, histograms.counts)
     labels = others.column("model_label").to_pylist()
@@ -217,23 +276,3 @@ def _with_percentiles(own: pa.Table, among: pa.Table) -> pa.Table:
         values = percentiles(floats(own, metric), floats(among, metric))
         own = own.append_column(f"{metric}_percentile", pa.array(values, from_pandas=True))
     return own
-
-
-def main() -> None:
-    """Entry point; see ``conf/compare.yaml`` for every setting."""
-    sys.argv[1:] = [_quoted_model(argument) for argument in quoted_condition(sys.argv[1:])]
-    command("compare", CompareSettings, run)
-
-
-def _quoted_model(argument: str) -> str:
-    """A path as typed, with blanks, brackets and equal signs, is one value to Hydra."""
-    if not argument.startswith("model=") or argument[6:7] in ("'", '"', ""):
-        return argument
-    value = argument.removeprefix("model=").replace("${", r"\${")  # no interpolation: it is a name
-    # In Hydra's quotes a quote is escaped by \, and so is each \ directly before it.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + (r"\'" if found[2] else ""), value)
-    return f"model='{escaped}'"
-
-
-if __name__ == "__main__":
-    main()

@@ -2,66 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.compare.files import NEAREST, PERCENTILE_METRICS, AxisPlacement, CompareReport, median_of
-from analysis.measures.quality import METRICS
+from analysis.compare.files import NEAREST, median_of
+from analysis.compare.measure import PERCENTILE_METRICS, AxisPlacement, CompareResult
+from analysis.measures.layer_quality import METRICS
+from analysis.output.terminal import MOST_ROWS, print_closing
 from analysis.wording import count, elide, one_line
 
-#: More rows than this no one reads on a terminal; the files have them all.
-MOST_ROWS = 20
 
-
-def print_comparison(report: CompareReport, line: str, console: Console) -> None:
+def show(result: CompareResult, paths: Sequence[Path], console: Console) -> None:
     """Axes, nearest models, quality, degenerate layers, what to beware of, and where the files are."""
-    model = report.model
+    model = result.model
     console.print()
-    console.print(Text(f"{one_line(model.name)} ({model.reference.source}): {report.extent}", style="bold"))
-    for note in (*report.notes, *model.notes):
+    console.print(Text(f"{one_line(model.name)} ({model.reference.source}): {result.size}", style="bold"))
+    for note in model.notes:
         console.print(Text(one_line(note)))
-    for axis in report.axes:
+    for axis in result.axes:
         console.print()
-        console.print(_axis(axis, report, console.width))
+        console.print(_axis(axis, result, console.width))
         for note in axis.notes:
             console.print(Text(one_line(note)))
     console.print(
         Text(
             "own models: their median drift to the rest of their group; farther: share of them farther from it than "
-            f"this model; !: fewer than {report.settings.min_models} models",
+            f"this model; !: fewer than {result.settings.min_models} models",
             style="dim",
         )
     )
     console.print()
-    console.print(_nearest(report, console.width))
+    console.print(_nearest(result, console.width))
     console.print()
-    console.print(_quality(report))
-    _print_degenerate(report, console)
+    console.print(_quality(result))
+    _print_degenerate(result, console)
     console.print()
-    if report.settings.where:
-        console.print(Text(f"where {one_line(report.settings.where)}"))
-    compared = f"{count(report.store_models, 'model')}, {count(report.store_layers, 'layer')}"
-    console.print(Text(f"compared with {compared} of {report.uri}; {report.origin}"))
-    if report.settings.replicates:
+    if result.settings.replicates:
         console.print(
             Text(
-                f"{report.settings.level:.0%} intervals: {report.settings.replicates:,} draws of each group's models; "
+                f"{result.settings.level:.0%} intervals: {result.settings.replicates:,} draws of each group's models; "
                 "this one model is fixed, so they say nothing about training it again"
             )
         )
-    console.print(Text(line), soft_wrap=True)
+    print_closing(console, result, f"compared with these of {result.uri}; {result.provenance}", paths)
 
 
 def _plain(title: str) -> Table:
     return Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 1), pad_edge=False)
 
 
-def _axis(axis: AxisPlacement, report: CompareReport, width: int) -> Table:
+def _axis(axis: AxisPlacement, result: CompareResult, width: int) -> Table:
     title = f"Drift to groups by {one_line(axis.grouping.axis)}"
-    rows = sorted(axis.table(report.settings.min_models).to_pylist(), key=_order(axis))
+    rows = sorted(axis.table(result.settings.min_models).to_pylist(), key=_order(axis))
     if len(rows) > MOST_ROWS:
         title += f" (the nearest {MOST_ROWS} of {len(rows)})"
     if axis.by_layer:
@@ -93,34 +90,34 @@ def _order(axis: AxisPlacement) -> Any:
     return lambda row: float("inf") if row["drift"] is None else row["drift"]
 
 
-def _nearest(report: CompareReport, width: int) -> Table:
-    table = _plain(f"Nearest models (of {report.store_models})")
+def _nearest(result: CompareResult, width: int) -> Table:
+    table = _plain(f"Nearest models (of {result.extent.models})")
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("drift", justify="right", no_wrap=True)
-    described = [c for c in ("task", "visual_category", "architecture") if c in report.nearest.column_names]
+    described = [c for c in ("task", "visual_category", "architecture") if c in result.nearest.column_names]
     for column in described:
         table.add_column(column, no_wrap=True)
-    for row in report.nearest.slice(0, NEAREST).to_pylist():
+    for row in result.nearest.slice(0, NEAREST).to_pylist():
         texts = [Text(elide(one_line(str(row[c])), 24) if row[c] is not None else "–") for c in described]
         table.add_row(str(row["rank"]), Text(elide(one_line(row["model"]), 40)), _number(row["drift"]), *texts)
     return table
 
 
-def _quality(report: CompareReport) -> Table:
-    table = _plain(f"Quality of its layers among the {report.store_layers:,} of the store")
+def _quality(result: CompareResult) -> Table:
+    table = _plain(f"Quality of its layers among the {result.extent.layers:,} of the store")
     table.add_column("median over layers", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("percentile", justify="right", no_wrap=True)
     for metric in PERCENTILE_METRICS:
-        percentile = median_of(report.layers, f"{metric}_percentile")
+        percentile = median_of(result.layers, f"{metric}_percentile")
         shown = "–" if percentile is None else f"{percentile:.0f}"
-        table.add_row(METRICS[metric], _number(median_of(report.layers, metric)), shown)
+        table.add_row(METRICS[metric], _number(median_of(result.layers, metric)), shown)
     return table
 
 
-def _print_degenerate(report: CompareReport, console: Console) -> None:
-    rows = report.degenerate.to_pylist()
+def _print_degenerate(result: CompareResult, console: Console) -> None:
+    rows = result.degenerate.to_pylist()
     if not rows:
         console.print(Text("no degenerate layer"))
         return

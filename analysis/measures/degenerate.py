@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.arrays.types import Float64
-from distributed.statistics import random_threshold
+from distributed.formulas import random_threshold
 
 #: A layer counts as random from this far below T(n) on, in units of entropy.
 RANDOM_MARGIN = 0.02
@@ -26,7 +26,7 @@ class Degeneracy(StrEnum):
 
 
 def random_thresholds(num_filters: npt.ArrayLike) -> Float64:
-    """(N,) T(n) of each layer, at most 0 for n <= 2; ``distributed.statistics.random_threshold`` of each n."""
+    """(N,) T(n) of each layer, at most 0 for n <= 2; ``distributed.formulas.random_threshold`` of each n."""
     numbers, inverse = np.unique(np.asarray(num_filters, dtype=np.int64), return_inverse=True)
     return np.array([random_threshold(int(n)) for n in numbers], dtype=np.float64)[inverse]
 
@@ -36,8 +36,7 @@ def degeneracies(entropy: Float64, sparsity: Float64, thresholds: Float64, max_a
 
     * random: entropy >= T(n) - 0.02. Not asked of layers with T(n) <= 0, that is n <= 2, which every entropy passes.
     * collapsed: entropy < 0.5 and sparsity >= 0.14.
-    * all zero: every weight is 0. The two rules miss it, because by DESIGN §4 nothing in it is smaller than max/100,
-      so that its sparsity is 0; it is surely degenerate and listed by itself.
+    * all zero: every weight is 0, a kind of its own: it would count as collapsed (its sparsity is 1, its entropy 0).
 
     The rules exclude each other but for layers so small that T(n) - 0.02 < 0.5; there, collapsed goes first: the
     sparse filters are evidence, the threshold a curve fitted to larger layers.

@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from analysis.arrays.types import Float64
-from analysis.measures.drift import DIVERGENCES, Divergence, distributions
-from analysis.measures.uncertainty import ModelHistograms, Resampling, uncertainty_of
-from analysis.measures.weighting import Weight, model_histograms
-from analysis.scanning.sketching import Sketch
-from analysis.selection.grouping import Grouping
-from analysis.shift.files import AxisShift
-from analysis.wording import count, one_line
-from distributed.errors import UserError
-
-#: Axes whose groups are one model each, or part of one: there is nothing to resample, and nothing to flag.
-SINGLE_MODEL_AXES = ("model", "model_id", "model_label", "layer", "layer_id")
+from analysis.arrays.sketch import Sketch
+from analysis.arrays.types import Bool, Float64
+from analysis.measures.drift import DIVERGENCES, Divergence
+from analysis.measures.uncertainty import Resampling, Uncertainty, uncertainty_of
+from analysis.measures.weighting import group_distributions, model_histograms
+from analysis.selection.grouping import Group, Grouping
+from analysis.settings import Weight
+from analysis.wording import count
+from distributed.references import MODEL_BITS_SHIFT
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class DriftMethod:
     """How groups are compared.
 
     Attributes:
@@ -39,53 +37,115 @@ class Comparison:
     max_tested_groups: int = 64
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisShift:
+    """The drift matrix of one axis.
+
+    Attributes:
+        grouping: its groups, in the order of the matrix.
+        drift: (G, G) float64.
+        notes: what was left out and what to beware of.
+        divergence: what ``drift`` is, for people.
+        uncertainty: intervals, nulls and p-values of ``drift``; None where they were not asked for or make no sense.
+        min_models: cells with a group of fewer models are flagged; 0: none is.
+    """
+
+    grouping: Grouping
+    drift: Float64
+    notes: tuple[str, ...]
+    divergence: str = DIVERGENCES["kl"].title
+    uncertainty: Uncertainty | None = None
+    min_models: int = 0
+
+    @property
+    def axis(self) -> str:
+        """Its name."""
+        return self.grouping.axis
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """(G,)"""
+        return self.grouping.groups
+
+    @property
+    def models(self) -> int:
+        """Number of models with a layer in any of the groups."""
+        return len(np.unique(self.grouping.layer_ids >> MODEL_BITS_SHIFT))
+
+    @property
+    def few_models(self) -> Bool:
+        """(G, G) whether a cell rests on a group of fewer than ``min_models`` models."""
+        few = np.array([group.models < self.min_models for group in self.groups])
+        flagged: Bool = few[:, None] | few[None, :]
+        return flagged
+
+    def pairs(self) -> pa.Table:
+        """Every ordered pair, a group with itself included: ``a, b, drift``, the sizes of both groups, ``few_models``.
+
+        With ``uncertainty`` also ``drift_lo, drift_hi`` (interval; null where a group has one model), ``null_median,
+        null_high``, ``p_value`` and ``q_value`` (``analysis.measures.uncertainty``).
+        """
+        number = len(self.groups)
+        first = pa.array(np.repeat(np.arange(number), number))
+        second = pa.array(np.tile(np.arange(number), number))
+        names = pa.array([group.name for group in self.groups], pa.string())
+        columns = {"a": names.take(first), "b": names.take(second), "drift": pa.array(self.drift.ravel())}
+        for size in ("filters", "layers", "models"):
+            sizes = pa.array([getattr(group, size) for group in self.groups], pa.int64())
+            columns[f"{size}_a"], columns[f"{size}_b"] = sizes.take(first), sizes.take(second)
+        columns["few_models"] = pa.array(self.few_models.ravel())
+        if self.uncertainty is not None:
+            for name, values in (
+                ("drift_lo", self.uncertainty.low),
+                ("drift_hi", self.uncertainty.high),
+                ("null_median", self.uncertainty.null_median),
+                ("null_high", self.uncertainty.null_high),
+                ("p_value", self.uncertainty.p_value),
+                ("q_value", self.uncertainty.q_value),
+            ):
+                columns[name] = pa.array(values.ravel(), from_pandas=True)  # NaN becomes null
+        return pa.table(columns)
+
+    def matrix(self) -> pa.Table:
+        """A row per group: its label in the column named like the axis, then its drift to each group by label."""
+        labels = [group.label for group in self.groups]
+        columns = [pa.array(labels, pa.string()), *(pa.array(column) for column in self.drift.T)]
+        return pa.Table.from_arrays(columns, names=[self.axis, *labels])
+
+
 #: As published: symmetric KL, every filter the same, no uncertainty.
-PUBLISHED = Comparison()
+PUBLISHED = DriftMethod()
 
 
-def axis_shift(sketch: Sketch, grouping: Grouping, comparison: Comparison = PUBLISHED) -> AxisShift:
+def axis_shift(sketch: Sketch, grouping: Grouping, method: DriftMethod = PUBLISHED) -> AxisShift:
     """The drift matrix of one axis, from the histograms alone.
 
     Raises:
         UserError: a layer is not in the sketch, or a group lies wholly outside the range of the sketch's basis.
     """
     number = len(grouping.groups)
-    per_model = model_histograms(sketch, grouping, comparison.weight)
-    counts = _group_sums(per_model, number)
+    per_model = model_histograms(sketch, grouping, method.weight)
     basis = sketch.basis
-    empty, component = np.nonzero(counts.sum(axis=2) == 0)
-    if empty.size:
-        raise UserError(
-            f"{grouping.axis}: no coefficient {component[0] + 1} of group {one_line(grouping.groups[empty[0]].name)} "
-            f"lies in the range {basis.low:.4g} … {basis.high:.4g} of the basis: take the basis of this store"
-        )
-    groups = distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)
+    groups = group_distributions(per_model, grouping, basis)
     notes = [*grouping.notes, *_outside(sketch, grouping)]
     uncertainty = None
-    if comparison.resampling is not None and number > 1 and grouping.axis not in SINGLE_MODEL_AXES:
-        if number > comparison.max_tested_groups:
+    if method.resampling is not None and number > 1 and not grouping.single_models:
+        if number > method.max_tested_groups:
             notes.append(
                 f"{grouping.axis}: no intervals and p-values for {number} groups "
-                f"(more than max_tested_groups={comparison.max_tested_groups})"
+                f"(more than max_tested_groups={method.max_tested_groups})"
             )
         else:
-            measure = comparison.divergence.resampled(basis.explained_variance_ratio, basis.low, basis.high)
-            uncertainty = uncertainty_of(per_model, measure, comparison.resampling)
+            measure = method.divergence.resampled(basis.explained_variance_ratio, basis.low, basis.high)
+            uncertainty = uncertainty_of(per_model, measure, method.resampling)
     return AxisShift(
         grouping,
-        comparison.divergence.matrix(groups),
+        method.divergence.matrix(groups),
         tuple(notes),
-        divergence=comparison.divergence.title,
+        divergence=method.divergence.title,
         uncertainty=uncertainty,
-        min_models=0 if grouping.axis in SINGLE_MODEL_AXES else comparison.min_models,
+        min_models=0 if grouping.single_models else method.min_models,
     )
-
-
-def _group_sums(per_model: ModelHistograms, groups: int) -> Float64:
-    # Rows are sorted by group, and every group has at least one.
-    first = np.searchsorted(per_model.group, np.arange(groups))
-    sums: Float64 = np.add.reduceat(per_model.counts, first, axis=0)
-    return sums
 
 
 def _outside(sketch: Sketch, grouping: Grouping) -> tuple[str, ...]:

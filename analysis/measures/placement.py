@@ -14,7 +14,8 @@ import numpy as np
 from analysis.arrays.basis import Basis
 from analysis.arrays.types import Float64
 from analysis.measures.drift import Divergence
-from analysis.measures.uncertainty import ModelHistograms, Resampling
+from analysis.measures.uncertainty import Resampling
+from analysis.measures.weighting import ModelHistograms
 
 #: Pairs measured at once: two float64 arrays of 256 x 2 x 630 are 5 MB.
 _AT_ONCE = 256

@@ -24,41 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.arrays.types import Float64, Int64
+from analysis.measures.weighting import ModelHistograms
 from distributed.errors import UserError
 
 #: Replicates computed at once: bounds memory at about 64 replicates x groups x 630 float64.
 _AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelHistograms:
-    """The histograms of one axis, per model and group: what is resampled.
-
-    Attributes:
-        counts: (N, C, B) float64, one row per pair of a group and a model with filters in it; already weighted
-            (by filter, layer or model).
-        group: (N,) 0 … G-1.
-        model: (N,) 0 … M-1.
-    """
-
-    counts: Float64
-    group: Int64
-    model: Int64
-
-    @property
-    def groups(self) -> int:
-        """G, the number of groups."""
-        return int(self.group.max()) + 1
-
-    @property
-    def models(self) -> int:
-        """M, the number of models."""
-        return int(self.model.max()) + 1
-
-    @property
-    def nested(self) -> bool:
-        """Whether each model lies in one group only."""
-        return len(np.unique(self.model)) == len(self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +87,8 @@ def uncertainty_of(
 
     Args:
         histograms: what is resampled.
-        measure: from counts (R, G, C, B) to drifts (R, G, G); ``analysis.measures.drift`` makes it. A group without a count has
-            NaN drifts.
+        measure: from counts (R, G, C, B) to drifts (R, G, G); ``analysis.measures.drift`` makes it. A group without a
+            count has NaN drifts.
         resampling: how often, and the seed.
     """
     streams = np.random.default_rng(resampling.seed).spawn(2)

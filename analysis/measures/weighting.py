@@ -6,23 +6,58 @@ loudest; by layer each layer counts the same, by model each model does, whatever
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.arrays.basis import Basis
+from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Float64, Int64
-from analysis.measures.uncertainty import ModelHistograms
-from analysis.scanning.sketching import Sketch
+from analysis.measures.drift import Distributions, distributions
 from analysis.selection.grouping import Grouping
+from analysis.settings import Weight
+from analysis.wording import one_line
+from distributed.errors import UserError
 from distributed.references import MODEL_BITS_SHIFT
 
 
-class Weight(StrEnum):
-    """What counts the same. Lower case, because OmegaConf matches overrides by member name."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelHistograms:
+    """The histograms of one axis, per model and group: what is resampled.
 
-    filters = "filters"
-    layers = "layers"
-    models = "models"
+    Attributes:
+        counts: (N, C, B) float64, one row per pair of a group and a model with filters in it; already weighted
+            (by filter, layer or model).
+        group: (N,) 0 … G-1.
+        model: (N,) 0 … M-1.
+    """
+
+    counts: Float64
+    group: Int64
+    model: Int64
+
+    @property
+    def groups(self) -> int:
+        """G, the number of groups."""
+        return int(self.group.max()) + 1
+
+    @property
+    def models(self) -> int:
+        """M, the number of models."""
+        return int(self.model.max()) + 1
+
+    @property
+    def group_sums(self) -> Float64:
+        """(G, C, B) of all models of each group."""
+        # Rows are sorted by group, and every group has at least one.
+        first = np.searchsorted(self.group, np.arange(self.groups))
+        sums: Float64 = np.add.reduceat(self.counts, first, axis=0)
+        return sums
+
+    @property
+    def nested(self) -> bool:
+        """Whether each model lies in one group only."""
+        return len(np.unique(self.model)) == len(self.model)
 
 
 def model_histograms(sketch: Sketch, grouping: Grouping, weight: Weight) -> ModelHistograms:
@@ -47,6 +82,22 @@ def model_histograms(sketch: Sketch, grouping: Grouping, weight: Weight) -> Mode
         if weight is Weight.models:
             counts /= _filters(counts)
     return ModelHistograms(counts, group, owner)
+
+
+def group_distributions(histograms: ModelHistograms, grouping: Grouping, basis: Basis) -> Distributions:
+    """What a divergence between the groups is computed from.
+
+    Raises:
+        UserError: a group lies wholly outside the range of the basis.
+    """
+    counts = histograms.group_sums
+    empty, component = np.nonzero(counts.sum(axis=2) == 0)
+    if empty.size:
+        raise UserError(
+            f"{grouping.axis}: no coefficient {component[0] + 1} of group {one_line(grouping.groups[empty[0]].name)} "
+            f"lies in the range {basis.low:.4g} … {basis.high:.4g} of the basis: take the basis of this store"
+        )
+    return distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)
 
 
 def _mean_layers(sketch: Sketch, rows: Int64, pair_of_layer: Int64, pairs: int) -> Float64:

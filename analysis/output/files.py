@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from analysis.pictures.canvas import Drawing
 from distributed.errors import UserError
 
 #: Pixels an inch: fine enough for print while the picture is small.
@@ -59,15 +60,16 @@ class Outputs:
         """Whatever ``writer`` writes to the path it is given."""
         self._replace(name, writer)
 
-    def picture(self, stem: str, figure: Figure, title: str) -> None:
-        """``<stem>.png`` as large as the figure is."""
+    def pictures(self, drawings: Iterable[Drawing]) -> None:
+        """``<stem>.png`` of each, as large as its figure is."""
+        for drawing in drawings:
+            self.png(drawing.stem, drawing.draw(), drawing.title)
+
+    def png(self, stem: str, figure: Figure, title: str) -> None:
+        """``<stem>.png`` of a figure that is drawn already."""
         dpi = _DPI_SMALL if max(figure.get_size_inches()) < _LARGE_INCHES else _DPI_LARGE
         about = {"Title": title, "Software": "cnn-filter-shift"}
         self._replace(f"{stem}.png", lambda path: figure.savefig(path, dpi=dpi, metadata=about))
-
-    def line(self) -> str:
-        """Where the files are, for the terminal."""
-        return f"written to {self.folder}: {', '.join(path.name for path in self.written)}"
 
     def _replace(self, name: str, writer: Callable[[Path], object]) -> None:
         path = self.folder / name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,23 @@ INK, FAINT, RULE, ALARM = "#1a1a1a", "#5c5c5c", "#d9d9d9", "#b3261e"
 GAP = 0.12  # inches between parts
 _TITLE, _REMARK = 13.0, 8.5  # points
 _TITLE_LINE, _REMARK_LINE = 0.24, 0.17  # inches
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What stands above a picture: a title and remarks of a line each."""
+
+    title: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure to be drawn when it is wanted: the ``stem`` of its files, its ``title``, and how."""
+
+    stem: str
+    title: str
+    draw: Callable[[], Figure]
 
 
 @contextmanager

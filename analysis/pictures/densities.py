@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.phenotypes import Phenotype
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, names_as_data
-from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data
 from analysis.wording import count, elide, one_line
 
 #: More panels than this are not drawn: those with the most filters are.

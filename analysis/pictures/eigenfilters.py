@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.measures.eigenfilters import Structure
-from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, names_as_data, plain_axes
+from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
 from analysis.wording import count, elide, one_line
 
 #: Blue to red through white, told apart by the colour-blind; white is 0.
@@ -36,14 +35,6 @@ _LEGEND_ROWS = 31
 _TILE = 0.62  # inches
 _BETWEEN = 0.14
 _SHARE = 0.19  # below a tile, for its share of the variance
-
-
-@dataclass(frozen=True, slots=True)
-class Caption:
-    """What stands above a picture: a title and remarks of a line each."""
-
-    title: str
-    remarks: tuple[str, ...]
 
 
 def draw_eigenfilters(rows: Sequence[Structure], caption: Caption) -> Figure:

@@ -16,8 +16,7 @@ from matplotlib.lines import Line2D
 
 from analysis.arrays.types import Float64
 from analysis.measures.degenerate import Degeneracy
-from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, names_as_data, plain_axes
-from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
 from analysis.wording import elide, one_line
 
 #: Longer labels lose their middle; the tables keep the whole name.

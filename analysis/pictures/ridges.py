@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from analysis.arrays.types import Float64
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, names_as_data
-from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data
 from analysis.wording import count, elide, one_line
 
 #: Longer labels lose their middle; the tables keep the whole name.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.report.encoding import numbers, words
-from analysis.report.measure import StoreReport
+from analysis.report.measure import ReportResult
 from analysis.wording import one_line
 
 #: Columns of ``models`` that are counted, with what people call them; one that is null everywhere is passed over.
@@ -54,7 +54,7 @@ _MODEL_NUMBERS = {
 }
 
 
-def contents_section(report: StoreReport) -> dict[str, Any]:
+def contents_section(report: ReportResult) -> dict[str, Any]:
     """Totals, counts by kind, notes, and what was skipped or failed."""
     whole = report.quality.whole.grouping.groups[0]
     return {
@@ -100,7 +100,7 @@ def counts_of(models: pa.Table) -> list[dict[str, Any]]:
     return found
 
 
-def models_section(report: StoreReport) -> dict[str, Any]:
+def models_section(report: ReportResult) -> dict[str, Any]:
     """The table of models, column by column, with how many of each model's layers are degenerate."""
     models = report.models
     columns: list[dict[str, Any]] = []
@@ -120,7 +120,7 @@ def models_section(report: StoreReport) -> dict[str, Any]:
     return {"rows": models.num_rows, "columns": columns}
 
 
-def _depth_methods(report: StoreReport, ids: list[str]) -> list[str | None]:
+def _depth_methods(report: ReportResult, ids: list[str]) -> list[str | None]:
     layers = report.selected
     keys = pc.dictionary_encode(layers.column("model_id").combine_chunks())
     first: dict[str, str] = {}

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from analysis.arrays.types import Float64, Int64
+from analysis.measures.drift_matrix import AxisShift
 from analysis.report.clustering import cluster_order
 from analysis.report.encoding import numbers, upper
-from analysis.report.measure import StoreReport
+from analysis.report.measure import ReportResult
 from analysis.selection.grouping import Grouping
-from analysis.shift.files import AxisShift
 from analysis.wording import one_line
 
 #: Pairs beyond the whiskers that a box plot names.
@@ -51,7 +51,7 @@ def pair_values(drift: Float64) -> Float64:
     return pairs
 
 
-def drift_section(report: StoreReport) -> dict[str, Any]:
+def drift_section(report: ReportResult) -> dict[str, Any]:
     """Every axis's matrix, and a box per axis over its pairs."""
     shift = report.shift
     basis = None if shift is None else shift.basis
@@ -71,7 +71,7 @@ def drift_section(report: StoreReport) -> dict[str, Any]:
     }
 
 
-def axis_data(shift: AxisShift, report: StoreReport, index: int) -> dict[str, Any]:
+def axis_data(shift: AxisShift, report: ReportResult, index: int) -> dict[str, Any]:
     """Groups, matrices (pairs only: all are symmetric with a known diagonal) and the clustered order."""
     found: dict[str, Any] = {
         "axis": one_line(shift.axis),
@@ -93,7 +93,7 @@ def groups_data(grouping: Grouping, min_models: int) -> dict[str, Any]:
     Where each model or layer is its own group, that is no flaw of the group.
     """
     groups = grouping.groups
-    single = is_single(grouping)
+    single = grouping.single_models
     return {
         "names": [one_line(group.name) for group in groups],
         "models": [group.models for group in groups],
@@ -102,11 +102,6 @@ def groups_data(grouping: Grouping, min_models: int) -> dict[str, Any]:
         "few": [int(group.models < min_models and not single) for group in groups],
         "single": single,
     }
-
-
-def is_single(grouping: Grouping) -> bool:
-    """Whether each model or layer is a group by itself."""
-    return grouping.axis in ("model", "model_id", "layer", "layer_id")
 
 
 def _axis_box(shift: AxisShift) -> dict[str, Any]:

@@ -14,17 +14,18 @@ import numpy as np
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from analysis.measures.quality import members_of
+from analysis.measures.drift_matrix import AxisShift
+from analysis.measures.summaries import members_of
 from analysis.output.files import Outputs
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, names_as_data, plain_axes
-from analysis.pictures.eigenfilters import Caption, draw_cumulative, draw_eigenfilters
+from analysis.output.names import file_stem, writable_folder
+from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
 from analysis.pictures.heatmap import Heatmap, draw_heatmap
 from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
-from analysis.quality.files import GroupedQuality
+from analysis.quality.measure import GroupedQuality
 from analysis.report.contents_section import counts_of
-from analysis.report.drift_section import Box, box_of, is_single, pair_values
-from analysis.report.measure import StoreReport
-from analysis.shift.files import AxisShift, file_stem, writable_folder
+from analysis.report.drift_section import Box, box_of, pair_values
+from analysis.report.measure import ReportResult
 from analysis.wording import count, elide, one_line
 
 FOLDER = "figures"
@@ -50,7 +51,7 @@ class _Drawing:
     draw: Callable[[], Figure]
 
 
-def write_figures(report: StoreReport, folder: Path) -> dict[str, list[str]]:
+def write_figures(report: ReportResult, folder: Path) -> dict[str, list[str]]:
     """Draw everything into ``folder/figures``; key of the figure → paths of its PNG and PDF, relative to ``folder``.
 
     Raises:
@@ -60,7 +61,7 @@ def write_figures(report: StoreReport, folder: Path) -> dict[str, list[str]]:
     made: dict[str, list[str]] = {}
     for drawing in _drawings(report):
         figure = drawing.draw()
-        outputs.picture(drawing.stem, figure, drawing.title)
+        outputs.png(drawing.stem, figure, drawing.title)
         _dots_as_picture(figure)
         about = {"Title": drawing.title, "Creator": "cnn-filter-shift", "CreationDate": None}
         # Type 42: letters stay letters in the PDF, as journals ask.
@@ -70,7 +71,7 @@ def write_figures(report: StoreReport, folder: Path) -> dict[str, list[str]]:
     return made
 
 
-def _drawings(report: StoreReport) -> Iterator[_Drawing]:
+def _drawings(report: ReportResult) -> Iterator[_Drawing]:
     remarks = (_extent(report), *([f"where {one_line(report.settings.where)}"] if report.settings.where else []))
     title = "Models by kind"
     yield _Drawing(
@@ -94,7 +95,7 @@ def _drawings(report: StoreReport) -> Iterator[_Drawing]:
     )
 
 
-def _of_axis(report: StoreReport, shift: AxisShift, index: int, remarks: tuple[str, ...]) -> Iterator[_Drawing]:
+def _of_axis(report: ReportResult, shift: AxisShift, index: int, remarks: tuple[str, ...]) -> Iterator[_Drawing]:
     axis, stem = one_line(shift.axis), file_stem(shift.axis)
     structure, quality = report.structure.axes[index], report.quality.axes[index]
     whole = report.structure.whole
@@ -103,7 +104,7 @@ def _of_axis(report: StoreReport, shift: AxisShift, index: int, remarks: tuple[s
         labels = [group.label for group in shift.groups]
         return draw_heatmap(Heatmap(labels, values, title, [*more, *remarks, *shift.notes], unit, few))
 
-    few = shift.few_models & ~np.eye(len(shift.groups), dtype=bool) & (not is_single(shift.grouping))
+    few = shift.few_models & ~np.eye(len(shift.groups), dtype=bool) & (not shift.grouping.single_models)
     notes = (f"hatched: a group of fewer than {shift.min_models} models",) if few.any() else ()
     drift = f"Drift by {axis}"
     yield _Drawing(
@@ -147,7 +148,7 @@ def _of_axis(report: StoreReport, shift: AxisShift, index: int, remarks: tuple[s
     )
 
 
-def _quality_boxes(report: StoreReport, grouped: GroupedQuality, caption: Caption) -> Figure:
+def _quality_boxes(report: ReportResult, grouped: GroupedQuality, caption: Caption) -> Figure:
     by_group: dict[str, dict[str, Any]] = {}
     for row in grouped.summary.to_pylist():
         by_group.setdefault(row["group"], {})[row["metric"]] = row
@@ -243,6 +244,6 @@ def _dots_as_picture(figure: Figure) -> None:
                 cloud.set_rasterized(True)
 
 
-def _extent(report: StoreReport) -> str:
+def _extent(report: ReportResult) -> str:
     group = report.quality.whole.grouping.groups[0]
     return f"{count(group.models, 'model')} · {count(group.layers, 'layer')} · {count(group.filters, 'filter')}"

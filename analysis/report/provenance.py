@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import platform
 import shlex
+from dataclasses import fields
 from importlib.metadata import version
 
 from plotly.offline import get_plotlyjs_version
 
 from analysis.measures.drift import DIVERGENCES
-from analysis.report.measure import COMPARISON
 from analysis.report.settings import ReportSettings
+from analysis.settings import MatrixSettings, SketchSettings
 from distributed import __version__
+
+#: Settings of the drift and its uncertainty.
+_SKETCH = {field.name for field in fields(SketchSettings)}
+_DRIFT = tuple(field.name for field in fields(MatrixSettings) if field.name not in _SKETCH)
 
 _DISTRIBUTIONS = ("numpy", "pyarrow", "ray", "duckdb", "numba", "matplotlib", "plotly")
 
@@ -28,9 +33,9 @@ def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, s
     where = [] if settings.where is None else [f"where={settings.where}"]
     named = [f"axes=[{','.join(axes)}]"]
     store = _store(settings, uri)
-    changed = _changed(settings, ("basis", "bins", "subspace", "max_groups", "layer_weight", *COMPARISON))
+    changed = _changed(settings, ("basis", "bins", "subspace", "max_groups", "layer_weight", *_DRIFT))
     report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
-    measured = [changed[name] for name in ("basis", "bins", *COMPARISON) if name in changed]
+    measured = [changed[name] for name in ("basis", "bins", *_DRIFT) if name in changed]
     subspace = [changed["subspace"]] if "subspace" in changed else []
     return {
         "report": _line("report", store, report),

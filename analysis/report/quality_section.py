@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.measures.degenerate import COLLAPSED_SPARSITY, RANDOM_MARGIN, Degeneracy, random_thresholds
-from analysis.measures.quality import METRICS, floats, weighted_summary
-from analysis.quality.files import GroupedQuality
+from analysis.measures.layer_quality import METRICS, floats
+from analysis.measures.summaries import weighted_summary
+from analysis.quality.measure import GroupedQuality
 from analysis.report.encoding import numbers, packed, words
-from analysis.report.measure import StoreReport
-from analysis.selection.grouping import DEPTH_NAMES
+from analysis.report.measure import ReportResult
+from analysis.selection.axes import DEPTH_NAMES
 from analysis.wording import one_line
 
 #: Metrics in the page: column → whether a logarithmic scale suits it.
@@ -30,7 +31,7 @@ _GRID = (72, 60)  # bins over log2 n and over entropy
 _STATISTICS = ("q05", "q25", "median", "q75", "q95", "mean")
 
 
-def quality_section(report: StoreReport) -> dict[str, Any]:
+def quality_section(report: ReportResult) -> dict[str, Any]:
     """See the module."""
     quality = report.quality
     group = quality.whole.grouping.groups[0]

@@ -8,12 +8,12 @@ import numpy as np
 
 from analysis.measures.eigenfilters import Structure, agreement_of
 from analysis.report.encoding import numbers, packed
-from analysis.report.measure import StoreReport
-from analysis.structure.files import AxisStructure
+from analysis.report.measure import ReportResult
+from analysis.structure.measure import AxisStructure
 from analysis.wording import one_line
 
 
-def structure_section(report: StoreReport) -> dict[str, Any]:
+def structure_section(report: ReportResult) -> dict[str, Any]:
     """Rows of nine components: the store's (and the selection's), then each axis's groups."""
     structure = report.structure
     standing = [structure.whole, *([structure.selection] if structure.selection else [])]

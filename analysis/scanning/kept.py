@@ -133,7 +133,7 @@ class SketchArea:
 def with_new_layers(found: Sketch, more: Sketch, layers: LayerIndex) -> Sketch:
     """``found`` and those layers of ``more`` that it lacks, that ``layers`` names, and whose filters are all there."""
     wanted = _wanted(more, layers) & ~np.isin(more.layer_ids, found.layer_ids)
-    return replace(found.merge(more.take(wanted)), report=found.report)
+    return replace(found.merge(more.take(wanted)), origin=found.origin)
 
 
 def _wanted(sketch: Sketch, layers: LayerIndex) -> Bool:

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from analysis.arrays.basis import DEFAULT_BINS, Basis, PrincipalAxes
+from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
 from analysis.arrays.kernels import Extremes
 from analysis.arrays.moments import Moments
-from analysis.arrays.sketch import ScanReport, Sketch, merge_sketches
+from analysis.arrays.sketch import Sketch, SketchOrigin, merge_sketches
 from analysis.scanning.kept import SketchArea, SketchStore, key_of, with_new_layers
 from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histograms
 from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import Workers, scan_workers
+from analysis.settings import DEFAULT_BINS, SketchSettings
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
 
@@ -27,6 +28,17 @@ log = logging.getLogger(__name__)
 
 #: Columns of ``layers`` that a sketch is made from.
 LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram", "extreme_filters")
+
+
+def basis_asked_for(settings: SketchSettings) -> Basis | None:
+    """The basis that settings name; None for that of all filters of the store.
+
+    Raises:
+        UserError: it cannot be read, or ``bins`` is out of range.
+    """
+    if settings.bins < 2:
+        raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
+    return None if settings.basis is None else Basis.read(Path(settings.basis))
 
 
 def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:
@@ -41,12 +53,11 @@ class ScanOptions:
     Attributes:
         workers: called with the number of filters to read, entered before the first scan and left after the last:
             who reads them. Not called without a scan.
-        sketch_file: a sketch written earlier (``sketch.parquet``), used beside what the store keeps: for stores that
-            cannot be written.
+        sketch: one made earlier, used beside what the store keeps: for stores that cannot be written.
     """
 
     workers: Callable[[int], AbstractContextManager[Workers]] = workers_anywhere
-    sketch_file: Path | None = None
+    sketch: Sketch | None = None
 
 
 DEFAULT_OPTIONS = ScanOptions()
@@ -73,15 +84,15 @@ def sketch_of_store(
         layers: all layers of the store: ``LAYER_COLUMNS``, other columns are ignored.
 
     Returns:
-        a sketch of exactly these layers; its ``report`` says whether anything was scanned.
+        a sketch of exactly these layers; its ``origin`` says whether anything was scanned.
 
     Raises:
-        UserError: too few or equal filters for a basis, or ``options.sketch_file`` is not a sketch on it.
+        UserError: too few or equal filters for a basis, or ``options.sketch`` is on another one.
         StoreError: filters are missing, damaged, or not what ``layers`` says.
     """
     index = LayerIndex.from_table(layers)
     area = SketchArea(store)
-    given = None if options.sketch_file is None else Sketch.from_parquet(options.sketch_file)
+    given = options.sketch
     with ExitStack() as stack:
         scans = _Scans(store, options, stack)
         fixed, kept, key = basis is not None, basis, key_of(layers, bins)
@@ -89,7 +100,7 @@ def sketch_of_store(
             kept = area.read_basis(key)
             basis = _basis_of(layers, index, bins, given, kept, scans)
         elif given is not None and given.basis.digest != basis.digest:
-            raise UserError(f"{options.sketch_file} is on another basis ({given.basis.digest}) than {basis.digest}")
+            raise UserError(f"the given sketch is on another basis ({given.basis.digest}) than {basis.digest}")
         found = area.read(basis, index)
         if given is not None and given.basis.digest == basis.digest:
             found = with_new_layers(found, given, index)
@@ -106,9 +117,9 @@ def sketch_of_store(
         if kept is None:
             # Only now: the second scan has compared what was read with the moments of the extraction.
             area.write_basis(key, basis)
-    report = _report(scans.times, index, basis)
-    log.info("%s", report.origin)
-    return replace(found, report=report)
+    origin = _origin(scans.times, index, basis)
+    log.info("%s", origin.text)
+    return replace(found, origin=origin)
 
 
 class _Scans:
@@ -172,31 +183,20 @@ def _models_without(found: Sketch, index: LayerIndex) -> set[str]:
     return {index.model_ids[i] for i in np.flatnonzero(missing)}
 
 
-def _report(times: list[ScanTime], index: LayerIndex, basis: Basis) -> ScanReport:
+def _origin(times: list[ScanTime], index: LayerIndex, basis: Basis) -> SketchOrigin:
     if not times:
-        origin = f"found the sketch of {index.total_filters:,} filters on basis {basis.digest[:12]}: nothing scanned"
-        return ScanReport(scanned=False, origin=origin)
+        text = f"found the sketch of {index.total_filters:,} filters on basis {basis.digest[:12]}: nothing scanned"
+        return SketchOrigin(scanned=False, text=text)
     rows, seconds = sum(time.filters for time in times), sum(time.seconds for time in times)
     last = times[-1]
     histograms = last if last.what == "histograms" else None
     times_read = f"{len(times)} {'scan' if len(times) == 1 else 'scans'}"
     rate = f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} filters/s"
-    return ScanReport(
+    return SketchOrigin(
         scanned=True,
-        origin=f"{times_read}, {rows:,} filters read in {rate}; basis {basis.digest[:12]}",
+        text=f"{times_read}, {rows:,} filters read in {rate}; basis {basis.digest[:12]}",
         filters=histograms.filters if histograms else 0,
         models=histograms.models if histograms else 0,
         seconds=seconds,
         rows=rows,
     )
-
-
-__all__ = [
-    "DEFAULT_OPTIONS",
-    "LAYER_COLUMNS",
-    "ScanOptions",
-    "ScanReport",
-    "Sketch",
-    "merge_sketches",
-    "sketch_of_store",
-]

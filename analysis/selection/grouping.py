@@ -1,31 +1,28 @@
-"""Which layer belongs to which group: axes, conditions, labels. Filters themselves are never touched.
-
-An axis is a column of the flat view of models and layers (``analysis.selection.conditions``) or one of three that are computed:
-``depth`` (deciles of ``conv_depth_norm``), ``model`` (each model by itself), ``layer`` (each layer by itself).
-"""
+"""Which layer belongs to which group of an axis (``analysis.selection.axes``). Filters themselves are never touched."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from analysis.arrays.types import Int64
-from analysis.selection.conditions import filters_in, models_in
+from analysis.selection.axes import (
+    SINGLE_MODEL_AXES,
+    EmptyAxisError,
+    axes_of,
+    codes_on,
+    model_codes,
+    values_on,
+)
+from analysis.selection.view import Extent
 from analysis.wording import count, one_line
 from distributed.errors import UserError
 
-#: Axes that are computed, before the columns.
-COMPUTED_AXES = ("depth", "model", "layer")
-
-#: A float column with more different values than this is a measurement, not a grouping.
-MAX_FLOAT_GROUPS = 50
-
-DEPTH_EDGES = np.arange(1, 10) / 10  # 0.1 … 0.9; k/10 as the nearest double, as is every quotient of two depths
-DEPTH_NAMES = ("[0.0, 0.1]", *(f"({k / 10:.1f}, {(k + 1) / 10:.1f}]" for k in range(1, 10)))
+#: Names in a note before it only counts.
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +54,36 @@ class Grouping:
     codes: Int64
     notes: tuple[str, ...] = ()
 
+    @property
+    def single_models(self) -> bool:
+        """Whether each group is one model, or part of one."""
+        return self.axis in SINGLE_MODEL_AXES
 
-def axes_of(flat: pa.Table) -> list[str]:
-    """Names of every axis that can group the rows of a flat view."""
-    columns = [field.name for field in flat.schema if _is_scalar(field.type) and field.name not in COMPUTED_AXES]
-    return [*COMPUTED_AXES, *columns]
+    def codes_of(self, layer_ids: Int64) -> Int64:
+        """(M,) the group of each of M layers, -1 where it has none."""
+        order = np.argsort(self.layer_ids, kind="stable")
+        at = np.searchsorted(self.layer_ids, layer_ids, sorter=order)
+        at = order[np.minimum(at, len(order) - 1)]
+        return np.where(self.layer_ids[at] == layer_ids, self.codes[at], -1)
 
 
-def group_layers(flat: pa.Table, axis: str, *, max_groups: int) -> Grouping:
+def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None) -> Grouping:
     """The groups of ``axis`` among the layers of a (selected) flat view.
 
     Layers without a value, and groups without a filter, are left out and counted in ``notes``.
 
     Raises:
-        UserError: there is no such axis (the message lists them), its values cannot group, it is null everywhere, or
-            there are more than ``max_groups`` groups.
+        UserError: there is no such axis (the message lists them), its values cannot group, or there are more than
+            ``max_groups`` groups.
+        EmptyAxisError: it is null everywhere, or no group holds a filter.
     """
-    names, codes = _codes_of(flat, axis)
+    names, codes = codes_on(flat, axis)
     if not len(names):
-        raise UserError(
-            f"axis {axis!r} is null for all of {count(models_in(flat), 'model')} "
+        raise EmptyAxisError(
+            f"axis {axis!r} is null for all of {count(Extent.of(flat).models, 'model')} "
             "(after where, if given): choose another axis"
         )
-    if len(names) > max_groups:
+    if max_groups is not None and len(names) > max_groups:
         raise UserError(
             f"axis {axis!r} has {len(names)} groups, more than max_groups={max_groups}: restrict them with where=…, "
             "or raise max_groups (the matrix has their square)"
@@ -95,18 +99,17 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int) -> Grouping:
         names = [name for name, size in zip(names, filters, strict=True) if size]
         filters = filters[filters > 0]
     if not names:
-        raise UserError(f"axis {axis!r}: no group holds a filter: choose another axis or where")
+        raise EmptyAxisError(f"axis {axis!r}: no group holds a filter: choose another axis or where")
     if len(names) == 1:
         notes.append(f"{axis}: one group only, {one_line(names[0])}: there is nothing to compare it with")
     grouped = np.flatnonzero(codes >= 0)
     codes = codes[grouped]
-    models = _models_per_group(codes, _model_codes(flat)[grouped], len(names))
+    models = _models_per_group(codes, model_codes(flat)[grouped], len(names))
     layers = np.bincount(codes, minlength=len(names))
-    counted = axis not in ("model", "model_id", "layer", "layer_id")
     groups = tuple(
         Group(
             name=name,
-            label=f"{one_line(name)} ({models[g]})" if counted else one_line(name),
+            label=one_line(name) if axis in SINGLE_MODEL_AXES else f"{one_line(name)} ({models[g]})",
             filters=int(filters[g]),
             layers=int(layers[g]),
             models=int(models[g]),
@@ -117,103 +120,97 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int) -> Grouping:
     return Grouping(axis, groups, layer_ids, codes.astype(np.int64), tuple(notes))
 
 
-def _codes_of(flat: pa.Table, axis: str) -> tuple[list[str], Int64]:
-    """Names of the groups in order, and the group of each row, -1 for none."""
-    if axis == "depth":
-        return _deciles(flat)
-    if axis == "model":
-        return _by_model(flat)
-    if axis == "layer":
-        return _by_layer(flat)
-    if axis not in flat.column_names:
-        raise UserError(f"there is no axis {axis!r}; there are: {', '.join(axes_of(flat))}")
-    column = flat.column(axis)
-    if not _is_scalar(column.type):
-        raise UserError(
-            f"axis {axis!r} cannot group: its values are of type {column.type}; "
-            f"axes that can: {', '.join(axes_of(flat))}"
-        )
-    return _by_value(axis, column)
+@dataclass(frozen=True, slots=True, eq=False)
+class Groupings:
+    """The groupings of several axes.
+
+    Attributes:
+        found: one per axis that groups, in the order asked.
+        left_out: axis → why it does not, one sentence.
+    """
+
+    found: tuple[Grouping, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def at_least_one(self) -> Groupings:
+        """Itself.
+
+        Raises:
+            UserError: no axis groups anything (says why of each), or none was named.
+        """
+        if not self.found:
+            raise UserError(
+                "; ".join(self.left_out.values()) or "axes is empty: name at least one, as in 'axes=[task,depth]'"
+            )
+        return self
 
 
-def _by_value(axis: str, column: pa.ChunkedArray) -> tuple[list[str], Int64]:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_null(column.type):
-        return [], np.full(len(column), -1, dtype=np.int64)
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    encoded = pc.dictionary_encode(column.combine_chunks())
-    values: list[Any] = encoded.dictionary.to_pylist()
-    if pa.types.is_floating(column.type) and len(values) > MAX_FLOAT_GROUPS:
-        raise UserError(
-            f"axis {axis!r} cannot group: a measurement with {len(values)} different values (at most "
-            f"{MAX_FLOAT_GROUPS} group); use it in where=… instead"
-            + (", or depth" if axis == "conv_depth_norm" else "")
-        )
-    numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    order = sorted(
-        range(len(values)), key=lambda i: values[i] if numeric else (str(values[i]).casefold(), str(values[i]))
-    )
-    rank = np.empty(len(values) + 1, dtype=np.int64)
-    rank[order] = np.arange(len(values))
-    rank[-1] = -1  # where the index is null
-    return [_name_of(values[i]) for i in order], rank[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+def group_axes(
+    flat: pa.Table,
+    selected: pa.Table,
+    axes: Sequence[str],
+    *,
+    max_groups: int,
+    leave_out: type[UserError] = EmptyAxisError,
+) -> Groupings:
+    """The groups of each axis among the layers of ``selected``, a part of ``flat``, with notes on emptied groups.
+
+    Axes without a value are left out, and the reason kept.
+
+    Args:
+        flat: the store's flat view.
+        selected: the rows that take part.
+        axes: what to group by; repeated ones count once.
+        max_groups: an axis with more is refused.
+        leave_out: errors of an existing axis that leave it out.
+
+    Raises:
+        UserError: see ``group_layers``.
+    """
+    found, errors, known = [], dict[str, UserError](), set(axes_of(selected))
+    for axis in dict.fromkeys(axes):
+        try:
+            grouping = group_layers(selected, axis, max_groups=max_groups)
+        except leave_out as error:
+            if axis not in known:
+                raise
+            errors[axis] = error
+            continue
+        notes = (*grouping.notes, *emptied_groups(flat, selected, axis))
+        found.append(Grouping(axis, grouping.groups, grouping.layer_ids, grouping.codes, notes))
+    return Groupings(tuple(found), {axis: one_line(str(error)) for axis, error in errors.items()})
 
 
-def _name_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def whole(flat: pa.Table, name: str, *, axis: str = "all") -> Grouping:
+    """All layers of a flat view as one group, ``name (number of models)``."""
+    extent = Extent.of(flat)
+    group = Group(name, f"{one_line(name)} ({extent.models})", extent.filters, extent.layers, extent.models)
+    ids = flat.column("layer_id").to_numpy().astype(np.int64)
+    return Grouping(axis, (group,), ids, np.zeros(len(ids), np.int64))
 
 
-def _deciles(flat: pa.Table) -> tuple[list[str], Int64]:
-    depth = flat.column("conv_depth_norm").to_numpy()
-    wrong = np.flatnonzero(~((depth >= 0) & (depth <= 1)))
-    if wrong.size:
-        layer = flat.column("layer_name")[int(wrong[0])].as_py()
-        model = flat.column("name")[int(wrong[0])].as_py()
-        raise UserError(
-            f"layer {layer!r} of model {model!r} has conv_depth_norm {depth[wrong[0]]}, outside 0 … 1: "
-            "its layers file is damaged; remove the model's files from the store and extract it again"
-        )
-    decile = np.searchsorted(DEPTH_EDGES, depth, side="left")  # the number of edges below: intervals closed above
-    present, codes = np.unique(decile, return_inverse=True)
-    return [DEPTH_NAMES[index] for index in present], codes.astype(np.int64)
+def emptied_groups(flat: pa.Table, selected: pa.Table, axis: str) -> tuple[str, ...]:
+    """What to note about groups of ``axis`` that have layers in ``flat`` but none in ``selected`` (none: empty)."""
+    if axis in SINGLE_MODEL_AXES or selected.num_rows == flat.num_rows:
+        return ()
+    before, after = values_on(flat, axis), set(values_on(selected, axis))
+    gone = [name for name in before if name not in after]
+    return (f"{axis}: where leaves no filter in {len(gone)} of {len(before)} groups: {listed(gone)}",) if gone else ()
 
 
-def _by_model(flat: pa.Table) -> tuple[list[str], Int64]:
-    codes = _model_codes(flat)
-    labels: dict[int, str] = dict(zip(codes.tolist(), flat.column("model_label").to_pylist(), strict=True))
-    order = sorted(labels, key=lambda code: (labels[code].casefold(), labels[code]))
-    rank = np.empty(len(labels), dtype=np.int64)
-    rank[order] = np.arange(len(labels))
-    return [labels[code] for code in order], rank[codes]
-
-
-def _by_layer(flat: pa.Table) -> tuple[list[str], Int64]:
-    _, by_model = _by_model(flat)
-    depth, index = (flat.column(name).to_numpy() for name in ("conv_depth", "layer_index"))
-    order = np.lexsort((index, depth, by_model))
-    codes = np.empty(flat.num_rows, dtype=np.int64)
-    codes[order] = np.arange(flat.num_rows)
-    models, layers = (flat.column(name).to_pylist() for name in ("model_label", "layer_name"))
-    return [f"{models[row]}: {layers[row]}" for row in order], codes
-
-
-def _model_codes(flat: pa.Table) -> Int64:
-    """(N,) the model of each row as a number, in order of ``model_id``."""
-    ids = np.array(flat.column("model_id").to_pylist(), dtype=object).astype(str)
-    return np.unique(ids, return_inverse=True)[1].astype(np.int64)
+def listed(names: Sequence[str]) -> str:
+    """The first of ``names`` for a note, and … where there are more."""
+    return ", ".join(one_line(name) for name in names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def _notes_on_nulls(flat: pa.Table, axis: str, codes: Int64) -> list[str]:
     missing = flat.filter(pa.array(codes < 0))
     if not missing.num_rows:
         return []
+    extent = Extent.of(missing)
     return [
-        f"{axis}: left out, no value: {count(models_in(missing), 'model')} of {models_in(flat)} "
-        f"({count(missing.num_rows, 'layer')}, {count(filters_in(missing), 'filter')})"
+        f"{axis}: left out, no value: {count(extent.models, 'model')} of {Extent.of(flat).models} "
+        f"({count(extent.layers, 'layer')}, {count(extent.filters, 'filter')})"
     ]
 
 
@@ -226,25 +223,3 @@ def _sums(codes: Int64, sizes: Int64, groups: int) -> Int64:
     total = np.zeros(groups, dtype=np.int64)
     np.add.at(total, codes[codes >= 0], sizes[codes >= 0])
     return total
-
-
-def _is_scalar(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def emptied_groups(flat: pa.Table, selected: pa.Table, axis: str) -> tuple[str, ...]:
-    """What to note about groups of ``axis`` that have layers in ``flat`` but none in ``selected`` (none: empty)."""
-    if axis in ("model", "layer"):
-        return ()
-    before, after = (_deciles(t)[0] if axis == "depth" else _values(t.column(axis)) for t in (flat, selected))
-    gone = [name for name in before if name not in set(after)]
-    if not gone:
-        return ()
-    named = ", ".join(one_line(name) for name in gone[:10]) + (" …" if len(gone) > 10 else "")
-    return (f"{axis}: where leaves no filter in {len(gone)} of {len(before)} groups: {named}",)
-
-
-def _values(column: pa.ChunkedArray) -> list[str]:
-    return sorted(_name_of(value) for value in pc.unique(column).drop_null().to_pylist())

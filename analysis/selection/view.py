@@ -1,15 +1,40 @@
-"""The small tables of a store, read once: what every analysis begins with."""
+"""The small tables of a store, read once, and as one flat view: what every analysis begins with.
+
+The flat view has a row per layer. The models' columns keep their names; a layers' column of the same name (``name``,
+``num_filters``) becomes ``layer_name``, ``layer_num_filters``. One column is added: ``model_label``, the model's name,
+and where several models of the store bear it, ``name [model_id]``.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.selection.conditions import flat_view, select_layers
-from distributed.store import Store
-from distributed.store.settings import StoreSettings
+from analysis.selection.conditions import select_layers
+from analysis.wording import count
+from distributed.store import Store, StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much takes part: numbers of ``models``, ``layers`` and ``filters``; ``str`` says it for people."""
+
+    models: int
+    layers: int
+    filters: int
+
+    @classmethod
+    def of(cls, flat: pa.Table) -> Extent:
+        """Of the rows of a flat view."""
+        models = int(pc.count_distinct(flat.column("model_id")).as_py())
+        return cls(models, flat.num_rows, int(pc.sum(flat.column("layer_num_filters")).as_py() or 0))
+
+    def __str__(self) -> str:
+        return ", ".join((count(self.models, "model"), count(self.layers, "layer"), count(self.filters, "filter")))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +45,7 @@ class StoreView:
         store: to read filters and sketches from.
         models: the table ``models``.
         layers: the table ``layers``, of these models.
-        flat: both as one, a row per layer (``analysis.selection.conditions.flat_view``).
+        flat: both as one, a row per layer.
     """
 
     store: Store
@@ -58,3 +83,31 @@ class StoreView:
             UserError: ``where`` is no condition, or leaves no filter.
         """
         return select_layers(self.flat, where)
+
+    def layers_of(self, flat: pa.Table) -> pa.Table:
+        """The rows of ``layers`` that are in a selected ``flat``."""
+        chosen = pc.is_in(self.layers.column("layer_id"), value_set=flat.column("layer_id").combine_chunks())
+        return self.layers.filter(chosen)
+
+
+def flat_view(models: pa.Table, layers: pa.Table) -> pa.Table:
+    """One row per layer of a model that is in ``models``, ordered by ``layer_id``; see the module for its columns."""
+    names = models.column("name").to_pylist()
+    often = Counter(names)
+    keys = models.column("model_id").to_pylist()
+    labels = [f"{name} [{key}]" if often[name] > 1 else name for key, name in zip(keys, names, strict=True)]
+    models = models.append_column("model_label", pa.array(labels, pa.string()))
+    taken = set(models.column_names)
+    layers = layers.rename_columns(
+        [f"layer_{name}" if name in taken and name != "model_id" else name for name in layers.column_names]
+    )
+    row_of_model = {model_id: row for row, model_id in enumerate(keys)}
+    owner = np.array([row_of_model.get(m, -1) for m in layers.column("model_id").to_pylist()], dtype=np.int64)
+    order = np.argsort(layers.column("layer_id").to_numpy(), kind="stable")
+    order = order[owner[order] >= 0]
+    # Take, not join: Arrow's join drops nested columns, and a condition may well ask for kernel_shapes['3x3'].
+    flat = models.take(pa.array(owner[order]))
+    ordered = layers.drop_columns(["model_id"]).take(pa.array(order))
+    for field, column in zip(ordered.schema, ordered.columns, strict=True):
+        flat = flat.append_column(field, column)
+    return flat

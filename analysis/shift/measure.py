@@ -1,65 +1,57 @@
-"""How the distributions of filters shift between groups of models and layers.
-
-python -m analysis.shift store.uri=data/filters 'axes=[task,visual_category,depth]' out=shift
-
-The basis is that of all filters of the store, from the moments in ``layers``; one scan for histograms per layer, and
-one of few layers for their range before it, serve every axis, condition and later run, because what they find is kept
-in the store as a sketch. From Python::
-
-    from analysis.settings import ShiftSettings
-    from analysis.shift.measure import measure_shift
-    from distributed.store.settings import StoreSettings
-
-    report = measure_shift(ShiftSettings(StoreSettings("data/filters"), axes=("task",)))
-    report.shifts[0].matrix().to_pandas()
-"""
+"""The drift matrices of a store, one per axis."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.arrays.basis import Basis
+from analysis.arrays.sketch import Sketch
 from analysis.measures.drift import divergence_named
-from analysis.measures.drift_matrix import Comparison, axis_shift
+from analysis.measures.drift_matrix import AxisShift, DriftMethod, axis_shift
 from analysis.measures.uncertainty import resampling_of
-from analysis.overrides import quoted_condition
-from analysis.scanning.sketching import ScanOptions, Sketch, sketch_of_store
+from analysis.output.names import SKETCH_FILE
+from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
 from analysis.scanning.workers import check_device, scan_workers
-from analysis.selection.conditions import filters_in, models_in
-from analysis.selection.grouping import emptied_groups, group_layers
-from analysis.selection.view import StoreView
-from analysis.settings import ShiftSettings
-from analysis.shift.files import SKETCH_FILE, ShiftReport, writable_folder, write_results
-from analysis.shift.terminal import print_shift
-from distributed.entry import OK, command
+from analysis.selection.grouping import group_axes
+from analysis.selection.view import Extent, StoreView
+from analysis.settings import MatrixSettings
+from analysis.shift.settings import ShiftSettings
 from distributed.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-def run(settings: ShiftSettings) -> int:
-    """The command: measure, write, print; returns the exit code.
+@dataclass(frozen=True, slots=True, eq=False)
+class ShiftResult:
+    """Everything one run of ``analysis.shift`` found.
 
-    Raises:
-        UserError: see ``measure_shift``, or ``settings.out`` cannot be written, known before any filter is read.
+    Attributes:
+        shifts: one per axis, in the order asked.
+        sketch: per-layer histograms of all filters of the store, and their basis.
+        extent: what took part, after ``where``.
+        where: the condition, None for all.
+        notes: axes that were left out, and why.
     """
-    folder = writable_folder(settings.out)
-    report = measure_shift(settings)
-    written = write_results(report, folder)
-    print_shift(report, written, Console(highlight=False))
-    return OK
+
+    shifts: tuple[AxisShift, ...]
+    sketch: Sketch
+    extent: Extent
+    where: str | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def basis(self) -> Basis:
+        """What the filters were projected on."""
+        return self.sketch.basis
 
 
-def measure_shift(settings: ShiftSettings, view: StoreView | None = None) -> ShiftReport:
+def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResult:
     """The drift matrix of every axis. Writes nothing but the sketch that the store keeps.
 
     Filters are read only if neither the store nor the folder ``settings.out`` holds their histograms, and a Ray is
-    joined or started only if they are many, or ``settings.cluster`` is one (``analysis.scanning.workers.scan_workers``).
+    joined or started only if they are many, or ``settings.cluster`` is one (``analysis.scanning.workers``).
 
     Args:
         settings: what to measure.
@@ -69,35 +61,28 @@ def measure_shift(settings: ShiftSettings, view: StoreView | None = None) -> Shi
         UserError: an axis, the condition, the basis or the store is not usable, known before any filter is read; or
             the filters are missing or damaged.
     """
-    axes = tuple(dict.fromkeys(settings.axes))
-    if not axes:
-        raise UserError("axes is empty: name at least one, as in 'axes=[task,depth]'")
-    if settings.bins < 2:
-        raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
     check_device(settings.device)
-    comparison = comparison_of(settings)
-    basis = None if settings.basis is None else Basis.read(Path(settings.basis))
+    method = drift_method(settings)
+    basis = basis_asked_for(settings)
     view = view or StoreView.open(settings.store)
     selected = view.select(settings.where)
-    groupings = [group_layers(selected, axis, max_groups=settings.max_groups) for axis in axes]
+    groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     options = ScanOptions(
         workers=lambda filters: scan_workers(settings.cluster, filters, settings.device),
-        sketch_file=_earlier_sketch(Path(settings.out), basis),
+        sketch=_earlier_sketch(Path(settings.out), basis),
     )
     sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
-    shifts = tuple(axis_shift(sketch, grouping, comparison) for grouping in groupings)
-    if settings.where is not None:
-        shifts = tuple(replace(s, notes=(*s.notes, *emptied_groups(view.flat, selected, s.axis))) for s in shifts)
-    return ShiftReport(shifts, sketch, models_in(selected), selected.num_rows, filters_in(selected), settings.where)
+    shifts = tuple(axis_shift(sketch, grouping, method) for grouping in groupings.found)
+    return ShiftResult(shifts, sketch, Extent.of(selected), settings.where, tuple(groupings.left_out.values()))
 
 
-def comparison_of(settings: ShiftSettings) -> Comparison:
+def drift_method(settings: MatrixSettings) -> DriftMethod:
     """How the settings ask to compare.
 
     Raises:
         UserError: there is no such divergence, or a number is out of range.
     """
-    return Comparison(
+    return DriftMethod(
         divergence_named(settings.divergence),
         settings.weight,
         resampling_of(settings.replicates, settings.level, settings.seed),
@@ -106,7 +91,7 @@ def comparison_of(settings: ShiftSettings) -> Comparison:
     )
 
 
-def _earlier_sketch(out: Path, basis: Basis | None) -> Path | None:
+def _earlier_sketch(out: Path, basis: Basis | None) -> Sketch | None:
     """The sketch that an earlier run wrote into ``out``, if it is whole and on ``basis`` (where one is given).
 
     Whether it is of the same filters is checked where it is used.
@@ -119,14 +104,4 @@ def _earlier_sketch(out: Path, basis: Basis | None) -> Path | None:
     except UserError as error:
         log.warning("%s; it is made again", error)
         return None
-    return path if basis is None or sketch.basis.digest == basis.digest else None
-
-
-def main() -> None:
-    """Entry point; see ``conf/shift.yaml`` for every setting."""
-    sys.argv[1:] = quoted_condition(sys.argv[1:])
-    command("shift", ShiftSettings, run)
-
-
-if __name__ == "__main__":
-    main()
+    return sketch if basis is None or sketch.basis.digest == basis.digest else None

@@ -1,4 +1,4 @@
-"""A shift report on a terminal: matrices that fit its width, and what stands out, in words."""
+"""A shift on a terminal: matrices that fit its width, and what stands out, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.shift.files import AxisShift, ShiftReport
+from analysis.measures.drift_matrix import AxisShift
+from analysis.output.terminal import print_closing
+from analysis.shift.measure import ShiftResult
 from analysis.wording import count, decimals_of, elide, one_line
 
 #: More rows than this no one reads on a terminal; the files have them all.
@@ -26,35 +28,15 @@ _NAMED = 3
 _FALSE_DISCOVERIES = 0.05
 
 
-def print_shift(report: ShiftReport, written: Sequence[Path], console: Console) -> None:
+def show(result: ShiftResult, paths: Sequence[Path], console: Console) -> None:
     """Each axis's matrix and extremes, then where the files are and what they rest on."""
-    for shift in report.shifts:
+    for shift in result.shifts:
         console.print()
         console.print(_matrix(shift, console.width))
         for line in (*extremes(shift), *certainty(shift), *shift.notes):
             console.print(Text(line))
     console.print()
-    if report.where:
-        console.print(Text(f"where {one_line(report.where)}"))
-    extent = ", ".join((count(report.models, "model"), count(report.layers, "layer"), count(report.filters, "filter")))
-    console.print(Text(f"{extent}; {_origin(report)}"))
-    if written:
-        console.print(Text(f"written to {written[0].parent}: {', '.join(_named(written))}"), soft_wrap=True)
-
-
-def _named(written: Sequence[Path]) -> list[str]:
-    """File names, those that differ by their ending alone as ``shift_task.{parquet,csv,png}``."""
-    endings: dict[str, list[str]] = {}
-    for path in written:
-        endings.setdefault(path.stem, []).append(path.suffix[1:])
-    return [f"{stem}.{e[0]}" if len(e) == 1 else f"{stem}.{{{','.join(e)}}}" for stem, e in endings.items()]
-
-
-def _origin(report: ShiftReport) -> str:
-    origin = report.sketch.report
-    if origin is None:
-        return f"basis {report.basis.digest[:12]}"
-    return origin.origin
+    print_closing(console, result, result.sketch.provenance, paths)
 
 
 def extremes(shift: AxisShift) -> tuple[str, ...]:

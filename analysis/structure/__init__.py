@@ -1,0 +1,21 @@
+"""The structure of the filters: eigenfilters and explained variance of the store and of groups, and their agreement.
+
+python -m analysis.structure store.uri=data/filters 'axes=[task,visual_category]' out=structure
+
+From the moments in the table ``layers`` alone: no filter is read, no Ray is started. From Python::
+
+    from analysis.structure import StructureSettings, components_table, measure_structure
+    from distributed.store.settings import StoreSettings
+
+    result = measure_structure(StructureSettings(StoreSettings("data/filters"), axes=("task",)))
+    components_table(result.axes[0], result.whole).to_pandas()
+"""
+
+from analysis.exports import lazily
+
+__getattr__ = lazily(
+    __name__,
+    StructureSettings="settings:StructureSettings",
+    measure_structure="measure:measure",
+    components_table="tables:components_table",
+)

@@ -47,10 +47,10 @@ def list_local(settings: LocalSettings) -> list[ModelReference]:
         path = path.resolve(strict=True)
         is_folder = path.is_dir()
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file or folder: check source.path") from error
+        raise SourceError(f"{path}: no such file or folder: check the path") from error
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "a link that leads to itself"
-        raise SourceError(f"{path}: cannot be read ({reason}): check source.path") from error
+        raise SourceError(f"{path}: cannot be read ({reason}): check the path") from error
     if not _is_text(str(path)):
         raise SourceError(f"{text_of(str(path))}: the path is not UTF-8: rename it")
     if not is_folder:

@@ -1,16 +1,14 @@
 """Quality columns and mergeable moments of one layer (DESIGN §3, §4): plain functions on arrays, no Ray."""
 
 from distributed.statistics.layer import LayerStatistics, layer_statistics
-from distributed.statistics.moments import pack_lower, scale_filters, unpack_lower
-from distributed.statistics.quality import orthogonality, random_threshold, variance_entropy
+from distributed.statistics.moments import pack_lower, unpack_lower
+from distributed.statistics.quality import orthogonality, variance_entropy
 
 __all__ = [
     "LayerStatistics",
     "layer_statistics",
     "orthogonality",
     "pack_lower",
-    "random_threshold",
-    "scale_filters",
     "unpack_lower",
     "variance_entropy",
 ]

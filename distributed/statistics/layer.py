@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from distributed.errors import Place, SkipReason, UnextractableError
+from distributed.formulas import random_threshold
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
 from distributed.statistics.moments import Scatter, Sums, pack_lower
-from distributed.statistics.quality import orthogonality, random_threshold, variance_entropy
+from distributed.statistics.quality import orthogonality, variance_entropy
 
 #: Rows handled at a time: measured, 2^14 is the fastest on a CPU (65 ns/row; 2^12 takes 90, 2^16 the same or more), a
 #: GPU wants larger pieces. Their float64 arrays (72 bytes a row, four at once) stay below 5 MB and 40 MB.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,12 +10,6 @@ from numpy.typing import NDArray
 #: one 8 MiB product at most.
 _CHANNEL_BLOCK = 1024
 _WEIGHT_BLOCK = 2048
-
-
-def random_threshold(num_filters: int) -> float:
-    """T(n): the variance entropy that n random filters reach; at most 0 for n <= 2 (DESIGN §4)."""
-    logistic = 1.0 + math.exp(-0.88767525 * (math.log2(num_filters) - 2.30436435))
-    return 1.2618047 / logistic - 0.31050834
 
 
 def variance_entropy(scatter: NDArray[np.float64]) -> float:

@@ -168,7 +168,7 @@ def test_listing_reads_no_weights(open_folder: Path, request: pytest.FixtureRequ
 
 
 def test_paths_that_cannot_be_listed(open_folder: Path, request: pytest.FixtureRequest) -> None:
-    assert "no such file or folder: check source.path" in refusal(open_folder / "nowhere")
+    assert "no such file or folder: check the path" in refusal(open_folder / "nowhere")
     (open_folder / "empty/deep").mkdir(parents=True)
     message = refusal(open_folder / "empty")
     assert message.startswith("no checkpoints found in")

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distributed.statistics import pack_lower, random_threshold, scale_filters, unpack_lower
+from distributed.formulas import random_threshold, scale_filters
+from distributed.statistics import pack_lower, unpack_lower
 from distributed.statistics.moments import Scatter
 from tests.distributed.statistics import reference
 
