@@ -22,8 +22,8 @@ from distributed.errors import FilterShiftError, RetryableError, SkipReason, Une
 from distributed.formats.base import ByteSource
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, LocalSettings
-from tests.loopback_hub import Fault, FaultKind, LoopbackHub
 from tests.distributed.sources.models import weights, write_model, write_shards
+from tests.loopback_hub import Fault, FaultKind, LoopbackHub
 
 RANGES = [(10, 20), (0, 8), (500, 500), (100, 2000)]
 

@@ -22,8 +22,8 @@ from distributed.errors import SourceError
 from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings
-from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
 from tests.distributed.sources.models import weights, write_card, write_model, write_shards
+from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -23,9 +23,9 @@ from distributed.store import Store, StoreSettings, WriteReceipt
 from distributed.store import backends as backends_module
 from distributed.store import staging as staging_module
 from tests.disks import small_disk
-from tests.s3 import S3Server
 from tests.distributed.store import build
 from tests.distributed.store.build import MODEL_ID, OTHER_ID
+from tests.s3 import S3Server
 
 __all__ = ["small_disk"]
 

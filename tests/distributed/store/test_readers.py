@@ -11,9 +11,9 @@ import pytest
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.references import layer_id_of
 from distributed.store import Store, StoreSettings
-from tests.s3 import S3Server
 from tests.distributed.store import build
 from tests.distributed.store.build import MODEL_ID, OTHER_ID
+from tests.s3 import S3Server
 
 FILTERS = 2 * (12 + 32 + 8)
 #: Σ w4 over both models, from the arrays that were written.

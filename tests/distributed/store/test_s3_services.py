@@ -15,9 +15,9 @@ import pytest
 
 from distributed.errors import RetryableError, StoreError
 from distributed.store import Store, StoreSettings, WriteReceipt
-from tests.s3 import S3Server
 from tests.distributed.store import build
 from tests.distributed.store.build import MODEL_ID
+from tests.s3 import S3Server
 
 
 @dataclass

@@ -18,9 +18,9 @@ from distributed.errors import StoreError
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA
 from distributed.store import ModelRow, Reject, RejectKind, Store, StoreSettings, WriteReceipt
 from distributed.store import writer as writer_module
-from tests.s3 import S3Server
 from tests.distributed.store import build
 from tests.distributed.store.build import MODEL_ID, OTHER_ID
+from tests.s3 import S3Server
 
 
 def write(
