@@ -1,4 +1,4 @@
-"""Hydra ends here: composed configs become frozen, typed settings.
+"""Composed configs become frozen, typed settings.
 
 The settings dataclasses are frozen; OmegaConf would make a config of a frozen class read-only, overrides included. So
 the schemas given to Hydra are unfrozen twins made from the same fields, and there is one definition of each setting.
@@ -18,6 +18,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from distributed.errors import UserError
+from distributed.suggestions import did_you_mean
 
 Settings = TypeVar("Settings")
 
@@ -61,6 +62,24 @@ def register(name: str, settings_class: type, *, group: str | None = None) -> No
     ConfigStore.instance().store(name=name, group=group, node=schema_of(settings_class))
 
 
+def setting_names(settings_class: type, prefix: str = "", choice: str = "") -> dict[str, list[str]]:
+    """Every setting by its name on a command line (``extract.retry``) → the choices it belongs to (``source=local``).
+
+    Groups count as settings. Those of no choice (``extract.retry``) have an empty list.
+    """
+    found: dict[str, list[str]] = {}
+    hints = typing.get_type_hints(settings_class)
+    for each in dataclasses.fields(settings_class):
+        name, kind = prefix + each.name, hints[each.name]
+        found[name] = [choice] if choice else []
+        union = _dataclasses_of(kind)
+        for inner in union or ((kind,) if dataclasses.is_dataclass(kind) and isinstance(kind, type) else ()):
+            chosen = f"{name}={inner.kind}" if union else choice  # type: ignore[attr-defined]
+            for deeper, choices in setting_names(inner, f"{name}.", chosen).items():
+                found[deeper] = found.get(deeper, []) + choices
+    return found
+
+
 def settings_from(config: DictConfig, settings_class: type[Settings]) -> Settings:
     """The frozen settings of a composed config.
 
@@ -81,7 +100,10 @@ def _build(settings_class: type[Settings], content: Mapping[str, Any]) -> Settin
     unknown = content.keys() - hints.keys()
     if unknown:
         # Hydra lets +name=value add what the schema doesn't know; nothing here would ever read it.
-        raise UserError(f"there is no setting {', '.join(sorted(unknown))!r}; there are: {', '.join(hints)}")
+        raise UserError(
+            f"there is no setting {', '.join(sorted(unknown))!r}; there are: {', '.join(hints)}"
+            f"{did_you_mean(min(unknown), hints)}"
+        )
     values: dict[str, Any] = {}
     for each in dataclasses.fields(typing.cast(Any, settings_class)):
         if each.name in content:

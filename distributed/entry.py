@@ -1,25 +1,21 @@
-"""What every command shares: composing its config, one-line errors, exit codes."""
+"""What every command shares: its help, one-line errors, exit codes.
+
+Nothing but the standard library is imported here: help is printed, and Ctrl-C understood, before Hydra, torch or a
+command's own modules are loaded.
+"""
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable
 from importlib import resources
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-import hydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-from distributed.configuration import register, settings_from
 from distributed.errors import FilterShiftError, UserError
-from distributed.settings import ClusterSettings
-from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
-from distributed.store.settings import StoreSettings
 
 Settings = TypeVar("Settings")
 
@@ -27,35 +23,45 @@ Settings = TypeVar("Settings")
 OK, FAILURES, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def command(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> None:
-    """Run ``body`` with the settings composed from ``conf/<config_name>.yaml`` and the command line, then exit.
+def run_command(config_name: str, load: Callable[[], tuple[type[Settings], Callable[[Settings], int]]]) -> None:
+    """Run a command with the settings composed from ``conf/<config_name>.yaml`` and ``sys.argv``, then exit.
 
-    Configs are found through the ``conf`` package, so that the command works from any folder and from a wheel. The YAML
-    files name the schemas registered here, so that Hydra refuses wrong keys and types. Errors raised on purpose end as
-    one line on standard error; anything else is a defect and shows its stack.
+    Errors raised on purpose end as one line on standard error; anything else is a defect and shows its stack.
+
+    Args:
+        config_name: of the YAML file.
+        load: imports and gives the class of the settings, and the command itself, which returns the exit code. Not
+            called where only help is asked for.
     """
-    register(f"{config_name}_schema", settings_class)
-    for source in (SampleSettings, LocalSettings, TimmSettings, HubSettings):
-        register(f"{source.kind}_schema", source, group="source")
-    register("store_schema", StoreSettings, group="store")
-    register("cluster_schema", ClusterSettings, group="cluster")
-
-    def main(config: DictConfig) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-        for chatty in ("httpx", "httpx2"):  # a line for each request
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        sys.exit(guarded(lambda: body(settings_from(config, settings_class))))
-
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print(help_text(config_name))
-        sys.exit(OK)
-    # Hydra would print its errors itself, over several lines; with this it raises them.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+        show_help(help_text(config_name))
+    sys.exit(guarded(lambda: _run(config_name, *load())))
+
+
+def command(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> None:
+    """``run_command`` of a command that is imported already."""
+    run_command(config_name, lambda: (settings_class, body))
+
+
+def _run(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> int:
+    from distributed.composition import composed  # Hydra takes a third of a second to import
+
+    settings = composed(config_name, settings_class, sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for chatty in ("httpx", "httpx2"):  # a line for each request
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return body(settings)
+
+
+def show_help(text: str) -> NoReturn:
+    """Print a help text and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal has no …
     try:
-        hydra.main(version_base=None, config_path="pkg://conf", config_name=config_name)(main)()
-    except (HydraException, OmegaConfBaseException) as error:
-        print(f"error: {in_one_line(error)} (all settings: --help)", file=sys.stderr)
-        sys.exit(USAGE)
+        print(text, flush=True)
+    except BrokenPipeError:  # | head -1: the reader has what it wanted, and Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(OK)
 
 
 def help_text(config_name: str) -> str:
@@ -75,23 +81,10 @@ def help_text(config_name: str) -> str:
     return "\n".join(shown)
 
 
-#: Lines of Hydra's and OmegaConf's messages that tell a user nothing.
-_NOISE = re.compile(r"full_key:|object_type=|reference_type=|To append to your|Config search path|provider=|See http")
-
-
-def in_one_line(error: HydraException | OmegaConfBaseException) -> str:
-    """What a composition error says to a user, with its cause, schemas and types left out."""
-    told: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        for line in str(cause).splitlines():
-            line = line.strip().rstrip(".")
-            if line and line not in told and not _NOISE.search(line) and not line.endswith("_schema"):
-                told.append(line)
-        cause = cause.__cause__
-    text = ": ".join(told) or type(error).__name__
-    text = re.sub(r"('[^']+') not in '\w+Schema'", r"there is no setting \1", text.replace("Key ", ""))
-    return re.sub(r"(Available options in '\w+':): (.+)", lambda m: f"{m[1]} {m[2].replace(': ', ', ')}", text)
+def summary(config_name: str) -> str:
+    """What a command is for: the first line of its config."""
+    text = (resources.files("conf") / f"{config_name}.yaml").read_text(encoding="utf-8")
+    return text.partition("\n")[0].removeprefix("# ")
 
 
 def guarded(body: Callable[[], int]) -> int:

@@ -7,19 +7,34 @@ ray job submit --working-dir . -- python launch/extract.py cluster=ray store=s3 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # A submitted job runs this file from the uploaded working directory, where the project is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from distributed.entry import run_command
+
+if TYPE_CHECKING:
+    from distributed.settings import ExtractionRun
+
 
 def main() -> None:
     """Entry point; see ``conf/extract.yaml`` for every setting."""
-    from distributed.driver import extract
-    from distributed.entry import command
+    run_command("extract", _load)
+
+
+def _load() -> tuple[type[ExtractionRun], Callable[[ExtractionRun], int]]:
     from distributed.settings import ExtractionRun
 
-    command("extract", ExtractionRun, extract)
+    return ExtractionRun, _extract
+
+
+def _extract(run: ExtractionRun) -> int:
+    from distributed.driver import extract  # and with it Ray: wrong settings are told without
+
+    return extract(run)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,42 @@
-"""Running the commands as a user does: another process, from another folder."""
+"""Running the commands as a user does, from another folder: in another process, or in this one where that is equal."""
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended in this process: named as ``subprocess.CompletedProcess`` names them."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def called(main: Callable[[], None], *arguments: str, cwd: Path) -> Said:
+    """What ``main()`` says and exits with, called in this process with ``arguments`` in ``cwd``."""
+    argv, handlers, out, err = sys.argv, logging.root.handlers[:], io.StringIO(), io.StringIO()
+    sys.argv = ["command", *arguments]
+    try:
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+            main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Said(code, out.getvalue(), err.getvalue())
+    finally:
+        sys.argv, logging.root.handlers[:] = argv, handlers
+    raise AssertionError("a command ends the process")
 
 
 def run_command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

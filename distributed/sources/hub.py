@@ -27,6 +27,7 @@ from distributed.sources.repositories import (
     reference_of,
 )
 from distributed.sources.settings import HubSettings
+from distributed.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ def list_hub(settings: HubSettings) -> list[ModelReference]:
     if not named and not is_query:
         raise SourceError("source=hub needs source.repos=[id, …] or a query: source.author, tags, task or library")
     if settings.sort not in SORT_KEYS:
-        raise SourceError(f"source.sort must be one of {', '.join(SORT_KEYS)}, found {settings.sort!r}")
+        meant = did_you_mean(settings.sort, SORT_KEYS)
+        raise SourceError(f"source.sort must be one of {', '.join(SORT_KEYS)}, found {settings.sort!r}{meant}")
     if settings.limit is not None and settings.limit < 1:
         raise SourceError(f"source.limit must be at least 1 or null, found {settings.limit}")
     require_hub()

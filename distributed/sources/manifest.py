@@ -11,6 +11,7 @@ import yaml
 
 from distributed.errors import SourceError
 from distributed.sources.metadata import METADATA_FIELDS, Facts, text_of, yaml_problem
+from distributed.suggestions import did_you_mean
 
 #: Keys of an entry beside the metadata. ``origin`` is where the file itself was published.
 _OWN_KEYS = ("file", "name", "origin", "sha256", "builder")
@@ -68,7 +69,8 @@ def _entry(item: Any, place: str, origin: str) -> ManifestEntry:
         raise SourceError(f"{place}: expected a mapping with the key 'file'")
     known = (*_OWN_KEYS, *METADATA_FIELDS)
     if unknown := [str(key) for key in item if key not in known]:
-        raise SourceError(f"{place}: unknown key {', '.join(unknown)}; known are {', '.join(known)}")
+        meant = did_you_mean(unknown[0], known)
+        raise SourceError(f"{place}: unknown key {', '.join(unknown)}; known are {', '.join(known)}{meant}")
     values: dict[str, str] = {}
     for key, value in item.items():
         if isinstance(value, dict):

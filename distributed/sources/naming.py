@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from distributed.errors import SourceError
 from distributed.references import ModelReference
+from distributed.suggestions import nearest
 
 
 def select(names: Iterable[str], patterns: Sequence[str], what: str) -> set[str]:
@@ -31,7 +31,7 @@ def select(names: Iterable[str], patterns: Sequence[str], what: str) -> set[str]
 def suggestion(name: str, known: Sequence[str], limit: int = 5) -> str:
     """``: did you mean …`` with the known names nearest to ``name``, or some of those there are."""
     plain = name.strip("*")
-    near = difflib.get_close_matches(plain, known, n=limit, cutoff=0.6)
+    near = nearest(plain, known, limit)
     if not near and plain:
         near = [each for each in known if plain.lower() in each.lower()][:limit]
     if near:

@@ -1,0 +1,41 @@
+"""``filter-shift extract|shift|…``: every command under one name, with the same overrides as by itself."""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from pathlib import Path
+
+from distributed.entry import USAGE, guarded, show_help, summary
+from distributed.suggestions import did_you_mean
+
+#: Command → its entry point. What it is for stands in the first line of ``conf/<command>.yaml``.
+COMMANDS = {
+    "extract": "launch.extract:main",
+    "shift": "analysis.shift:main",
+    "structure": "analysis.structure:main",
+    "quality": "analysis.quality:main",
+    "coefficients": "analysis.coefficients:main",
+    "compare": "analysis.compare:main",
+    "report": "analysis.report:main",
+}
+
+
+def main() -> None:
+    """Entry point: hand ``sys.argv`` on to the command that it names, then exit."""
+    script, name = sys.argv[0], "".join(sys.argv[1:2])
+    if name in ("", "--help", "-h"):
+        show_help(listing(Path(script).name))
+    if name not in COMMANDS:
+        meant = did_you_mean(name, COMMANDS)
+        print(f"error: there is no command {name!r}{meant} (all commands: --help)", file=sys.stderr)
+        sys.exit(USAGE)
+    sys.argv[:2] = [f"{script} {name}"]
+    sys.exit(guarded(lambda: pkgutil.resolve_name(COMMANDS[name])()))
+
+
+def listing(script: str) -> str:
+    """The commands, a line each."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"    {name:{width}}  {summary(name)}" for name in COMMANDS)
+    return f"{script} <command> [setting=value …]\n\n{commands}\n\nA command's settings: {script} <command> --help"
