@@ -22,11 +22,10 @@ in one line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -245,7 +244,9 @@ def quality(store: StoreLike, axes: Axes = DEFAULT_AXES[:2], where: str | None =
     return frame
 
 
-def quality_by_group(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+def quality_by_group(
+    store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any
+) -> pd.DataFrame:
     """Mean and quantiles of each metric in each group of each axis. Reads no filter.
 
     Returns:
@@ -264,7 +265,9 @@ def quality_by_group(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | N
     return _stacked({each.grouping.axis: each.summary for each in result.axes if each.grouping.axis in asked})
 
 
-def coefficients(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+def coefficients(
+    store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any
+) -> pd.DataFrame:
     """The distribution of each component's coefficients in every group: those that drift is computed from.
 
     Returns:

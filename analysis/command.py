@@ -10,42 +10,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from analysis.settings import GroupSettings
+from distributed.entry import OK, run_command
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-S = TypeVar("S", bound=GroupSettings, contravariant=True)
+    from analysis.settings import GroupSettings
+
+S = TypeVar("S", bound="GroupSettings")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class Measure(Protocol[S, R_co]):
-    """Raises ``UserError`` where what was asked for cannot be done, known before any filter is read."""
-
-    def __call__(self, settings: S) -> R_co: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis(Generic[S, R]):
     """The three steps of a command."""
 
-    measure: Measure[S, R]
+    measure: Callable[[S], R]
     write: Callable[[R, Path], list[Path]]
     show: Callable[[R, list[Path], Console], None]
 
 
-def run(name: str, settings_class: type[S], steps: Callable[[], Analysis[S, R]]) -> None:
+def run(name: str, load: Callable[[], type[S]], steps: Callable[[], Analysis[S, R]]) -> None:
     """Run the command ``name`` with the settings of the command line, then exit.
 
     Args:
         name: of the command and of its config.
-        settings_class: its settings.
-        steps: imports what the command needs, once it is known that more than ``--help`` is asked for.
+        load: imports and gives the class of its settings.
+        steps: imports and gives what it does.
     """
-    from distributed.entry import OK, command
 
     def body(settings: S) -> int:
         from rich.console import Console
@@ -58,4 +52,4 @@ def run(name: str, settings_class: type[S], steps: Callable[[], Analysis[S, R]])
         analysis.show(result, analysis.write(result, folder), Console(highlight=False))
         return OK
 
-    command(name, settings_class, body)
+    run_command(name, load, body)

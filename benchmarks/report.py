@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from analysis.report.command import measure_report, write_report
+
 from analysis.report.settings import ReportSettings
 from benchmarks.synthetic_store import write_synthetic_store
 from distributed.store.settings import StoreSettings

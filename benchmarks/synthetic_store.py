@@ -21,9 +21,9 @@ from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
 from analysis.arrays.sketch import Sketch
 from analysis.scanning.kept import SketchArea, key_of
+from distributed.formulas import random_threshold
 from distributed.records import GRAM_LENGTH, LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.references import layer_id_of, model_id_of
-from distributed.formulas import random_threshold
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
 

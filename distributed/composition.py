@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from distributed.configuration import register, setting_names, settings_from
 from distributed.errors import UserError
+from distributed.overrides import quoted_texts
 from distributed.settings import ClusterSettings
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
 from distributed.store.settings import StoreSettings
@@ -42,9 +44,10 @@ def composed(config_name: str, settings_class: type[Settings], arguments: Sequen
     register("store_schema", StoreSettings, group="store")
     register("cluster_schema", ClusterSettings, group="cluster")
     _refuse_sweeps(arguments)
+    arguments = quoted_texts(arguments, settings_class)
     has_flags = any(argument.startswith("-") for argument in arguments)
     try:
-        config = _by_main(config_name) if has_flags else _by_compose(config_name, arguments)
+        config = _by_main(config_name, arguments) if has_flags else _by_compose(config_name, arguments)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"{in_one_line(error, settings_class)} (all settings: --help)") from error
     return settings_from(config, settings_class)
@@ -66,9 +69,10 @@ def _by_compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
         return hydra.compose(config_name, list(overrides))
 
 
-def _by_main(config_name: str) -> DictConfig:
-    """As Hydra's own entry point reads ``sys.argv``."""
+def _by_main(config_name: str, arguments: Sequence[str]) -> DictConfig:
+    """As Hydra's own entry point, which reads ``sys.argv``, does it."""
     found: list[DictConfig] = []
+    sys.argv[1:] = arguments
     # Hydra would print its errors itself, over several lines; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     hydra.main(version_base=None, config_path="pkg://conf", config_name=config_name)(found.append)()

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from distributed.errors import UserError
 from distributed.suggestions import did_you_mean
@@ -93,6 +94,27 @@ def settings_from(config: DictConfig, settings_class: type[Settings]) -> Setting
         raise UserError(f"{key} is not set: give it on the command line, {key}=…") from error
     assert isinstance(content, Mapping)
     return _build(settings_class, typing.cast(Mapping[str, Any], content))
+
+
+def settings_of(settings_class: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings from Python, their values checked and converted as those of a command line are; the rest is default.
+
+    Raises:
+        UserError: a value is not of its setting's type, or none of its choices.
+    """
+    hints = typing.get_type_hints(settings_class)
+    given = {name: value for name, value in values.items() if not dataclasses.is_dataclass(value)}
+    config = OmegaConf.structured(schema_of(typing.cast(type, settings_class)))
+    for name, value in given.items():
+        try:
+            OmegaConf.update(config, name, list(value) if isinstance(value, tuple) else value)
+        except OmegaConfBaseException as error:
+            kind = hints[name]
+            choices = list(kind) if isinstance(kind, type) and issubclass(kind, enum.Enum) else []
+            reason = f"choose one of {', '.join(map(str, choices))}" if choices else str(error).splitlines()[0]
+            raise UserError(f"{name}={value!r}: {reason}") from error
+    plain = {name: _convert(hints[name], OmegaConf.to_container(config)[name]) for name in given}  # type: ignore[call-overload,index]
+    return settings_class(**{**values, **plain})
 
 
 def _build(settings_class: type[Settings], content: Mapping[str, Any]) -> Settings:

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import NoReturn, TypeVar
 
 from distributed.errors import FilterShiftError, UserError
+from distributed.setting import settings_in_words
 
 Settings = TypeVar("Settings")
 
@@ -23,24 +24,19 @@ Settings = TypeVar("Settings")
 OK, FAILURES, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
-def run_command(config_name: str, load: Callable[[], tuple[type[Settings], Callable[[Settings], int]]]) -> None:
+def run_command(config_name: str, load: Callable[[], type[Settings]], body: Callable[[Settings], int]) -> None:
     """Run a command with the settings composed from ``conf/<config_name>.yaml`` and ``sys.argv``, then exit.
 
     Errors raised on purpose end as one line on standard error; anything else is a defect and shows its stack.
 
     Args:
         config_name: of the YAML file.
-        load: imports and gives the class of the settings, and the command itself, which returns the exit code. Not
-            called where only help is asked for.
+        load: imports and gives the class of the settings.
+        body: the command itself, which imports what it needs; returns the exit code.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
-        show_help(help_text(config_name))
-    sys.exit(guarded(lambda: _run(config_name, *load())))
-
-
-def command(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> None:
-    """``run_command`` of a command that is imported already."""
-    run_command(config_name, lambda: (settings_class, body))
+        sys.exit(guarded(lambda: show_help(help_text(config_name, load()))))
+    sys.exit(guarded(lambda: _run(config_name, load(), body)))
 
 
 def _run(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> int:
@@ -64,10 +60,14 @@ def show_help(text: str) -> NoReturn:
     sys.exit(OK)
 
 
-def help_text(config_name: str) -> str:
-    """The commented configs themselves: every setting, its default and its meaning, there is no second list."""
+def help_text(config_name: str, settings_class: type) -> str:
+    """Every setting, its default and its meaning, from where they are defined: there is no second list.
+
+    Those of the command stand in its settings class (``distributed.setting``), those of groups in commented configs.
+    """
     folder = resources.files("conf")
     parts = [(folder / f"{config_name}.yaml").read_text(encoding="utf-8").split("\nhydra:")[0]]
+    parts += settings_in_words(settings_class)
     groups = re.findall(r"^  - (\w+): \w+", parts[0], re.MULTILINE)
     for group in groups:
         for choice in sorted((folder / group).iterdir(), key=lambda entry: entry.name):

@@ -7,7 +7,6 @@ ray job submit --working-dir . -- python launch/extract.py cluster=ray store=s3 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Entry point; see ``conf/extract.yaml`` for every setting."""
-    run_command("extract", _load)
+    run_command("extract", _settings, _extract)
 
 
-def _load() -> tuple[type[ExtractionRun], Callable[[ExtractionRun], int]]:
+def _settings() -> type[ExtractionRun]:
     from distributed.settings import ExtractionRun
 
-    return ExtractionRun, _extract
+    return ExtractionRun
 
 
 def _extract(run: ExtractionRun) -> int:

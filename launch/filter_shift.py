@@ -12,12 +12,12 @@ from distributed.suggestions import did_you_mean
 #: Command → its entry point. What it is for stands in the first line of ``conf/<command>.yaml``.
 COMMANDS = {
     "extract": "launch.extract:main",
-    "shift": "analysis.shift:main",
-    "structure": "analysis.structure:main",
-    "quality": "analysis.quality:main",
-    "coefficients": "analysis.coefficients:main",
-    "compare": "analysis.compare:main",
-    "report": "analysis.report:main",
+    "shift": "analysis.shift.__main__:main",
+    "structure": "analysis.structure.__main__:main",
+    "quality": "analysis.quality.__main__:main",
+    "coefficients": "analysis.coefficients.__main__:main",
+    "compare": "analysis.compare.__main__:main",
+    "report": "analysis.report.__main__:main",
 }
 
 

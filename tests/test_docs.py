@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from analysis.overrides import quoted_condition
 from hydra import compose, initialize_config_module
 
 import analysis.api
@@ -19,7 +20,6 @@ from analysis.coefficients.measure import _quoted_layers
 from analysis.coefficients.settings import CoefficientSettings
 from analysis.compare.measure import _quoted_model
 from analysis.compare.settings import CompareSettings
-from analysis.overrides import quoted_condition
 from analysis.quality.measure import QualitySettings
 from analysis.report.settings import ReportSettings
 from analysis.settings import ShiftSettings

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from analysis.measures.quality import METRICS, QUANTILES, Weighting, layer_weights, weighted_summary
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from analysis.measures.degenerate import Degeneracy, degeneracies, random_thresholds
-from analysis.measures.quality import METRICS, QUANTILES, Weighting, layer_weights, weighted_summary
 from analysis.quality.files import QualityReport
 from analysis.quality.measure import QualitySettings, measure_quality, quality
 from distributed.entry import guarded

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysis.measures.quality import Weighting, layer_quality, members_of, summarise
 from matplotlib.collections import PathCollection
 
 from analysis import quality_pictures
-from analysis.measures.quality import Weighting, layer_quality, members_of, summarise
 from analysis.pictures.eigenfilters import Caption
 from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
 from analysis.selection.conditions import flat_view

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from analysis.report.command import measure_report, report_content, write_report
 from matplotlib.cbook import boxplot_stats
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from analysis.report.clustering import cluster_order
-from analysis.report.command import measure_report, report_content, write_report
 from analysis.report.drift_section import box_of, pair_values
 from analysis.report.encoding import numbers, packed, script_json, upper, words
 from analysis.report.measure import StoreReport

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from analysis.report.command import measure_report, report_content
+
 from analysis.report.measure import StoreReport
 from analysis.report.page import page_of
 from analysis.report.settings import ReportSettings

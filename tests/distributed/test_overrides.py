@@ -24,7 +24,23 @@ CONDITIONS = [
     "conv_depth >\n 0",
     "conv_depth > 0 \\",
 ]
-PATHS = ["a=b", "a#b", "it's", 'a "b"', "[x]", "{x}", "a, b", "~/x y", "1e3", "0010", "true", "back\\ slash", "Ünï/文", "a:b", ""]
+PATHS = [
+    "a=b",
+    "a#b",
+    "it's",
+    'a "b"',
+    "[x]",
+    "{x}",
+    "a, b",
+    "~/x y",
+    "1e3",
+    "0010",
+    "true",
+    "back\\ slash",
+    "Ünï/文",
+    "a:b",
+    "",
+]
 
 
 def typed(argument: str, settings: type) -> object:
