@@ -32,13 +32,15 @@ _SETTINGS_LOCK = threading.Lock()
 
 
 @functools.cache
-def cache_folder(source: Path) -> Path | None:
+def cache_folder(source: Path, module: str) -> Path | None:
     """A folder of this user on this machine for code compiled from ``source``, or None if none can be written.
+
+    ``module`` is in its name as well: numba's files say by name which module to import when they are loaded.
 
     Below ``NUMBA_CACHE_DIR`` if set, else the user's cache folder, else one in the temporary folder. Compiled code is
     executed when it is loaded, so that a folder that others could write to is refused.
     """
-    content = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    content = hashlib.sha256(module.encode() + b"\0" + source.read_bytes()).hexdigest()[:16]
     name = Path("cnn-filter-shift") / f"kernels-{content}"
     candidates: list[Path] = []
     if config.CACHE_DIR:
@@ -71,7 +73,7 @@ class MachineCacheLocator(UserWideCacheLocator):
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]
-        self._cache_path = str(cache_folder(Path(py_file)))
+        self._cache_path = str(cache_folder(Path(py_file), py_func.__module__))
 
     def get_source_stamp(self) -> str:
         """Always the same: older numba takes the file's date, which is another in every copy of the working folder."""
@@ -110,7 +112,7 @@ def compile_once(function: Callable[..., Any], signature: Any, *, uses: Path | N
     """
     if uses is not None:
         function.__qualname__ = f"{function.__name__}_{hashlib.sha256(uses.read_bytes()).hexdigest()[:16]}"
-    folder = cache_folder(Path(function.__code__.co_filename))
+    folder = cache_folder(Path(function.__code__.co_filename), function.__module__)
     if folder is None:
         log.warning("no folder for compiled kernels can be written: each process compiles (set NUMBA_CACHE_DIR)")
         return _compile(function, signature, cache=False)

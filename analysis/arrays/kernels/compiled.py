@@ -12,7 +12,7 @@ from distributed import compiled as machine
 
 def cache_folder() -> Path | None:
     """Where the machine code of ``loops`` is kept; None if no folder for it can be written."""
-    return machine.cache_folder(Path(loops.__file__))
+    return machine.cache_folder(Path(loops.__file__), loops.__name__)
 
 
 @functools.cache
