@@ -1,0 +1,23 @@
+"""Filters in the store → numbers → pictures, in the order of the data.
+
+``settings`` → ``selection`` (which layers, which groups) → ``scanning`` (filters read once, kept as a sketch) →
+``measures`` (``arrays`` and tables in, numbers out) → ``pictures`` and ``output`` (files, terminal). Each command is a
+folder that ties these together (``command``); ``api`` is the same from Python.
+"""
+
+import sys
+from types import ModuleType
+
+from analysis.exports import lazily
+
+#: Modules that the documentation of 0.1 named → where what it took from them is now.
+_MOVED = {
+    "structure_results": {"components_table": "analysis.structure.tables:components_table"},
+    "coefficients_settings": {"CoefficientSettings": "analysis.coefficients.settings:CoefficientsSettings"},
+    "compare_settings": {"CompareSettings": "analysis.compare.settings:CompareSettings"},
+    "reporting.settings": {"ReportSettings": "analysis.report.settings:ReportSettings"},
+}
+for _name, _homes in _MOVED.items():
+    _module = ModuleType(f"{__name__}.{_name}", "Moved: see ``analysis``.")
+    vars(_module)["__getattr__"] = lazily(_module.__name__, **_homes)
+    sys.modules[_module.__name__] = _module

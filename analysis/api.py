@@ -57,8 +57,7 @@ from analysis.wording import count
 from distributed.configuration import settings_of
 from distributed.errors import UserError
 from distributed.records import FILTERS_SCHEMA
-from distributed.store import Store
-from distributed.store.settings import StoreSettings
+from distributed.store import Store, StoreSettings
 from distributed.suggestions import did_you_mean
 
 Settings = TypeVar("Settings")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 
-def lazily(package: str, **homes: str) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` (PEP 562). ``homes``: exported name → ``module:name`` below ``package``."""
+def lazily(module: str, **homes: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of ``module`` (PEP 562). ``homes``: exported name → ``module:name``."""
 
     def attribute(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, inner = homes[name].partition(":")
-        return getattr(import_module(f"{package}.{module}"), inner)
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return pkgutil.resolve_name(homes[name])
 
     return attribute

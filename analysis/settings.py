@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 
+from analysis.exports import lazily
 from distributed.setting import setting
 from distributed.settings import ClusterSettings
-from distributed.store.settings import StoreSettings
+from distributed.store import StoreSettings
 
 #: Bins of the published histograms.
 DEFAULT_BINS = 70
@@ -80,3 +81,6 @@ class MatrixSettings(DriftSettings):
     """Of commands that measure the drift of every two groups."""
 
     max_tested_groups: int = setting(64, "matrices of more groups get no intervals and p-values")
+
+
+__getattr__ = lazily(__name__, ShiftSettings="analysis.shift.settings:ShiftSettings")  # documented to be here

@@ -25,8 +25,9 @@ from analysis.arrays.kernels import kernels_for
 from analysis.arrays.moments import Moments
 from analysis.scanning.ray_workers import RayWorkers
 from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.task import Workers
+from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
-from analysis.scanning.workers import ThreadWorkers, Workers
 from benchmarks.measuring import made_folder, read_through
 from benchmarks.output import Column, Goal, Row, finish, number
 from benchmarks.synthetic import make_store

@@ -1,14 +1,14 @@
-"""Joining or starting Ray, and leaving it as it was found."""
+"""Joining or starting Ray, and leaving it as it was found. Ray itself, a second to import, is imported when needed."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import ray
+from types import ModuleType
 
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
@@ -22,6 +22,12 @@ def _let_workers_import_us() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, inherited)])
 
 
+def connected_ray() -> ModuleType | None:
+    """The module ``ray`` if this process is connected to one, for code that a run without one also passes through."""
+    ray = sys.modules.get("ray")
+    return ray if ray is not None and ray.is_initialized() else None
+
+
 @contextmanager
 def connected(cluster: ClusterSettings) -> Iterator[None]:
     """A Ray to work on: the one already joined by this process, a running one, or one of our own on this machine.
@@ -31,6 +37,8 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
     Raises:
         UserError: there is no Ray at ``cluster.address``.
     """
+    import ray
+
     if ray.is_initialized():
         yield
         return

@@ -11,6 +11,9 @@ import pyarrow as pa
 #: Row-major 3x3 kernel: ``w0 w1 w2 / w3 w4 w5 / w6 w7 w8``.
 WEIGHT_COLUMNS: tuple[str, ...] = tuple(f"w{i}" for i in range(9))
 
+#: Bits of a layer id below those of the model: ``layer_id >> MODEL_BITS_SHIFT`` is the same for a model's layers.
+MODEL_BITS_SHIFT = 16
+
 #: Length of the lower triangle of a 9 x 9 matrix, row by row: (0,0), (1,0), (1,1), (2,0) …
 GRAM_LENGTH = 45
 

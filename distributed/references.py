@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from distributed.records import MODEL_BITS_SHIFT
+
 
 @dataclass(frozen=True, slots=True)
 class FileReference:
@@ -125,10 +127,6 @@ def model_id_of(source: str, origin: str, revision: str | None, file: str, varia
     """
     text = "\n".join([source, origin, revision or "", file, variant])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-#: Bits of a layer id below those of the model: ``layer_id >> MODEL_BITS_SHIFT`` is the same for a model's layers.
-MODEL_BITS_SHIFT = 16
 
 
 def layer_id_of(model_id: str, layer_index: int) -> int:

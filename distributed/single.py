@@ -21,6 +21,8 @@ from distributed.settings import ExtractSettings
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
 
+__all__ = ["ModelReference", "OpenedModel", "ReadModel", "find_model", "open_model"]
+
 #: Names of candidates in a message.
 _NAMED = 5
 

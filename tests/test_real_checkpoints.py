@@ -19,8 +19,8 @@ from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
 from analysis.arrays.moments import Moments
 from analysis.scanning.scan import coefficient_extremes
+from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
-from analysis.scanning.workers import ThreadWorkers
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
 from tests import cli

@@ -16,6 +16,6 @@ from analysis.exports import lazily
 
 __getattr__ = lazily(
     __name__,
-    CoefficientsSettings="settings:CoefficientsSettings",
-    measure_coefficients="measure:measure",
+    CoefficientsSettings="analysis.coefficients.settings:CoefficientsSettings",
+    measure_coefficients="analysis.coefficients.measure:measure",
 )

@@ -16,6 +16,6 @@ from analysis.exports import lazily
 
 __getattr__ = lazily(
     __name__,
-    CompareSettings="settings:CompareSettings",
-    compare_model="measure:measure",
+    CompareSettings="analysis.compare.settings:CompareSettings",
+    compare_model="analysis.compare.measure:measure",
 )

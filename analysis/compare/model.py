@@ -13,8 +13,7 @@ from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Int64
 from analysis.selection.view import flat_view
 from distributed.records import WEIGHT_COLUMNS
-from distributed.references import ModelReference
-from distributed.single import OpenedModel
+from distributed.single import ModelReference, OpenedModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from analysis.measures.weighting import group_distributions, model_histograms
 from analysis.selection.grouping import Group, Grouping
 from analysis.settings import Weight
 from analysis.wording import count
-from distributed.references import MODEL_BITS_SHIFT
+from distributed.records import MODEL_BITS_SHIFT
 
 
 @dataclass(frozen=True, slots=True)

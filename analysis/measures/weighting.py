@@ -18,7 +18,7 @@ from analysis.selection.grouping import Grouping
 from analysis.settings import Weight
 from analysis.wording import one_line
 from distributed.errors import UserError
-from distributed.references import MODEL_BITS_SHIFT
+from distributed.records import MODEL_BITS_SHIFT
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,6 @@ from analysis.exports import lazily
 
 __getattr__ = lazily(
     __name__,
-    QualitySettings="settings:QualitySettings",
-    measure_quality="measure:measure",
+    QualitySettings="analysis.quality.settings:QualitySettings",
+    measure_quality="analysis.quality.measure:measure",
 )

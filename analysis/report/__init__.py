@@ -16,7 +16,7 @@ from analysis.exports import lazily
 
 __getattr__ = lazily(
     __name__,
-    ReportSettings="settings:ReportSettings",
-    measure_report="measure:measure",
-    write_report="files:write",
+    ReportSettings="analysis.report.settings:ReportSettings",
+    measure_report="analysis.report.measure:measure",
+    write_report="analysis.report.files:write",
 )

@@ -20,8 +20,8 @@ from analysis.arrays.kernels.pairs import count_pairs
 from analysis.arrays.types import Float64, Int64, UInt32
 from analysis.scanning.reading import PATIENT, FilterStore, PartReader, ReadPolicy, with_retries
 from analysis.scanning.scan import FilterScan, ScanTime
+from analysis.scanning.task import Workers
 from analysis.scanning.units import FilePart, LayerIndex, WorkUnit
-from analysis.scanning.workers import Workers
 from analysis.selection.grouping import Grouping
 from distributed.errors import UserError
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 import ray
 import ray.data
 
+from analysis.scanning.task import UnitTask, check_device
 from analysis.scanning.units import WorkUnit
-from analysis.scanning.workers import UnitTask, check_device
 from distributed.errors import FilterShiftError, UserError
 
 #: Tasks that share a GPU: reading Parquet is the slower half of the work, one reader would leave it idle.

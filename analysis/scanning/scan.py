@@ -15,8 +15,8 @@ from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.kernels import SIZE, Extremes
 from analysis.arrays.sketch import Sketch
 from analysis.scanning.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms
+from analysis.scanning.task import UnitTask, Workers
 from analysis.scanning.units import LayerIndex, plan_units, scan_cost
-from analysis.scanning.workers import UnitTask, Workers
 from distributed.errors import StoreError
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from analysis.arrays.moments import Moments
 from analysis.arrays.sketch import Sketch, SketchOrigin, merge_sketches
 from analysis.scanning.kept import SketchArea, SketchStore, key_of, with_new_layers
 from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histograms
+from analysis.scanning.task import Workers
 from analysis.scanning.units import LayerIndex
-from analysis.scanning.workers import Workers, scan_workers
+from analysis.scanning.workers import scan_workers
 from analysis.settings import DEFAULT_BINS, SketchSettings
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings

@@ -14,7 +14,7 @@ from analysis.arrays.kernels import CHECK_DIRECTION
 from analysis.arrays.moments import layer_sums
 from analysis.arrays.types import Bool, Float64, Int64
 from distributed.errors import StoreError
-from distributed.store.row_groups import ROW_GROUP_ROWS
+from distributed.store import ROW_GROUP_ROWS
 
 #: What a layer costs beside its rows, in rows: its counts (2.6 KB) are cleared, sent and added.
 LAYER_COST = 256

@@ -17,6 +17,6 @@ from analysis.exports import lazily
 
 __getattr__ = lazily(
     __name__,
-    ShiftSettings="settings:ShiftSettings",
-    measure_shift="measure:measure",
+    ShiftSettings="analysis.shift.settings:ShiftSettings",
+    measure_shift="analysis.shift.measure:measure",
 )

@@ -13,7 +13,8 @@ from analysis.measures.drift_matrix import AxisShift, DriftMethod, axis_shift
 from analysis.measures.uncertainty import resampling_of
 from analysis.output.names import SKETCH_FILE
 from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
-from analysis.scanning.workers import check_device, scan_workers
+from analysis.scanning.task import check_device
+from analysis.scanning.workers import scan_workers
 from analysis.selection.grouping import group_axes
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import MatrixSettings

@@ -15,7 +15,7 @@ from analysis.exports import lazily
 
 __getattr__ = lazily(
     __name__,
-    StructureSettings="settings:StructureSettings",
-    measure_structure="measure:measure",
-    components_table="tables:components_table",
+    StructureSettings="analysis.structure.settings:StructureSettings",
+    measure_structure="analysis.structure.measure:measure",
+    components_table="analysis.structure.tables:components_table",
 )

@@ -1,12 +1,13 @@
 """The Parquet store of models, layers and filters."""
 
-from distributed.store.row_groups import RowGroups
+from distributed.store.row_groups import ROW_GROUP_ROWS, RowGroups
 from distributed.store.rows import ModelRow, Reject, RejectKind, StoredReject
 from distributed.store.settings import StoreSettings
 from distributed.store.store import FiltersFile, Store
 from distributed.store.writer import Finish, WriteReceipt
 
 __all__ = [
+    "ROW_GROUP_ROWS",
     "FiltersFile",
     "Finish",
     "ModelRow",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
 from analysis.scanning.sketching import ScanOptions, Sketch, sketch_of_store
-from analysis.scanning.workers import ThreadWorkers
+from analysis.scanning.thread_workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import layer_statistics

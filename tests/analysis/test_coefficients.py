@@ -22,8 +22,8 @@ from analysis.pictures.densities import DensityPanel, draw_densities
 from analysis.pictures.eigenfilters import Caption
 from analysis.pictures.ridges import draw_ridges
 from analysis.scanning.densities import checked_pairs, pair_densities
+from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
-from analysis.scanning.workers import ThreadWorkers
 from analysis.selection.grouping import Group, Grouping
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings

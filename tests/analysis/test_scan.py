@@ -22,8 +22,9 @@ from analysis.arrays.kernels import kernels_for
 from analysis.arrays.moments import Moments
 from analysis.scanning.reading import ReadPolicy, scan_extremes, scan_histograms
 from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.task import Workers
+from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import FilePart, LayerIndex, WorkUnit, plan_units
-from analysis.scanning.workers import ThreadWorkers, Workers
 from distributed.errors import StoreError
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import SyntheticStore, write_store

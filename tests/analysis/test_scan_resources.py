@@ -16,8 +16,9 @@ from analysis.arrays.moments import Moments
 from analysis.scanning.ray_workers import RayWorkers
 from analysis.scanning.reading import ReadPolicy
 from analysis.scanning.scan import coefficient_extremes, layer_histograms
+from analysis.scanning.task import UnitTask
 from analysis.scanning.units import LayerIndex, WorkUnit, plan_units
-from analysis.scanning.workers import UnitTask, scan_workers
+from analysis.scanning.workers import scan_workers
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
 from tests.analysis.synthetic import write_store

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.scanning.sketching import ScanOptions, sketch_of_store
-from analysis.scanning.workers import ThreadWorkers
+from analysis.scanning.thread_workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.store import Store
 from distributed.store.settings import StoreSettings

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from analysis.arrays.basis import Basis
 from analysis.scanning.sketching import ScanOptions, Sketch, merge_sketches, sketch_of_store
-from analysis.scanning.workers import Workers, scan_workers
+from analysis.scanning.task import Workers
+from analysis.scanning.workers import scan_workers
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
 from tests.analysis.synthetic import SyntheticStore, write_store

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from analysis.arrays.types import Float32, Float64, Int64, UInt32
-from distributed.connection import connected_ray
+from distributed.cluster import connected_ray
 
 #: Nine arrays of equal length (n,), float32, contiguous.
 Columns = Sequence[Float32]
