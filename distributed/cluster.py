@@ -6,20 +6,16 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
 
-
-def _let_workers_import_us() -> None:
-    """Workers of our own Ray find the project as this process did, from whatever folder it was started."""
-    root = str(Path(__file__).resolve().parents[1])
-    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root not in inherited:
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, inherited)])
+#: Where this project's packages lie: a checkout, or an installation.
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def connected_ray() -> ModuleType | None:
@@ -43,21 +39,20 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a notice about future defaults
-    quiet = {"logging_level": logging.WARNING, "log_to_driver": False}
+    options: dict[str, Any] = {"address": cluster.address, "logging_level": logging.WARNING, "log_to_driver": False}
+    if cluster.address == "local":
+        # Our own Ray takes a token of its own and nobody else joins it: its notice on tokens is not news to anyone.
+        logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
+        options |= {
+            "num_cpus": cluster.local_cpus,
+            "include_dashboard": False,
+            "object_store_memory": cluster.object_store_memory,
+        }
     try:
-        if cluster.address == "local":
-            _let_workers_import_us()
-            # Our own Ray takes a token of its own and nobody else joins it: its notice on tokens is not news to anyone.
-            logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
-            ray.init(
-                address="local",
-                num_cpus=cluster.local_cpus,
-                include_dashboard=False,
-                object_store_memory=cluster.object_store_memory,
-                **quiet,
-            )
-        else:
-            ray.init(address=cluster.address, **quiet)
+        # Workers search the folder that is current now before every other: they must find our packages as this process
+        # did, whatever lies in the folder where the command was typed.
+        with chdir(_ROOT):
+            ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(

@@ -49,7 +49,7 @@ def composed(config_name: str, settings_class: type[Settings], arguments: Sequen
     try:
         config = _by_main(config_name, arguments) if has_flags else _by_compose(config_name, arguments)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"{in_one_line(error, settings_class)} (all settings: --help)") from error
+        raise UserError(f"{told_in_one_line(error, settings_class)} (all settings: --help)") from error
     return settings_from(config, settings_class)
 
 
@@ -87,7 +87,7 @@ _NOISE = re.compile(
 )
 
 
-def in_one_line(error: HydraException | OmegaConfBaseException, settings_class: type) -> str:
+def told_in_one_line(error: HydraException | OmegaConfBaseException, settings_class: type) -> str:
     """What a composition error says to a user, with its cause and what may be meant, schemas and types left out."""
     told: list[str] = []
     cause: BaseException | None = error

@@ -16,8 +16,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+def in_one_line(text: str) -> str:
+    """The text without its line breaks: names of files and models may hold some."""
+    return " ".join(text.splitlines())
+
+
 class FilterShiftError(Exception):
-    """Base of every error raised on purpose; ``str(error)`` is one line for the user."""
+    """Base of every error raised on purpose; ``str(error)`` is one line for the user, whatever names stand in it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(in_one_line(message))
 
 
 class UserError(FilterShiftError):

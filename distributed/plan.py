@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distributed.errors import Place
+from distributed.errors import Place, in_one_line
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
 from distributed.references import ModelReference
@@ -58,7 +58,7 @@ def make_plan(references: Sequence[ModelReference], store: Store, retry: Retry) 
             settled.append(Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, known=True))
         elif reference.problem is not None:
             reason, message = reference.problem
-            settled.append(Outcome(reference, OutcomeKind.SKIPPED, reason=reason, message=message))
+            settled.append(Outcome(reference, OutcomeKind.SKIPPED, reason=reason, message=in_one_line(message)))
         elif key in skips and retry not in (Retry.skipped, Retry.all):
             settled.append(_recorded(reference, OutcomeKind.SKIPPED, skips[key]))
         elif key in failures and not failures[key].retryable and retry not in (Retry.failed, Retry.all):

@@ -156,7 +156,7 @@ class HubFile:
             raise _WrongAnswerError(f"the answer is compressed ({response.headers['Content-Encoding']})")
         found = response.headers.get("Content-Range", "none")
         match = _CONTENT_RANGE.fullmatch(found)
-        if match is None or (int(match[1]), int(match[2])) != (start, stop - 1):
+        if match is None or (match[1], match[2]) != (str(start), str(stop - 1)):
             raise _WrongAnswerError(f"expected Content-Range bytes {start}-{stop - 1}/{self._size}, got {found}")
         if match[3] not in ("*", str(self._size)):
             raise _WrongAnswerError(f"expected a file of {self._size} bytes, the server has {match[3]}")

@@ -34,9 +34,15 @@ def order_depths(names: Sequence[str], shapes: Sequence[Sequence[int]], order_kn
 def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     """Sort key of a dotted name in which ``layer10`` follows ``layer9``."""
     return tuple(
-        tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(component) if part)
+        tuple(_number_key(part) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(component) if part)
         for component in name.split(".")
     )
+
+
+def _number_key(digits: str) -> tuple[int, int, str]:
+    """Sorts as the number does, of however many digits: Python reads none of more than 4 300."""
+    significant = digits.lstrip("0")
+    return 0, len(significant), significant
 
 
 def _by_name(shapes: dict[str, tuple[int, ...]]) -> list[str]:

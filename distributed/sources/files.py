@@ -30,7 +30,11 @@ _THE_MODEL = re.compile(
 
 _INDEX = re.compile(r".+\.(safetensors|bin)\.index(?:\.\w+)?\.json", re.IGNORECASE)
 
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{3,})-of-(?P<count>\d{3,})(?P<suffix>\.\w+)")
+#: Of at most nine digits: more name no shard, and Python reads no number of thousands of digits.
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{3,9})-of-(?P<count>[0-9]{3,9})(?P<suffix>\.\w+)", re.DOTALL)
+
+#: Shards looked for beyond those that are there, to name the missing ones.
+_MOST_SHARDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def _with_shards(candidates: Sequence[str], known: set[str], read_text: Callable
             owned.update(shards)
             present = tuple(shard for shard in shards if shard in known)
             models.append(WeightFiles(path, (path, *present), tuple(s for s in shards if s not in known)))
-    loose: dict[tuple[str, str, str], None] = {}
+    loose: dict[tuple[str, int, str, str], dict[int, str]] = defaultdict(dict)
     for path in candidates:
         if path in owned or path.endswith(".json"):
             continue
@@ -140,12 +144,17 @@ def _with_shards(candidates: Sequence[str], known: set[str], read_text: Callable
         if shard is None:
             models.append(WeightFiles(path, (path,)))
         else:
-            loose[shard["stem"], shard["count"], shard["suffix"]] = None
-    for stem, count, suffix in loose:
-        width = len(count)
-        expected = [f"{stem}-{i:0{width}d}-of-{count}{suffix}" for i in range(1, min(int(count), 10_000) + 1)]
-        present = tuple(path for path in expected if path in known)
-        models.append(WeightFiles(present[0], present, tuple(path for path in expected if path not in known)))
+            number = shard["number"]
+            loose[shard["stem"], len(number), shard["count"], shard["suffix"]][int(number)] = path
+    for (stem, width, count, suffix), there in loose.items():
+        # Some count from zero. A number that the count has no room for is no shard's: such a file stands for itself.
+        numbers = range(int(0 not in there), int(0 not in there) + int(count))
+        models += [WeightFiles(path, (path,)) for number, path in there.items() if number not in numbers]
+        present = tuple(there[number] for number in sorted(there) if number in numbers)
+        absent = (number for number in numbers[:_MOST_SHARDS] if number not in there)
+        missing = tuple(f"{stem}-{number:0{width}d}-of-{count}{suffix}" for number in absent)
+        if present:
+            models.append(WeightFiles(present[0], present, missing))
     return models
 
 

@@ -14,7 +14,7 @@ from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_wei
 from distributed.sources.folders import Description, Descriptions, files_below, read_small_text
 from distributed.sources.manifest import ManifestEntry, read_manifest
 from distributed.sources.metadata import metadata_of, text_of
-from distributed.sources.naming import in_order, select
+from distributed.sources.naming import in_order, select, some
 from distributed.sources.settings import LocalSettings, SampleSettings
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def _list_folder(source: str, root: Path) -> list[ModelReference]:
         raise SourceError(f"no checkpoints found in {root}; looked for {', '.join(SUFFIXES)} at any depth")
     left_out = [path for model in models for path in model.left_out]
     if left_out:
-        logger.info("left out %d files that hold their folder's model once more: %s", len(left_out), _some(left_out))
+        logger.info("left out %d files that hold their folder's model once more: %s", len(left_out), some(left_out))
     names = _names(root, models)
     return [_reference(source, root, model, names[model.entry], descriptions) for model in models]
 
@@ -112,7 +112,7 @@ def _list_manifest(root: Path, manifest: Path) -> list[ModelReference]:
     named = {file.path for each in references for file in each.files}
     unnamed = [path for path in paths if is_weight_file(path) and path not in named]
     if unnamed:
-        logger.warning("left out %d checkpoints that %s does not name: %s", len(unnamed), manifest, _some(unnamed))
+        logger.warning("left out %d checkpoints that %s does not name: %s", len(unnamed), manifest, some(unnamed))
     return references
 
 
@@ -219,7 +219,7 @@ def _builder(source: str, description: Description, entry: ManifestEntry | None)
 def _file_references(root: Path, model: WeightFiles) -> tuple[tuple[FileReference, ...], tuple[str, str] | None]:
     problem: tuple[str, str] | None = None
     if model.missing:
-        problem = (SkipReason.UNREADABLE, f"{root / model.entry}: shards are missing: {_some(model.missing)}")
+        problem = (SkipReason.UNREADABLE, f"{root / model.entry}: shards are missing: {some(model.missing)}")
     files = []
     for path in model.files:
         if not _is_text(path):
@@ -242,8 +242,3 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _some(paths: Sequence[str], limit: int = 5) -> str:
-    shown = ", ".join(text_of(path) or path for path in paths[:limit])
-    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")

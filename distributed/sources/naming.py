@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from distributed.errors import SourceError
 from distributed.references import ModelReference
+from distributed.sources.metadata import text_of
 from distributed.suggestions import nearest
 
 
@@ -39,6 +40,12 @@ def suggestion(name: str, known: Sequence[str], limit: int = 5) -> str:
     if not known:
         return ""
     return f": there are {', '.join(sorted(known)[:limit])}{' …' if len(known) > limit else ''}"
+
+
+def some(paths: Sequence[str], limit: int = 5) -> str:
+    """The first paths, and how many more there are."""
+    shown = ", ".join(text_of(path) or repr(path) for path in paths[:limit])
+    return shown + (f" and {len(paths) - limit} more" if len(paths) > limit else "")
 
 
 def in_order(references: Iterable[ModelReference]) -> list[ModelReference]:

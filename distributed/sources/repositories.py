@@ -19,6 +19,7 @@ from distributed.references import FileReference, ModelMetadata, ModelReference
 from distributed.sources.files import WeightFiles
 from distributed.sources.folders import MAX_TEXT_BYTES
 from distributed.sources.metadata import Facts, builder_of, facts_of_card, facts_of_config, parse_config
+from distributed.sources.naming import some
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def reference_of(
     if model.missing:
         problem = (
             SkipReason.UNREADABLE,
-            f"{repository.id}/{model.entry}: shards are missing: {', '.join(model.missing[:5])}",
+            f"{repository.id}/{model.entry}: shards are missing: {some(model.missing)}",
         )
     return ModelReference(
         source=source,

@@ -33,6 +33,13 @@ def test_numbers_in_names_sort_as_numbers() -> None:
     ]
 
 
+def test_numbers_of_thousands_of_digits_sort_as_numbers() -> None:
+    numbers = ["9", "010", "11", "9" * 4300, "1" + "0" * 4300, "1" * 5000, "2" + "0" * 5000]
+    names = [f"layer{number}.conv" for number in numbers]
+    shapes = [KERNEL] * len(names)
+    assert list(order_depths(names[::-1], shapes, order_known=False)) == names
+
+
 def test_the_stem_that_reads_the_image_comes_first() -> None:
     shapes = {"blocks.0.conv": KERNEL, "stem.0.conv": KERNEL, "stem.1.conv": (8, 3, 3, 3), "blocks.1.conv": KERNEL}
     found = order_depths(list(shapes), list(shapes.values()), order_known=False)
