@@ -43,7 +43,7 @@ from analysis.quality.settings import QualitySettings
 from analysis.report.files import write as write_report
 from analysis.report.measure import measure as measure_report
 from analysis.report.settings import ReportSettings
-from analysis.selection.axes import SINGLE_MODEL_AXES
+from analysis.selection.axes import is_single
 from analysis.selection.grouping import Grouping
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import DEFAULT_AXES
@@ -154,7 +154,8 @@ def shift(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None,
     """The drift between every two groups of each axis, with interval, null, p- and q-value.
 
     Returns:
-        A row per axis and ordered pair: ``axis``, then the columns of ``analysis.measures.drift_matrix.AxisShift.pairs``.
+        A row per axis and ordered pair: ``axis``, then the columns of ``AxisShift.pairs``
+        (``analysis.measures.drift_matrix``).
 
     Raises:
         UserError: see ``analysis.shift.measure.measure``.
@@ -180,25 +181,27 @@ def matrix(pairs: pd.DataFrame, axis: str, value: str = "drift") -> pd.DataFrame
         value: any column of ``pairs``: ``drift``, ``drift_lo``, ``q_value``, ``few_models`` …
 
     Raises:
-        UserError: ``pairs`` has no such axis or column.
+        UserError: ``pairs`` has no such axis or column, or lacks pairs of the axis.
 
     >>> from analysis.api import matrix, shift
     >>> matrix(shift("data/demo", "depth", replicates=0), "depth").index[0]
     '[0.0, 0.1] (16)'
     """
-    mine = pairs[pairs["axis"] == axis]
+    mine = pairs[pairs["axis"] == axis].sort_index()  # as ``shift`` gave them, whatever they were sorted by since
     if not len(mine):
         raise UserError(f"there is no axis {axis!r} among these pairs; there are: {', '.join(pairs['axis'].unique())}")
     if value not in pairs.columns:
         raise UserError(f"there is no column {value!r} in these pairs; there are: {', '.join(pairs.columns)}")
-    number = round(len(mine) ** 0.5)
-    each = mine.iloc[:: number + 1]  # the diagonal
-    labels = [
-        name if axis in SINGLE_MODEL_AXES else f"{name} ({number_of_models})"
-        for name, number_of_models in zip(each["a"], each["models_a"], strict=True)
-    ]
-    square = mine[value].to_numpy().reshape(number, number)
-    return pd.DataFrame(square, index=pd.Index(labels, name=axis), columns=labels)
+    names = list(dict.fromkeys(mine["a"]))
+    if mine.duplicated(["a", "b"]).any() or len(mine) != len(names) ** 2 or not set(mine["b"]) <= set(names):
+        raise UserError(
+            f"these are not all pairs of axis {axis!r}, each once: {len(mine)} rows of {len(names)} groups; "
+            "take the pairs as shift gave them, and leave out groups from the square"
+        )
+    models = dict(zip(mine["a"], mine["models_a"], strict=True))
+    labels = [name if is_single(axis) else f"{name} ({models[name]})" for name in names]
+    square = mine.pivot(index="a", columns="b", values=value).loc[names, names]
+    return square.set_axis(pd.Index(labels, name=axis), axis="index").set_axis(labels, axis="columns")
 
 
 def structure(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:

@@ -109,6 +109,8 @@ def _meant(error: HydraException | OmegaConfBaseException, text: str, settings_c
         return did_you_mean((error.missing_cfg_file or "").rpartition("/")[2], error.options or ())
     if wrong := re.search(r"Invalid value '(.*)', expected one of \[(.*)\]", text):
         return did_you_mean(wrong[1], wrong[2].split(", "))
+    if wrong := re.search(r"override (\S+?)=(.*?): .* is not a ListConfig", text):
+        return f"; write {wrong[1]}=[{wrong[2]}]"
     if wrong := re.search(r"Could not override '(.*?)': there is no setting", text):
         return _meant_setting(wrong[1], settings_class)
     return ""

@@ -98,7 +98,8 @@ class CompareResult:
         model: the model, measured on the store's basis.
         axes: one per axis, in the order asked.
         nearest: all other models, the nearest first.
-        layers: the quality of the model's layers (``analysis.measures.layer_quality``) with percentiles among the store's.
+        layers: the quality of the model's layers (``analysis.measures.layer_quality``), with percentiles among the
+            store's.
         extent: what it was compared with.
         settings: how.
         uri: of the store.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from analysis.pictures.canvas import Drawing
+from analysis.pictures.canvas import Drawing, default_style
 from distributed.errors import UserError
 
 #: Pixels an inch: fine enough for print while the picture is small.
@@ -62,8 +62,9 @@ class Outputs:
 
     def pictures(self, drawings: Iterable[Drawing]) -> None:
         """``<stem>.png`` of each, as large as its figure is."""
-        for drawing in drawings:
-            self.png(drawing.stem, drawing.draw(), drawing.title)
+        with default_style():
+            for drawing in drawings:
+                self.png(drawing.stem, drawing.draw(), drawing.title)
 
     def png(self, stem: str, figure: Figure, title: str) -> None:
         """``<stem>.png`` of a figure that is drawn already."""

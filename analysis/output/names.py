@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,11 @@ BASIS_FILE = "basis.json"
 SKETCH_FILE = "sketch.parquet"
 
 
+def folder_named(out: str) -> Path:
+    """The folder that ``out`` names; ``~`` is the home folder."""
+    return Path(os.path.expanduser(out))
+
+
 def writable_folder(out: str) -> Path:
     """The folder ``out``, made if need be, after trying to write into it.
 
@@ -21,7 +27,9 @@ def writable_folder(out: str) -> Path:
     """
     if "://" in out:
         raise UserError(f"out={out}: results go to a folder on this machine; copy them from there")
-    folder = Path(out)
+    if not out.strip():
+        raise UserError("out is empty: name a folder for the results, or '.' for this one")
+    folder = folder_named(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

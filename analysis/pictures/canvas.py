@@ -28,9 +28,17 @@ class Caption:
     remarks: tuple[str, ...]
 
 
+@contextmanager
+def default_style() -> Iterator[None]:
+    """Within it, figures are drawn and saved as ours are, whatever the user's matplotlibrc or style sheet says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure to be drawn when it is wanted: the ``stem`` of its files, its ``title``, and how."""
+    """A figure to be drawn, in ``default_style``, when it is wanted: the ``stem`` of its files, its ``title``, how."""
 
     stem: str
     title: str

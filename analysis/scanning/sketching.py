@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -39,7 +40,7 @@ def basis_asked_for(settings: SketchSettings) -> Basis | None:
     """
     if settings.bins < 2:
         raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
-    return None if settings.basis is None else Basis.read(Path(settings.basis))
+    return None if settings.basis is None else Basis.read(Path(os.path.expanduser(settings.basis)))
 
 
 def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:

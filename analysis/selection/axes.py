@@ -1,27 +1,32 @@
 """What can group layers: columns of the flat view of models and layers, and three axes that are computed.
 
-``depth``: deciles of ``conv_depth_norm``; ``model``: each model by itself; ``layer``: each layer by itself.
+``depth``: deciles of ``conv_depth_norm``; ``model``: each model by itself; ``layer``: each layer by itself. Axes can be
+crossed: the groups of ``task*depth`` are the pairs that occur.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from distributed.suggestions import did_you_mean
 
 from analysis.arrays.types import Int64
 from distributed.errors import UserError
 from distributed.records import LAYERS_SCHEMA
+from distributed.suggestions import did_you_mean
 
 #: Axes that are computed, before the columns.
 COMPUTED_AXES = ("depth", "model", "layer")
 
 #: Axes whose groups are one model each, or part of one: there is nothing to resample, and nothing to flag.
 SINGLE_MODEL_AXES = frozenset({"model", "model_id", "model_label", "layer", "layer_id"})
+
+#: Between the names of axes that are crossed.
+CROSS = "*"
 
 #: A float column with more different values than this is a measurement, not a grouping.
 MAX_FLOAT_GROUPS = 50
@@ -73,9 +78,9 @@ def codes_on(flat: pa.Table, axis: str) -> tuple[list[str], Int64]:
     if axis == "layer":
         return _by_layer(flat)
     if axis not in flat.column_names:
-        raise UserError(
-            f"there is no axis {axis!r}{did_you_mean(axis, axes_of(flat))}; there are: {axes_in_words(flat)}"
-        )
+        if CROSS in axis:
+            return _crossed(flat, parts_of(axis))
+        raise UserError(f"there is no axis {axis!r}{_meant(axis, flat)} (there are: {axes_in_words(flat)})")
     column = flat.column(axis)
     if not _is_scalar(column.type):
         raise UserError(
@@ -104,10 +109,42 @@ def deciles(flat: pa.Table) -> tuple[list[str], Int64]:
     return [DEPTH_NAMES[index] for index in present], codes.astype(np.int64)
 
 
+def parts_of(axis: str) -> list[str]:
+    """The axes that are crossed in this one; itself where none are."""
+    return [part.strip() for part in axis.split(CROSS)]
+
+
+def is_single(axis: str) -> bool:
+    """Whether each group of the axis is one model, or part of one."""
+    return not SINGLE_MODEL_AXES.isdisjoint(parts_of(axis))
+
+
+def _crossed(flat: pa.Table, parts: Sequence[str]) -> tuple[list[str], Int64]:
+    """Pairs (triples …) of groups that occur, in the order of the first axis, then of the second."""
+    found = [codes_on(flat, part) for part in parts]
+    sizes = [max(1, len(names)) for names, _ in found]
+    known = np.all([codes >= 0 for _, codes in found], axis=0)
+    together = np.ravel_multi_index([np.maximum(codes, 0) for _, codes in found], sizes)
+    present, codes = np.unique(together[known], return_inverse=True)
+    result = np.full(flat.num_rows, -1, np.int64)
+    result[known] = codes
+    places = np.unravel_index(present, sizes)
+    return [" × ".join(found[i][0][at[k]] for i, at in enumerate(places)) for k in range(len(present))], result
+
+
+def _meant(axis: str, flat: pa.Table) -> str:
+    """What a wrong axis may be meant to be."""
+    known = axes_of(flat)
+    crossed = re.split(r"\s+(?:x|×|by)\s+", axis)
+    if len(crossed) > 1 and all(part in known for part in crossed):
+        return f"; crossed axes are written {CROSS.join(crossed)}"
+    return did_you_mean(axis, known)
+
+
 def values_on(flat: pa.Table, axis: str) -> list[str]:
     """Names of the groups of ``axis`` that occur, in order of their names, those without a filter included."""
-    if axis == "depth":
-        return deciles(flat)[0]
+    if axis not in flat.column_names or axis == "depth":
+        return codes_on(flat, axis)[0]
     return sorted(_name_of(value) for value in pc.unique(flat.column(axis)).drop_null().to_pylist())
 
 

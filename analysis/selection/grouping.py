@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from analysis.arrays.types import Int64
 from analysis.selection.axes import (
-    SINGLE_MODEL_AXES,
     EmptyAxisError,
     axes_of,
     codes_on,
+    is_single,
     model_codes,
+    parts_of,
     values_on,
 )
 from analysis.selection.view import Extent
@@ -57,7 +58,7 @@ class Grouping:
     @property
     def single_models(self) -> bool:
         """Whether each group is one model, or part of one."""
-        return self.axis in SINGLE_MODEL_AXES
+        return is_single(self.axis)
 
     def codes_of(self, layer_ids: Int64) -> Int64:
         """(M,) the group of each of M layers, -1 where it has none."""
@@ -109,7 +110,7 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None) ->
     groups = tuple(
         Group(
             name=name,
-            label=one_line(name) if axis in SINGLE_MODEL_AXES else f"{one_line(name)} ({models[g]})",
+            label=one_line(name) if is_single(axis) else f"{one_line(name)} ({models[g]})",
             filters=int(filters[g]),
             layers=int(layers[g]),
             models=int(models[g]),
@@ -172,7 +173,7 @@ def group_axes(
         try:
             grouping = group_layers(selected, axis, max_groups=max_groups)
         except leave_out as error:
-            if axis not in known:
+            if not set(parts_of(axis)) <= known:
                 raise
             errors[axis] = error
             continue
@@ -191,7 +192,7 @@ def whole(flat: pa.Table, name: str, *, axis: str = "all") -> Grouping:
 
 def emptied_groups(flat: pa.Table, selected: pa.Table, axis: str) -> tuple[str, ...]:
     """What to note about groups of ``axis`` that have layers in ``flat`` but none in ``selected`` (none: empty)."""
-    if axis in SINGLE_MODEL_AXES or selected.num_rows == flat.num_rows:
+    if is_single(axis) or selected.num_rows == flat.num_rows:
         return ()
     before, after = values_on(flat, axis), set(values_on(selected, axis))
     gone = [name for name in before if name not in after]

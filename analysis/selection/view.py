@@ -2,7 +2,8 @@
 
 The flat view has a row per layer. The models' columns keep their names; a layers' column of the same name (``name``,
 ``num_filters``) becomes ``layer_name``, ``layer_num_filters``. One column is added: ``model_label``, the model's name,
-and where several models of the store bear it, ``name [model_id]``.
+and where several models of the store bear it, ``name [model_id]``. Columns that somebody else added to a table never
+stand for one of ours: where the name is taken they become ``models_<name>`` or ``layers_<name>``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.selection.axes import COMPUTED_AXES
 from analysis.selection.conditions import select_layers
 from analysis.wording import count
+from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.store import Store, StoreSettings
 
 
@@ -90,8 +93,25 @@ class StoreView:
         return self.layers.filter(chosen)
 
 
+#: What our own columns are called in the flat view, by the table they come from.
+_BOTH = frozenset(MODELS_SCHEMA.names) & frozenset(LAYERS_SCHEMA.names) - {"model_id"}
+_OURS_OF_MODELS = frozenset(MODELS_SCHEMA.names)
+_OURS_OF_LAYERS = frozenset(LAYERS_SCHEMA.names)
+_OURS = (
+    _OURS_OF_MODELS | (_OURS_OF_LAYERS - _BOTH) | {f"layer_{name}" for name in _BOTH} | {"model_label", *COMPUTED_AXES}
+)
+
+
+def _set_apart(table: pa.Table, of: str, own: frozenset[str]) -> pa.Table:
+    """The table, foreign columns renamed that are called like one of our columns of the flat view."""
+    return table.rename_columns(
+        [f"{of}_{name}" if name not in own and name in _OURS else name for name in table.column_names]
+    )
+
+
 def flat_view(models: pa.Table, layers: pa.Table) -> pa.Table:
     """One row per layer of a model that is in ``models``, ordered by ``layer_id``; see the module for its columns."""
+    models, layers = _set_apart(models, "models", _OURS_OF_MODELS), _set_apart(layers, "layers", _OURS_OF_LAYERS)
     names = models.column("name").to_pylist()
     often = Counter(names)
     keys = models.column("model_id").to_pylist()

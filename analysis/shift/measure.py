@@ -11,7 +11,7 @@ from analysis.arrays.sketch import Sketch
 from analysis.measures.drift import divergence_named
 from analysis.measures.drift_matrix import AxisShift, DriftMethod, axis_shift
 from analysis.measures.uncertainty import resampling_of
-from analysis.output.names import SKETCH_FILE
+from analysis.output.names import SKETCH_FILE, folder_named
 from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
 from analysis.scanning.task import check_device
 from analysis.scanning.workers import scan_workers
@@ -70,7 +70,7 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     options = ScanOptions(
         workers=lambda filters: scan_workers(settings.cluster, filters, settings.device),
-        sketch=_earlier_sketch(Path(settings.out), basis),
+        sketch=_earlier_sketch(folder_named(settings.out), basis),
     )
     sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
     shifts = tuple(axis_shift(sketch, grouping, method) for grouping in groupings.found)
