@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from analysis.exports import lazily
-from distributed.setting import setting
+from distributed.errors import UserError
+from distributed.setting import check_bounds, setting
 from distributed.settings import ClusterSettings
 from distributed.store import StoreSettings
 
@@ -48,7 +50,14 @@ class GroupSettings:
     where: str | None = setting(
         None, "SQL condition on models and layers: where=\"task = 'Segmentation' and conv_depth > 0\""
     )
-    max_groups: int = setting(2000, "an axis with more groups is refused: its matrix has their square")
+    max_groups: int = setting(2000, "an axis with more groups is refused: its matrix has their square", (1, 1_000_000))
+
+    def __post_init__(self) -> None:
+        """Raises UserError where a value makes no sense, known before anything is read."""
+        check_bounds(self)
+        axes: Any = self.axes
+        if isinstance(axes, str) or not all(isinstance(axis, str) for axis in axes):
+            raise UserError(f"axes={axes!r}: give a list of names, as in 'axes=[task,depth]'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,7 @@ class SketchSettings(GroupSettings):
     basis: str | None = setting(
         None, "a basis.json to project on, to compare stores; null: the basis of all filters of the store"
     )
-    bins: int = setting(DEFAULT_BINS, "of the histograms; with basis, that basis's own")
+    bins: int = setting(DEFAULT_BINS, "of the histograms; with basis, that basis's own", (2, 10_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,18 +78,20 @@ class DriftSettings(SketchSettings):
     divergence: str = setting("kl", "kl (symmetric, the paper's) | js | wasserstein | tv")
     weight: Weight = setting(Weight.filters, "what counts the same: filters (the paper) | layers | models")
     replicates: int = setting(
-        1000, "bootstrap replicates and permutations, models being what is resampled; 0: no intervals and p-values"
+        1000,
+        "bootstrap replicates and permutations, models being what is resampled; 0: no intervals and p-values",
+        (0, 1_000_000),
     )
-    level: float = setting(0.95, "coverage of the intervals")
-    seed: int = setting(0, "of the resampling")
-    min_models: int = setting(3, "cells with a group of fewer models are flagged")
+    level: float = setting(0.95, "coverage of the intervals", (0.001, 0.9999))
+    seed: int = setting(0, "of the resampling", (0, 2**63 - 1))
+    min_models: int = setting(3, "cells with a group of fewer models are flagged", (0, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixSettings(DriftSettings):
     """Of commands that measure the drift of every two groups."""
 
-    max_tested_groups: int = setting(64, "matrices of more groups get no intervals and p-values")
+    max_tested_groups: int = setting(64, "matrices of more groups get no intervals and p-values", (0, 1_000_000))
 
 
 __getattr__ = lazily(__name__, ShiftSettings="analysis.shift.settings:ShiftSettings")  # documented to be here

@@ -7,14 +7,31 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from distributed.errors import UserError
 
-def setting(default: Any, meaning: str) -> Any:
+
+def setting(default: Any, meaning: str, within: tuple[float, float] | None = None) -> Any:
     """A field of a settings dataclass; ``--help`` prints ``meaning`` beside ``default``.
 
-    Use it as ``bins: int = setting(70, "of the histograms")``; with ``...`` the value must be given.
+    Use it as ``bins: int = setting(70, "of the histograms", (2, 10_000))``; with ``...`` the value must be given.
+    ``within`` are the smallest and the largest number that make sense, both included; ``check_bounds`` holds them.
     """
     without = default is ...
-    return dataclasses.field(default=dataclasses.MISSING if without else default, metadata={"meaning": meaning})
+    metadata = {"meaning": meaning, "within": within}
+    return dataclasses.field(default=dataclasses.MISSING if without else default, metadata=metadata)
+
+
+def check_bounds(settings: Any) -> None:
+    """That every number of a settings dataclass lies within its bounds.
+
+    Raises:
+        UserError: one does not; says what it means.
+    """
+    for each in dataclasses.fields(settings):
+        within, value = each.metadata.get("within"), getattr(settings, each.name)
+        if within is not None and not within[0] <= value <= within[1]:
+            low, high = (f"{bound:,}" for bound in within)
+            raise UserError(f"{each.name}={value}: give {low} to {high} ({each.metadata['meaning']})")
 
 
 def settings_in_words(settings_class: type) -> Iterator[str]:

@@ -25,7 +25,6 @@ import numpy as np
 
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.weighting import ModelHistograms
-from distributed.errors import UserError
 
 #: Replicates computed at once: bounds memory at about 64 replicates x groups x 630 float64.
 _AT_ONCE = 64
@@ -49,15 +48,7 @@ class Resampling:
 
 
 def resampling_of(replicates: int, level: float, seed: int) -> Resampling | None:
-    """The resampling that settings ask for, as many permutations as replicates; None for 0: no intervals, no p-values.
-
-    Raises:
-        UserError: a number is out of range.
-    """
-    if replicates < 0:
-        raise UserError(f"replicates={replicates}: give a number of bootstrap replicates, 0 for none")
-    if not 0 < level < 1:
-        raise UserError(f"level={level}: give the coverage of the intervals, between 0 and 1")
+    """As many permutations as bootstrap replicates; None for 0: no intervals, no p-values."""
     return Resampling(replicates, replicates, level, seed) if replicates else None
 
 

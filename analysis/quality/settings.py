@@ -14,6 +14,6 @@ class QualitySettings(GroupSettings):
 
     axes: tuple[str, ...] = setting(("task", "visual_category"), "columns of models and layers; depth (deciles), layer")
     out: str = setting("quality", "folder of the results; files of an earlier run in it are replaced")
-    max_groups: int = setting(20_000, "an axis with more groups is refused")
+    max_groups: int = setting(20_000, "an axis with more groups is refused", (1, 1_000_000))
     standing: tuple[str, ...] = setting(("depth", "model"), "axes that are summarised beside those asked for")
     weight: Weight = setting(Weight.layers, "layers | filters | models: what counts as one observation")

@@ -20,7 +20,7 @@ from analysis.settings import GroupSettings
 from analysis.shift.measure import ShiftResult, drift_method
 from analysis.shift.measure import measure as measure_shift
 from analysis.shift.settings import ShiftSettings
-from analysis.structure.measure import StructureResult, check_subspace, structure_by
+from analysis.structure.measure import StructureResult, structure_by
 from analysis.structure.settings import StructureSettings
 from distributed.errors import UserError
 from distributed.store import StoredReject
@@ -91,9 +91,6 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
         UserError: an axis does not exist, or the condition, the basis or a number is not usable.
         StoreError: the store is empty or damaged.
     """
-    if settings.max_groups < 1:
-        raise UserError(f"max_groups={settings.max_groups}: give at least 1")
-    check_subspace(settings.subspace)
     drift_method(settings)  # checked before the store is read
     view = view or StoreView.open(settings.store)
     selected = view.select(settings.where)

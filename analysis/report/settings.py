@@ -14,9 +14,11 @@ class ReportSettings(MatrixSettings):
 
     out: str = setting("report", "folder of the page and of figures/; files of an earlier run in it are replaced")
     max_groups: int = setting(
-        600, "an axis with more groups is named in the page, not drawn: its matrix has their square"
+        600, "an axis with more groups is named in the page, not drawn: its matrix has their square", (1, 100_000)
     )
-    subspace: int = setting(3, "leading components whose span is compared between groups, 1 to 8")
+    subspace: int = setting(
+        3, "leading components whose span is compared between groups (all nine span the same)", (1, 8)
+    )
     layer_weight: Weight = setting(
         Weight.layers, "layers | filters | models: what counts as one observation in summaries of quality"
     )

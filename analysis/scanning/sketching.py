@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
-from analysis.arrays.kernels import Extremes
+from analysis.arrays.kernels import SIZE, Extremes
 from analysis.arrays.moments import Moments
 from analysis.arrays.sketch import Sketch, SketchOrigin, merge_sketches
 from analysis.scanning.kept import SketchArea, SketchStore, key_of, with_new_layers
@@ -23,6 +23,7 @@ from analysis.scanning.task import Workers
 from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import scan_workers
 from analysis.settings import DEFAULT_BINS, SketchSettings
+from analysis.wording import count
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
 
@@ -36,10 +37,8 @@ def basis_asked_for(settings: SketchSettings) -> Basis | None:
     """The basis that settings name; None for that of all filters of the store.
 
     Raises:
-        UserError: it cannot be read, or ``bins`` is out of range.
+        UserError: it cannot be read.
     """
-    if settings.bins < 2:
-        raise UserError(f"bins={settings.bins}: a histogram needs at least 2")
     return None if settings.basis is None else Basis.read(Path(os.path.expanduser(settings.basis)))
 
 
@@ -93,6 +92,7 @@ def sketch_of_store(
         StoreError: filters are missing, damaged, or not what ``layers`` says.
     """
     index = LayerIndex.from_table(layers)
+    _check_memory(index, bins if basis is None else basis.bins)
     area = SketchArea(store)
     given = options.sketch
     with ExitStack() as stack:
@@ -171,6 +171,16 @@ def _basis_of(
     if not low < high:
         raise StoreError(f"all coefficients are {low}, but layers/ says that the filters differ: extract again")
     return axes.with_range(low, high, bins)
+
+
+def _check_memory(index: LayerIndex, bins: int) -> None:
+    """That the histograms fit: they are held twice while they are made, as they come and as they are summed."""
+    needed, there = 2 * 8 * SIZE * bins * index.layer_ids.size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UserError(
+            f"bins={bins}: histograms of {count(index.layer_ids.size, 'layer')} would take {needed / 2**30:,.0f} GiB, "
+            f"this machine has {there / 2**30:,.0f}: take fewer bins"
+        )
 
 
 def _range_is_wrong(what: str) -> StoreError:

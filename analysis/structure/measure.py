@@ -11,7 +11,6 @@ from analysis.selection.grouping import Grouping, Groupings, group_axes, listed,
 from analysis.selection.view import Extent, StoreView
 from analysis.structure.settings import StructureSettings
 from analysis.wording import one_line
-from distributed.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,10 +61,9 @@ def measure(settings: StructureSettings, view: StoreView | None = None) -> Struc
         view: of ``settings.store``, where it has been opened already.
 
     Raises:
-        UserError: an axis, the condition or the store is not usable, or ``subspace`` not 1 … 8.
+        UserError: an axis, the condition or the store is not usable.
         StoreError: the store is empty, its moments are missing or damaged.
     """
-    check_subspace(settings.subspace)
     view = view or StoreView.open(settings.store)
     selected = view.select(settings.where)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
@@ -96,16 +94,6 @@ def structure_by(
         view.store.uri,
         tuple(groupings.left_out.values()),
     )
-
-
-def check_subspace(subspace: int) -> None:
-    """That ``subspace`` is 1 … 8.
-
-    Raises:
-        UserError: it is not.
-    """
-    if not 1 <= subspace <= 8:
-        raise UserError(f"subspace={subspace}: give 1 to 8 leading components (all nine span the same space anywhere)")
 
 
 def _flags(axis: str, structures: tuple[Structure, ...]) -> tuple[str, ...]:

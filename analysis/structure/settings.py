@@ -13,4 +13,6 @@ class StructureSettings(GroupSettings):
     """Everything ``python -m analysis.structure`` needs."""
 
     out: str = setting("structure", "folder of the results; files of an earlier run in it are replaced")
-    subspace: int = setting(3, "leading components whose span is compared between groups, 1 to 8")
+    subspace: int = setting(
+        3, "leading components whose span is compared between groups (all nine span the same)", (1, 8)
+    )
