@@ -7,6 +7,7 @@ view=None) -> Result``, which writes nothing but the sketch that the store keeps
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,14 @@ def run(name: str, load: Callable[[], type[S]], steps: Callable[[], Analysis[S, 
     def body(settings: S) -> int:
         from rich.console import Console
 
-        from analysis.output.names import writable_folder
+        from analysis.output.names import results_folder
 
+        os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window; matplotlib refuses to load with an unknown one
         analysis = steps()
-        folder = writable_folder(settings.out)
-        result = analysis.measure(settings)
-        analysis.show(result, analysis.write(result, folder), Console(highlight=False))
+        with results_folder(settings.out) as folder:
+            result = analysis.measure(settings)
+            paths = analysis.write(result, folder)
+        analysis.show(result, paths, Console(highlight=False))
         return OK
 
     run_command(name, load, body)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+#: Characters of a name in a note or an error.
+_LONGEST_IN_SENTENCE = 80
 
 
 def one_line(text: str) -> str:
@@ -18,6 +24,40 @@ def one_line(text: str) -> str:
         for character in text
     )
     return " ".join(shown.split()) or "(empty)"
+
+
+def shown(text: str) -> str:
+    """``one_line`` of a name inside a sentence: a very long one loses its middle."""
+    return elide(one_line(text), _LONGEST_IN_SENTENCE)
+
+
+def shown_apart(names: Sequence[str]) -> list[str]:
+    """``one_line`` of each; names that would look the same with what differs between them written out.
+
+    Two names look the same where they differ by white space or by Unicode normal form alone.
+    """
+    plain = [one_line(name) for name in names]
+    often = Counter(unicodedata.normalize("NFKC", each) for each in plain)
+    return [
+        each if often[unicodedata.normalize("NFKC", each)] == 1 else _written_out(name)
+        for name, each in zip(names, plain, strict=True)
+    ]
+
+
+def _written_out(name: str) -> str:
+    """Unusual white space and characters that have other forms as their codes."""
+    spaced = re.sub(r"^\s|\s$|(?<=\s)\s|[^\S ]", lambda found: _code(found[0]), name)
+    return "".join(_code(c) if ord(c) > 127 and not _is_plain(c) else c for c in spaced)
+
+
+def _is_plain(character: str) -> bool:
+    return unicodedata.combining(character) == 0 and all(
+        unicodedata.is_normalized(form, character) for form in ("NFD", "NFKC")
+    )
+
+
+def _code(character: str) -> str:
+    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
 
 
 def elide(text: str, width: int) -> str:

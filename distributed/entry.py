@@ -34,6 +34,9 @@ def run_command(config_name: str, load: Callable[[], type[Settings]], body: Call
         load: imports and gives the class of the settings.
         body: the command itself, which imports what it needs; returns the exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an ASCII terminal has no …
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(guarded(lambda: show_help(help_text(config_name, load()))))
     sys.exit(guarded(lambda: _run(config_name, load(), body)))
@@ -51,8 +54,6 @@ def _run(config_name: str, settings_class: type[Settings], body: Callable[[Setti
 
 def show_help(text: str) -> NoReturn:
     """Print a help text and exit."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal has no …
     try:
         print(text, flush=True)
     except BrokenPipeError:  # | head -1: the reader has what it wanted, and Python would complain once more at exit

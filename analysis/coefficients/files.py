@@ -16,19 +16,19 @@ def write(result: CoefficientsResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    outputs = Outputs(folder)
-    settings = result.settings
-    about = {"store": result.uri, "where": settings.where or "", "basis": result.basis.digest}
-    for axis in result.ridges:
-        name = axis.grouping.axis
-        more = about | {"axis": name, "weight": str(settings.weight), "notes": "\n".join(axis.notes)}
-        outputs.table(f"ridges_{file_stem(name)}", axis.table(), more)
-    for part in result.densities:
-        stem, more = (
-            file_stem(part.grouping.axis),
-            about | {"axis": part.grouping.axis, "layers": settings.layers or ""},
-        )
-        outputs.parquet(f"densities_{stem}", part.table(), more)
-        outputs.table(f"phenotypes_{stem}", part.phenotypes(), more)
-    outputs.pictures(drawings(result))
+    with Outputs(folder, "coefficients") as outputs:
+        settings = result.settings
+        about = {"store": result.uri, "where": settings.where or "", "basis": result.basis.digest}
+        for axis in result.ridges:
+            name = axis.grouping.axis
+            more = about | {"axis": name, "weight": str(settings.weight), "notes": "\n".join(axis.notes)}
+            outputs.table(f"ridges_{file_stem(name)}", axis.table(), more)
+        for part in result.densities:
+            stem, more = (
+                file_stem(part.grouping.axis),
+                about | {"axis": part.grouping.axis, "layers": settings.layers or ""},
+            )
+            outputs.parquet(f"densities_{stem}", part.table(), more)
+            outputs.table(f"phenotypes_{stem}", part.phenotypes(), more)
+        outputs.pictures(drawings(result))
     return outputs.written

@@ -65,13 +65,7 @@ def _pictures(part: GroupedDensities) -> list[tuple[str, str, list[tuple[int, st
     for g, group in enumerate(groups):
         model, _, layer = group.name.rpartition(": ")
         by_model.setdefault(model, []).append((g, one_line(layer)))
-    # Two models may have names that make the same stem: the number keeps their pictures apart.
-    stems = [file_stem(model) for model in by_model]
     return [
-        (
-            f"densities_layer_{stem}" + (f"_{k}" if stem in stems[:k] else ""),
-            f"Layers of {elide(one_line(model), 40)}",
-            members,
-        )
-        for k, (stem, (model, members)) in enumerate(zip(stems, by_model.items(), strict=True))
+        (f"densities_layer_{file_stem(model)}", f"Layers of {elide(one_line(model), 40)}", members)
+        for model, members in by_model.items()
     ]

@@ -25,23 +25,23 @@ def write(result: CompareResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    outputs = Outputs(folder)
-    settings = result.settings
-    about = {
-        "store": result.uri,
-        "model": result.model.name,
-        "model_id": result.model.model_id,
-        "basis": result.model.sketch.basis.digest,
-        "divergence": DIVERGENCES[settings.divergence].title,
-        "weight": str(settings.weight),
-        "where": settings.where or "",
-        "notes": "\n".join(result.notes),
-    }
-    outputs.text("compare.json", comparison_json(result))
-    outputs.table("groups", result.groups, about)
-    outputs.table("nearest", result.nearest, about)
-    outputs.table("layers", result.layers, about)
-    outputs.pictures(drawings(result))
+    with Outputs(folder, "compare") as outputs:
+        settings = result.settings
+        about = {
+            "store": result.uri,
+            "model": result.model.name,
+            "model_id": result.model.model_id,
+            "basis": result.model.sketch.basis.digest,
+            "divergence": DIVERGENCES[settings.divergence].title,
+            "weight": str(settings.weight),
+            "where": settings.where or "",
+            "notes": "\n".join(result.notes),
+        }
+        outputs.text("compare.json", comparison_json(result))
+        outputs.table("groups", result.groups, about)
+        outputs.table("nearest", result.nearest, about)
+        outputs.table("layers", result.layers, about)
+        outputs.pictures(drawings(result))
     return outputs.written
 
 

@@ -24,7 +24,7 @@ from analysis.scanning.workers import scan_workers
 from analysis.selection.grouping import Grouping, group_axes, group_layers, listed, whole
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import Weight
-from analysis.wording import count, one_line
+from analysis.wording import count
 from distributed.errors import UserError
 from distributed.settings import ExtractSettings
 from distributed.single import open_model
@@ -197,7 +197,7 @@ def _without_itself(selected: pa.Table, model: MeasuredModel) -> tuple[pa.Table,
     if not itself.num_rows:
         return selected, ()
     others = selected.filter(pc.invert(same))
-    names = ", ".join(one_line(name) for name in dict.fromkeys(itself.column("model_label").to_pylist()))
+    names = listed(list(dict.fromkeys(itself.column("model_label").to_pylist())))
     if not Extent.of(others).filters:
         raise UserError(f"the store (after where, if given) holds no other model than {names}: nothing to compare with")
     return others, (f"the store holds this model itself ({names}, same content): it is left out of every comparison",)

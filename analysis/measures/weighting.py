@@ -16,7 +16,7 @@ from analysis.arrays.types import Float64, Int64
 from analysis.measures.drift import Distributions, distributions
 from analysis.selection.grouping import Grouping
 from analysis.settings import Weight
-from analysis.wording import one_line
+from analysis.wording import shown
 from distributed.errors import UserError
 from distributed.records import MODEL_BITS_SHIFT
 
@@ -94,7 +94,7 @@ def group_distributions(histograms: ModelHistograms, grouping: Grouping, basis: 
     empty, component = np.nonzero(counts.sum(axis=2) == 0)
     if empty.size:
         raise UserError(
-            f"{grouping.axis}: no coefficient {component[0] + 1} of group {one_line(grouping.groups[empty[0]].name)} "
+            f"{grouping.axis}: no coefficient {component[0] + 1} of group {shown(grouping.groups[empty[0]].name)} "
             f"lies in the range {basis.low:.4g} … {basis.high:.4g} of the basis: take the basis of this store"
         )
     return distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)

@@ -1,9 +1,11 @@
-"""Result files: tables as Parquet and CSV, pictures as PNG. A file is whole or not there."""
+"""Result files: tables as Parquet and CSV, pictures as PNG. A run's files are all there, whole, or none is."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +22,58 @@ from distributed.errors import UserError
 _DPI_SMALL, _DPI_LARGE, _LARGE_INCHES = 150, 110, 24
 
 
+#: Which file was written by which command, in a folder of results.
+_LEDGER = ".cnn-filter-shift.json"
+
+#: A file that is being written: hidden, with the number of the process.
+_PARTIAL = re.compile(r"\..+\.(\d+)(\.\w+)?")
+
+
 @dataclass(slots=True)
 class Outputs:
-    """Writes into one folder and remembers what it wrote, in ``written``.
+    """What one command writes into one folder: all of it or nothing, when its context ends.
+
+    Results of an earlier run of the same command go; files of another command, or of somebody else, are never
+    overwritten. ``written`` are the paths.
 
     Raises (every method):
         UserError: the disk refuses.
     """
 
     folder: Path
+    command: str
     written: list[Path] = field(default_factory=list)
+
+    def __enter__(self) -> Outputs:
+        for path in self.folder.iterdir():
+            if (found := _PARTIAL.fullmatch(path.name)) and not _is_running(int(found[1])):
+                path.unlink(missing_ok=True)  # of a process that was killed
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            for path in self.written:
+                self._partial(path).unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        ledger = _read_ledger(self.folder)
+        ours, names = set(ledger.get(self.command, ())), {path.name for path in self.written}
+        foreign = sorted(name for name in names - ours if (self.folder / name).exists())
+        if foreign:
+            raise UserError(
+                f"out={self.folder}: {', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''} there "
+                f"{'is' if len(foreign) == 1 else 'are'} not of an earlier run of {self.command}: nothing was written; "
+                "choose another folder, or remove them"
+            )
+        for path in self.written:
+            os.replace(self._partial(path), path)
+        for name in ours - names:
+            (self.folder / name).unlink(missing_ok=True)
+        ledger[self.command] = sorted(names)
+        (self.folder / _LEDGER).write_text(json.dumps(ledger, indent=1) + "\n", encoding="utf-8")
 
     def table(self, stem: str, table: pa.Table, about: Mapping[str, str]) -> None:
         """``<stem>.parquet``, every digit, with ``about`` in its metadata, and ``<stem>.csv``, nine digits."""
@@ -47,7 +91,7 @@ class Outputs:
         def write(path: Path) -> None:
             with path.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(heading)
+                writer.writerow([_cell(name) for name in heading])
                 writer.writerows([[_cell(value) for value in row] for row in rows])
 
         self._replace(f"{stem}.csv", write)
@@ -74,16 +118,35 @@ class Outputs:
 
     def _replace(self, name: str, writer: Callable[[Path], object]) -> None:
         path = self.folder / name
-        # The ending stays, since writers choose the format by it.
-        partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
         try:
-            writer(partial)
-            os.replace(partial, path)
+            writer(self._partial(path))
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         finally:
-            partial.unlink(missing_ok=True)
-        self.written.append(path)
+            self.written.append(path)
+
+    def _partial(self, path: Path) -> Path:
+        # The ending stays, since writers choose the format by it.
+        return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def _read_ledger(folder: Path) -> dict[str, list[str]]:
+    """Command → names of its files; empty where nothing of ours is kept."""
+    try:
+        content = json.loads((folder / _LEDGER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _cell(value: Any) -> Any:
@@ -91,4 +154,6 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"  # a spreadsheet would take it for a formula
     return f"{value:.9g}" if isinstance(value, float) else value

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from distributed.errors import UserError
@@ -13,10 +15,28 @@ from distributed.errors import UserError
 BASIS_FILE = "basis.json"
 SKETCH_FILE = "sketch.parquet"
 
+#: File systems take names of 255 bytes.
+_LONGEST_STEM = 48
+
 
 def folder_named(out: str) -> Path:
     """The folder that ``out`` names; ``~`` is the home folder."""
     return Path(os.path.expanduser(out))
+
+
+@contextmanager
+def results_folder(out: str) -> Iterator[Path]:
+    """``writable_folder``; folders that were made for it go again if the command ends with an error."""
+    there = next(each for each in (folder_named(out), *folder_named(out).absolute().parents) if each.exists())
+    folder = writable_folder(out)
+    try:
+        yield folder
+    except BaseException:
+        for made in (folder, *folder.absolute().parents):
+            if made.absolute() == there.absolute() or any(made.iterdir()):
+                break
+            made.rmdir()
+        raise
 
 
 def writable_folder(out: str) -> Path:
@@ -39,9 +59,13 @@ def writable_folder(out: str) -> Path:
     return folder
 
 
-def file_stem(axis: str) -> str:
-    """An axis's name as part of a file name: a column may be called anything."""
-    return re.sub(r"[^\w.-]", "_", axis)
+def file_stem(name: str) -> str:
+    """The name of an axis or a model as part of a file name: it may be called anything.
+
+    Where something had to be replaced or cut, a digest of the whole name follows, so that no two names share a file.
+    """
+    stem = re.sub(r"[^\w.-]", "_", name)[:_LONGEST_STEM]
+    return stem if stem == name else f"{stem}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
 
 def written_line(paths: Sequence[Path]) -> str:

@@ -19,17 +19,17 @@ def write(result: QualityResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    outputs = Outputs(folder)
-    about = {"store": result.uri, "where": result.where or "", "weight": str(result.weight)}
-    outputs.text("quality.json", quality_json(result))
-    outputs.table("layers", result.layers, about)
-    outputs.table("degenerate", result.degenerate, about)
-    for grouped in result.axes:
-        stem = file_stem(grouped.grouping.axis)
-        more = about | {"axis": grouped.grouping.axis, "notes": "\n".join(grouped.notes)}
-        outputs.table(f"quality_{stem}", grouped.summary, more)
-        outputs.table(f"degenerate_{stem}", grouped.degenerate, more)
-    outputs.pictures(drawings(result))
+    with Outputs(folder, "quality") as outputs:
+        about = {"store": result.uri, "where": result.where or "", "weight": str(result.weight)}
+        outputs.text("quality.json", quality_json(result))
+        outputs.table("layers", result.layers, about)
+        outputs.table("degenerate", result.degenerate, about)
+        for grouped in result.axes:
+            stem = file_stem(grouped.grouping.axis)
+            more = about | {"axis": grouped.grouping.axis, "notes": "\n".join(grouped.notes)}
+            outputs.table(f"quality_{stem}", grouped.summary, more)
+            outputs.table(f"degenerate_{stem}", grouped.degenerate, more)
+        outputs.pictures(drawings(result))
     return outputs.written
 
 

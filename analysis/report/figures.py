@@ -18,7 +18,7 @@ from analysis.measures.drift_matrix import AxisShift
 from analysis.measures.summaries import members_of
 from analysis.output.files import Outputs
 from analysis.output.names import file_stem, writable_folder
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, default_style, names_as_data, plain_axes
 from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
 from analysis.pictures.heatmap import Heatmap, draw_heatmap
 from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
@@ -57,17 +57,17 @@ def write_figures(report: ReportResult, folder: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the disk refuses.
     """
-    outputs = Outputs(writable_folder(str(folder / FOLDER)))
     made: dict[str, list[str]] = {}
-    for drawing in _drawings(report):
-        figure = drawing.draw()
-        outputs.png(drawing.stem, figure, drawing.title)
-        _dots_as_picture(figure)
-        about = {"Title": drawing.title, "Creator": "cnn-filter-shift", "CreationDate": None}
-        # Type 42: letters stay letters in the PDF, as journals ask.
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
-            outputs.file(f"{drawing.stem}.pdf", partial(figure.savefig, metadata=about, dpi=200))
-        made[drawing.key] = [f"{FOLDER}/{drawing.stem}.{kind}" for kind in ("png", "pdf")]
+    with default_style(), Outputs(writable_folder(str(folder / FOLDER)), "report") as outputs:
+        for drawing in _drawings(report):
+            figure = drawing.draw()
+            outputs.png(drawing.stem, figure, drawing.title)
+            _dots_as_picture(figure)
+            about = {"Title": drawing.title, "Creator": "cnn-filter-shift", "CreationDate": None}
+            # Type 42: letters stay letters in the PDF, as journals ask.
+            with matplotlib.rc_context({"pdf.fonttype": 42}):
+                outputs.file(f"{drawing.stem}.pdf", partial(figure.savefig, metadata=about, dpi=200))
+            made[drawing.key] = [f"{FOLDER}/{drawing.stem}.{kind}" for kind in ("png", "pdf")]
     return made
 
 

@@ -21,6 +21,6 @@ def write(result: ReportResult, folder: Path) -> list[Path]:
         UserError: the disk refuses.
     """
     figures = write_figures(result, folder) if result.settings.figures else {}
-    outputs = Outputs(folder)
-    outputs.text(PAGE_FILE, page_of(report_content(result, figures), f"CNN filter shift: {one_line(result.uri)}"))
+    with Outputs(folder, "report") as outputs:
+        outputs.text(PAGE_FILE, page_of(report_content(result, figures), f"CNN filter shift: {one_line(result.uri)}"))
     return [*outputs.written, *(folder / path for paths in figures.values() for path in paths)]

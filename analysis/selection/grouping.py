@@ -19,7 +19,7 @@ from analysis.selection.axes import (
     values_on,
 )
 from analysis.selection.view import Extent
-from analysis.wording import count, one_line
+from analysis.wording import count, one_line, shown, shown_apart
 from distributed.errors import UserError
 
 #: Names in a note before it only counts.
@@ -93,7 +93,7 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None) ->
     filters = _sums(codes, sizes, len(names))
     notes = _notes_on_nulls(flat, axis, codes)
     if not filters.all():
-        empty = ", ".join(one_line(names[index]) for index in np.flatnonzero(filters == 0))
+        empty = listed([names[index] for index in np.flatnonzero(filters == 0)])
         notes.append(f"{axis}: left out, they hold no filter: {empty}")
         kept = np.cumsum(filters > 0) - 1
         codes = np.where((codes >= 0) & (filters[codes] > 0), kept[codes], -1)
@@ -102,15 +102,16 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None) ->
     if not names:
         raise EmptyAxisError(f"axis {axis!r}: no group holds a filter: choose another axis or where")
     if len(names) == 1:
-        notes.append(f"{axis}: one group only, {one_line(names[0])}: there is nothing to compare it with")
+        notes.append(f"{axis}: one group only, {shown(names[0])}: there is nothing to compare it with")
     grouped = np.flatnonzero(codes >= 0)
     codes = codes[grouped]
     models = _models_per_group(codes, model_codes(flat)[grouped], len(names))
     layers = np.bincount(codes, minlength=len(names))
+    labels = shown_apart(names)
     groups = tuple(
         Group(
             name=name,
-            label=one_line(name) if is_single(axis) else f"{one_line(name)} ({models[g]})",
+            label=labels[g] if is_single(axis) else f"{labels[g]} ({models[g]})",
             filters=int(filters[g]),
             layers=int(layers[g]),
             models=int(models[g]),
@@ -201,7 +202,7 @@ def emptied_groups(flat: pa.Table, selected: pa.Table, axis: str) -> tuple[str, 
 
 def listed(names: Sequence[str]) -> str:
     """The first of ``names`` for a note, and … where there are more."""
-    return ", ".join(one_line(name) for name in names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+    return ", ".join(shown(name) for name in names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def _notes_on_nulls(flat: pa.Table, axis: str, codes: Int64) -> list[str]:

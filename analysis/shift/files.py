@@ -16,21 +16,21 @@ def write(result: ShiftResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    outputs = Outputs(folder)
-    outputs.text(BASIS_FILE, result.basis.to_json())
-    outputs.file(SKETCH_FILE, result.sketch.to_parquet)
-    for shift in result.shifts:
-        stem = f"shift_{file_stem(shift.axis)}"
-        about = {
-            "axis": shift.axis,
-            "divergence": shift.divergence,
-            "basis": result.basis.digest,
-            "where": result.where or "",
-            "notes": "\n".join(shift.notes),
-        }
-        outputs.parquet(stem, shift.pairs(), about)
-        labels = [group.label for group in shift.groups]
-        rows = [[label, *row] for label, row in zip(labels, shift.drift.tolist(), strict=True)]
-        outputs.csv(stem, [shift.axis, *labels], rows)
-    outputs.pictures(drawings(result))
+    with Outputs(folder, "shift") as outputs:
+        outputs.text(BASIS_FILE, result.basis.to_json())
+        outputs.file(SKETCH_FILE, result.sketch.to_parquet)
+        for shift in result.shifts:
+            stem = f"shift_{file_stem(shift.axis)}"
+            about = {
+                "axis": shift.axis,
+                "divergence": shift.divergence,
+                "basis": result.basis.digest,
+                "where": result.where or "",
+                "notes": "\n".join(shift.notes),
+            }
+            outputs.parquet(stem, shift.pairs(), about)
+            labels = [group.label for group in shift.groups]
+            rows = [[label, *row] for label, row in zip(labels, shift.drift.tolist(), strict=True)]
+            outputs.csv(stem, [shift.axis, *labels], rows)
+        outputs.pictures(drawings(result))
     return outputs.written

@@ -20,23 +20,23 @@ def write(result: StructureResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    outputs = Outputs(folder)
-    outputs.text("structure.json", structure_json(result))
-    for axis in result.axes:
-        name, stem = axis.grouping.axis, file_stem(axis.grouping.axis)
-        about = {"axis": name, "store": result.uri, "where": result.where or "", "notes": "\n".join(axis.notes)}
-        outputs.parquet(f"structure_{stem}", components_table(axis, result.whole), about)
-        outputs.parquet(f"moments_{stem}", moments_table(axis, result.whole), about)
-        outputs.parquet(
-            f"agreement_{stem}",
-            agreement_table(axis),
-            about
-            | {"agreement": "sum over components of the mean EVR of both times |cos| (Eros, Yang & Shahabi 2004)"},
-        )
-        labels = [structure.group.label for structure in axis.structures]
-        rows = zip(labels, axis.agreement.agreement.tolist(), strict=True)
-        outputs.csv(f"agreement_{stem}", [name, *labels], [[label, *map(known, row)] for label, row in rows])
-    outputs.pictures(drawings(result))
+    with Outputs(folder, "structure") as outputs:
+        outputs.text("structure.json", structure_json(result))
+        for axis in result.axes:
+            name, stem = axis.grouping.axis, file_stem(axis.grouping.axis)
+            about = {"axis": name, "store": result.uri, "where": result.where or "", "notes": "\n".join(axis.notes)}
+            outputs.parquet(f"structure_{stem}", components_table(axis, result.whole), about)
+            outputs.parquet(f"moments_{stem}", moments_table(axis, result.whole), about)
+            outputs.parquet(
+                f"agreement_{stem}",
+                agreement_table(axis),
+                about
+                | {"agreement": "sum over components of the mean EVR of both times |cos| (Eros, Yang & Shahabi 2004)"},
+            )
+            labels = [structure.group.label for structure in axis.structures]
+            rows = zip(labels, axis.agreement.agreement.tolist(), strict=True)
+            outputs.csv(f"agreement_{stem}", [name, *labels], [[label, *map(known, row)] for label, row in rows])
+        outputs.pictures(drawings(result))
     return outputs.written
 
 
