@@ -51,7 +51,6 @@ def _medians(result: QualityResult, grouped: GroupedQuality, width: int) -> Tabl
         values = [summaries[metric]["median"] for _, summaries, _ in rows]
         return Column(heading, ["–" if value is None else f"{value:.3f}" for value in values], rank)
 
-    collapsed = [str(kind["collapsed_layers"] + kind["all_zero_layers"]) for _, _, kind in rows]
     columns = [
         Column("", [group.label for group, _, _ in rows], is_name=True),
         Column("layers", [f"{group.layers:,}" for group, _, _ in rows]),
@@ -62,7 +61,8 @@ def _medians(result: QualityResult, grouped: GroupedQuality, width: int) -> Tabl
         medians("orthogonality", "orthogonality", 1),
         medians("norm", "norm_mean", 2),
         Column("random", [str(kind["random_layers"]) for _, _, kind in rows]),
-        Column("collapsed", collapsed),
+        Column("collapsed", [str(kind["collapsed_layers"]) for _, _, kind in rows]),
+        Column("all zero", [str(kind["all_zero_layers"]) for _, _, kind in rows], 1),
     ]
     return narrow_table(title, columns, width)
 

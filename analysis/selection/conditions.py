@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.wording import count, one_line
+from analysis.wording import count, one_line, shown
 from distributed.errors import UserError
+from distributed.suggestions import did_you_mean
+
+#: Axes that are no columns → what says the same in a condition.
+_COMPUTED = {
+    "depth": "conv_depth (whole) or conv_depth_norm (0 … 1)",
+    "model": "name or model_label",
+    "layer": "layer_name",
+}
 
 
 def select_layers(flat: pa.Table, where: str | None, *, setting: str = "where") -> pa.Table:
@@ -54,7 +64,16 @@ def select_layers(flat: pa.Table, where: str | None, *, setting: str = "where") 
 
 
 def _reason(error: duckdb.Error, flat: pa.Table) -> str:
+    """What DuckDB says; of an unknown column what may be meant, and the columns."""
     reason = one_line(str(error).split("\n", 1)[0])
-    if isinstance(error, duckdb.BinderException) and "not found" in reason:
-        reason += f" Columns: {', '.join(sorted(flat.column_names))}"
-    return reason
+    unknown = re.search(r'Referenced column "(.*)" not found', reason)
+    if not isinstance(error, duckdb.BinderException) or unknown is None:
+        return reason
+    name = unknown[1]
+    if name in _COMPUTED:
+        meant = f"; {name} is an axis, not a column: use {_COMPUTED[name]}"
+    else:
+        meant = (
+            did_you_mean(name, flat.column_names) or f"; a text stands in single quotes, as in task = '{shown(name)}'"
+        )
+    return f"there is no column {shown(name)!r}{meant} (there are: {', '.join(sorted(flat.column_names))})"

@@ -18,6 +18,9 @@ from analysis.wording import count, decimals_of, elide, one_line
 #: More rows than this no one reads on a terminal; the files have them all.
 MOST_GROUPS = 20
 
+#: Where fewer groups than this would fit, their names make way.
+_FEWEST_GROUPS = 4
+
 #: The labels of the rows take at most this share of the width.
 _LABEL_SHARE = 0.45
 
@@ -32,7 +35,8 @@ def show(result: ShiftResult, paths: Sequence[Path], console: Console) -> None:
     """Each axis's matrix and extremes, then where the files are and what they rest on."""
     for shift in result.shifts:
         console.print()
-        console.print(_matrix(shift, console.width))
+        for part in _matrix(shift, console.width):
+            console.print(part)
         for line in (*extremes(shift), *certainty(shift), *shift.notes):
             console.print(Text(line))
     console.print()
@@ -88,8 +92,9 @@ def _words(value: float) -> str:
     return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
 
 
-def _matrix(shift: AxisShift, width: int) -> Table:
+def _matrix(shift: AxisShift, width: int) -> list[Table | Text]:
     """The matrix in at most ``width`` characters; groups in the middle make way, with … in their place."""
+    legend: list[str] = []
     rows, heads = [group.label for group in shift.groups], [one_line(group.name) for group in shift.groups]
     cells = _cells(shift)
     cell = max(len(text) for row in cells for text in row)
@@ -101,6 +106,9 @@ def _matrix(shift: AxisShift, width: int) -> Table:
         room = max(12, int(width * _LABEL_SHARE))
         rows = [elide(f"{head:>{len(heads[-1])}} {row}", room) for head, row in zip(heads, rows, strict=True)]
         fitting = (width - max(map(len, rows)) - 2) // (cell + 2)
+        if fitting < min(len(rows), _FEWEST_GROUPS):  # numbers alone; the names stand below
+            legend, rows = rows, heads
+            fitting = (width - len(heads[-1]) - 2) // (cell + 2)
         shown = _shown(len(rows), max(2, min(fitting, MOST_GROUPS)))
     title = Text(f"Drift by {shift.axis}", style="bold")
     if None in shown:
@@ -112,7 +120,7 @@ def _matrix(shift: AxisShift, width: int) -> Table:
     for row in shown:
         texts = ["…" if row is None or column is None else cells[row][column] for column in shown]
         table.add_row(Text("…" if row is None else rows[row]), *map(Text, texts))
-    return table
+    return [table, *(Text(legend[row]) for row in shown if row is not None and legend)]
 
 
 def _cells(shift: AxisShift) -> list[list[str]]:

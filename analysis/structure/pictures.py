@@ -17,20 +17,21 @@ from analysis.wording import count
 
 
 def drawings(result: StructureResult) -> Iterator[Drawing]:
-    """Three per axis, the last where a group has components at all."""
+    """Three per axis, the last two where a group has components at all."""
     for axis in result.axes:
         stem = file_stem(axis.grouping.axis)
         about = _remarks(result, axis)
         tiles = Caption(f"Eigenfilters by {axis.grouping.axis}", about)
         rows = [*result.standing, *axis.structures]
         yield Drawing(f"eigenfilters_{stem}", tiles.title, partial(draw_eigenfilters, rows, tiles))
+        if all(structure.principal is None for structure in axis.structures):
+            continue  # nothing has a direction; the notes say so
         curves = Caption(f"Cumulative variance by {axis.grouping.axis}", about)
         yield Drawing(
             f"cumulative_{stem}", curves.title, partial(draw_cumulative, result.whole, axis.structures, curves)
         )
-        if any(structure.principal is not None for structure in axis.structures):
-            title = f"Disagreement of eigenfilters by {axis.grouping.axis}"
-            yield Drawing(f"agreement_{stem}", title, partial(_disagreement, axis, Caption(title, about)))
+        title = f"Disagreement of eigenfilters by {axis.grouping.axis}"
+        yield Drawing(f"agreement_{stem}", title, partial(_disagreement, axis, Caption(title, about)))
 
 
 def _remarks(result: StructureResult, axis: AxisStructure) -> tuple[str, ...]:
