@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import ray
 
+from distributed.environment import take_over
 from distributed.errors import FilterShiftError, RetryableError, UnextractableError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.references import ModelReference
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 class ExtractionActor:
     """Opens one checkpoint after another and writes its filters into the store.
 
+    Its life: ``start`` once, which finds out whether this node can do the work at all, then ``extract`` for each model.
+
     Args:
         store: where to write.
         extract: how to read.
@@ -34,23 +37,58 @@ class ExtractionActor:
     def __init__(
         self, store: StoreSettings, extract: ExtractSettings, num_threads: int, environment: Mapping[str, str]
     ) -> None:
-        os.environ.update(environment)
-        import torch
+        take_over(environment)
+        self._store_settings, self._settings, self._num_threads = store, extract, num_threads
 
-        torch.set_num_threads(max(1, num_threads))
-        self._store = Store.open(store)
-        self._settings = extract
-        self._device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+    def start(self) -> str | None:
+        """Make ready; what keeps this node from the work, in one line, or None.
+
+        What would fail for every model alike (an import, the device, the compiler, the store out of reach) shows here,
+        before any model is tried.
+        """
+        try:
+            import torch
+
+            from distributed.statistics import layer_statistics
+
+            torch.set_num_threads(max(1, self._num_threads))
+            self._device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+            layer_statistics(torch.ones(1, 1, 3, 3, device=self._device))
+            self._store = Store.open(self._store_settings)
+            self._store.prepare()
+            with _scratch():
+                return None
+        except FilterShiftError as error:
+            return str(error)
+        except Exception as error:
+            logger.exception("this actor cannot start")
+            return _describe(error)
 
     def extract(self, reference: ModelReference) -> Outcome:
         """What became of ``reference``. Errors come back as outcomes: one model's failure stops nothing else."""
+        return outcome_of(reference, lambda: self._extract(reference))
+
+    def _extract(self, reference: ModelReference) -> Outcome:
         from distributed.extraction import extract_model
 
-        with tempfile.TemporaryDirectory(prefix="filter-shift-") as scratch:
-            return outcome_of(
-                reference,
-                lambda: extract_model(reference, self._store, self._settings, self._device, Path(scratch)),
-            )
+        with _scratch() as folder:
+            return extract_model(reference, self._store, self._settings, self._device, folder)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for downloads, removed afterwards.
+
+    Raises:
+        RetryableError: none can be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="filter-shift-", ignore_cleanup_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RetryableError(f"no folder for downloads can be made ({reason}): make room, or set TMPDIR") from error
+    with folder as path:
+        yield Path(path)
 
 
 def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcome:

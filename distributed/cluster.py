@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from distributed.errors import UserError
+from distributed.errors import ClusterError
 from distributed.settings import ClusterSettings
 
 #: Where this project's packages lie: a checkout, or an installation.
@@ -31,7 +31,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
     What is started here is shut down at the end; a Ray that was there before is left running.
 
     Raises:
-        UserError: there is no Ray at ``cluster.address``.
+        ClusterError: there is no Ray at ``cluster.address``.
     """
     import ray
 
@@ -55,7 +55,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
             ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
+        raise ClusterError(
             f"cannot reach Ray at {cluster.address!r}: {reason} "
             "(start one with 'ray start --head', or use cluster=local)"
         ) from error

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,9 @@ from distributed.store import Reject, Store
 logger = logging.getLogger(__name__)
 
 LOG_WIDTH = 160
+
+#: Outcomes known from the listing are recorded so many at a time: a bucket answers each after some 50 ms.
+RECORDERS = 8
 
 
 def extract(run: ExtractionRun) -> int:
@@ -67,9 +71,8 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
     """
     started = time.monotonic()
     outcomes = list(plan.settled)
-    for outcome in plan.settled:
-        if not outcome.known:
-            _record(outcome, store)
+    with ThreadPoolExecutor(RECORDERS, "record") as threads:
+        list(threads.map(lambda outcome: record(outcome, store, plan), (o for o in plan.settled if not o.known)))
     if plan.to_extract:
         store.prepare()
         with (
@@ -83,7 +86,7 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
             )
             pool = ExtractionPool(lambda: _new_actor(run, store), settings, reporter)
             for outcome in pool.run(plan.to_extract):
-                _record(outcome, store)
+                record(outcome, store, plan)
                 outcomes.append(outcome)
         _reconcile(outcomes, store)
     return RunReport(tuple(outcomes), len(plan.listed), time.monotonic() - started)
@@ -116,19 +119,23 @@ def _number_of_actors(cluster: ClusterSettings, models: int) -> int:
     return max(1, min(fitting, models))
 
 
-def _record(outcome: Outcome, store: Store) -> None:
+def record(outcome: Outcome, store: Store, plan: Plan) -> None:
     """Keep a skip or a failure in the store; forget an older one once the model is extracted.
+
+    The plan knows which older ones there are: a model without any costs no request.
 
     A store that can't take the record (full, gone) doesn't end the run: the outcome is still reported, and the next run
     tries the model again.
     """
+    key = outcome.reference.reference_key
+    before = plan.recorded.get(key, ())
     try:
         if outcome.kind is OutcomeKind.SKIPPED:
-            store.write_skip(reject_of(outcome))
+            store.write_skip(reject_of(outcome), before)
         elif outcome.kind is OutcomeKind.FAILED:
-            store.write_failure(reject_of(outcome))
+            store.write_failure(reject_of(outcome), before)
         else:
-            store.clear_reject(outcome.reference.reference_key)
+            store.clear_reject(key, before)
     except (RetryableError, StoreError) as error:
         logger.warning("%s: the outcome %r is not recorded: %s", outcome.reference.name, str(outcome.kind), error)
 

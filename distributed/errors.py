@@ -40,6 +40,10 @@ class StoreError(UserError):
     """The store cannot be opened, read or written as a whole."""
 
 
+class ClusterError(UserError):
+    """There is no Ray, or none of its nodes can do the work."""
+
+
 class RetryableError(FilterShiftError):
     """One model failed for a reason that may pass."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +14,7 @@ from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
 from distributed.references import ModelReference
 from distributed.settings import Retry
-from distributed.store import Reject, Store
+from distributed.store import Reject, RejectKind, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,13 @@ class Plan:
         listed: every reference of the source.
         to_extract: references whose weights are to be read.
         settled: outcomes known without reading: already there, or skipped or failed before and not to be retried.
+        recorded: ``reference_key`` → the side tables that hold an older outcome, of the references that have any.
     """
 
     listed: tuple[ModelReference, ...]
     to_extract: tuple[ModelReference, ...]
     settled: tuple[Outcome, ...]
+    recorded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -65,7 +67,13 @@ def make_plan(references: Sequence[ModelReference], store: Store, retry: Retry) 
             settled.append(_recorded(reference, OutcomeKind.FAILED, failures[key]))
         else:
             to_extract.append(reference)
-    return Plan(tuple(references), tuple(to_extract), tuple(settled))
+    rejects = {RejectKind.SKIP: skips, RejectKind.FAILURE: failures}
+    recorded = {
+        key: kinds
+        for key in (reference.reference_key for reference in references)
+        if (kinds := tuple(kind for kind, found in rejects.items() if key in found))
+    }
+    return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded)
 
 
 def _recorded(reference: ModelReference, kind: OutcomeKind, record: Reject) -> Outcome:

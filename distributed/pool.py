@@ -6,7 +6,9 @@ each item until an outcome for it has come back.
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +17,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from distributed.errors import ClusterError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import Reporter
 from distributed.references import ModelReference
 
+logger = logging.getLogger(__name__)
+
+#: So many starts in a row must fail, and as many as there are actors, before the run ends: one node may be ill.
+LEAST_STARTS = 3
 #: Seconds the driver waits for an outcome before it looks at retries and progress again.
 POLL_SECONDS = 0.5
 #: First wait before a retry; doubled with each further try, with jitter so that retries don't come in step.
@@ -47,18 +54,27 @@ class _Work:
 class ExtractionPool:
     """Runs references through actors and yields one outcome for each, exactly once, in the order they end.
 
-    ``new_actor()`` starts an actor with a method ``extract.remote(reference) -> Outcome``.
+    ``new_actor()`` gives an actor with ``start.remote() -> str | None``, which says what keeps its node from the work,
+    and ``extract.remote(reference) -> Outcome``. A handle exists long before its process: only what has started gets a
+    model, so that a node that can't do the work costs no model a try.
     """
 
     def __init__(self, new_actor: Callable[[], Any], settings: PoolSettings, reporter: Reporter) -> None:
         self._new_actor, self._settings, self._reporter = new_actor, settings, reporter
+        self._starting: dict[Any, Any] = {}
         self._idle: list[Any] = []
         self._in_flight: dict[Any, tuple[Any, _Work]] = {}
+        self._failed_starts: list[str] = []  # why, since one went well
 
     def run(self, references: Sequence[ModelReference]) -> Iterator[Outcome]:
-        """One outcome per reference. Never raises for one model's sake."""
+        """One outcome per reference. Never raises for one model's sake.
+
+        Raises:
+            ClusterError: no actor is left, and as many as the pool holds have failed to start, one after the other.
+        """
         waiting = sorted((_Work(r) for r in references), key=lambda w: w.reference.size, reverse=True)
-        self._idle = [self._new_actor() for _ in range(min(self._settings.actors, len(waiting)))]
+        for _ in range(min(self._settings.actors, len(waiting))):
+            self._start_actor()
         try:
             while waiting or self._in_flight:
                 self._hand_out(waiting)
@@ -69,10 +85,39 @@ class ExtractionPool:
                         self._reporter.finished(outcome)
                         yield outcome
                 self._reporter.tick()
+            self._tell_failed_starts()
         finally:
-            for actor in [*self._idle, *(actor for actor, _ in self._in_flight.values())]:
+            for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._in_flight.values())]:
                 ray.kill(actor)
-            self._idle, self._in_flight = [], {}
+            self._starting, self._idle, self._in_flight = {}, [], {}
+
+    def _start_actor(self) -> None:
+        actor = self._new_actor()
+        self._starting[actor.start.remote()] = actor
+
+    def _started(self, started: Any) -> None:
+        """An actor is ready, or is replaced until it is plain that none will start."""
+        actor = self._starting.pop(started)
+        try:
+            problem: str | None = ray.get(started)
+        except RayError as error:
+            problem = _cause(error)
+        if problem is None:
+            self._tell_failed_starts()
+            self._idle.append(actor)
+            return
+        ray.kill(actor)
+        self._failed_starts.append(problem)
+        if len(self._failed_starts) < max(LEAST_STARTS, self._settings.actors):
+            self._start_actor()
+        elif not (self._starting or self._idle or self._in_flight):
+            raise ClusterError(f"none of {len(self._failed_starts)} actors could start: {problem}")
+
+    def _tell_failed_starts(self) -> None:
+        if self._failed_starts:
+            number, last = len(self._failed_starts), self._failed_starts[-1]
+            logger.warning("%d actors could not start (the work went to others): %s", number, last)
+            self._failed_starts = []
 
     def _hand_out(self, waiting: list[_Work]) -> None:
         """Give idle actors the largest models that fit into the bytes left; one too large goes when it is alone."""
@@ -92,24 +137,27 @@ class ExtractionPool:
 
     def _collect(self) -> list[tuple[_Work, Outcome]]:
         """The outcomes that have come in; waits at most ``POLL_SECONDS``."""
-        if not self._in_flight:
+        if not (self._in_flight or self._starting):
             time.sleep(POLL_SECONDS / 10)
             return []
-        done, _ = ray.wait(list(self._in_flight), num_returns=1, timeout=POLL_SECONDS)
+        done, _ = ray.wait([*self._in_flight, *self._starting], num_returns=1, timeout=POLL_SECONDS)
         ended = []
         for ref in done:
+            if ref in self._starting:
+                self._started(ref)
+                continue
             actor, work = self._in_flight.pop(ref)
             try:
                 outcome: Outcome = ray.get(ref)
                 self._idle.append(actor)
             except RayActorError as error:
                 outcome = _lost(work, f"the actor died: {_first_line(error)}")
-                self._idle.append(self._new_actor())
+                self._start_actor()
             except RayError as error:
                 # Not an actor's death but, say, an outcome lost with its node: the actor may be gone as well.
                 outcome = _lost(work, _first_line(error))
                 ray.kill(actor)
-                self._idle.append(self._new_actor())
+                self._start_actor()
             ended.append((work, replace(outcome, attempts=work.attempts)))
         return ended
 
@@ -128,6 +176,12 @@ def _lost(work: _Work, message: str) -> Outcome:
     return Outcome(
         work.reference, OutcomeKind.FAILED, reason="ActorDied", message=message, retryable=True, attempts=work.attempts
     )
+
+
+def _cause(error: RayError) -> str:
+    """The line of an actor's death that names the exception behind it; the first where none does."""
+    named = re.findall(r"^[\w.]*(?:Error|Exception|Exit|Interrupt): .*", str(error), re.MULTILINE)
+    return named[-1] if named else _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

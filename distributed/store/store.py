@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -114,22 +114,26 @@ class Store:
             backend = self._backend
         return write_model(backend, model_id, batches, finish, lambda: self.has_model(model_id))
 
-    def write_skip(self, reject: Reject) -> None:
-        """Record that a listed model holds nothing to extract, in place of what was recorded of it before."""
-        self._write_reject(RejectKind.SKIP, reject)
+    def write_skip(self, reject: Reject, before: Collection[RejectKind] = tuple(RejectKind)) -> None:
+        """Record that a listed model holds nothing to extract, in place of what was recorded of it before.
 
-    def write_failure(self, reject: Reject) -> None:
-        """Record that a listed model could not be extracted, in place of what was recorded of it before."""
-        self._write_reject(RejectKind.FAILURE, reject)
-
-    def clear_reject(self, reference_key: str) -> None:
-        """Forget that a model was skipped or had failed, if it was.
+        Args:
+            reject: the record.
+            before: the tables in which an older record of the model may be; each costs a request.
 
         Raises:
             RetryableError: the store can't be written.
         """
+        self._write_reject(RejectKind.SKIP, reject, before)
+
+    def write_failure(self, reject: Reject, before: Collection[RejectKind] = tuple(RejectKind)) -> None:
+        """Record that a listed model could not be extracted; see ``write_skip``."""
+        self._write_reject(RejectKind.FAILURE, reject, before)
+
+    def clear_reject(self, reference_key: str, before: Collection[RejectKind] = tuple(RejectKind)) -> None:
+        """Forget that a model was skipped or had failed, if it was; see ``write_skip``."""
         with writing(self.uri):
-            for kind in RejectKind:
+            for kind in before:
                 self._backend.remove(f"{kind}/{_key(reference_key)}.parquet")
 
     def write_bytes(self, path: str, data: bytes) -> None:
@@ -289,15 +293,13 @@ class Store:
                 )
         return [files[model.key] for model in models]
 
-    def _write_reject(self, kind: RejectKind, reject: Reject) -> None:
+    def _write_reject(self, kind: RejectKind, reject: Reject, before: Collection[RejectKind]) -> None:
         key = _key(reject.reference_key)
         sink = pa.BufferOutputStream()
         pq.write_table(reject.to_table(), sink, compression="none")
         with writing(self.uri):
             self._backend.write(f"{kind}/{key}.parquet", sink.getvalue().to_pybytes())
-            for other in RejectKind:
-                if other is not kind:
-                    self._backend.remove(f"{other}/{key}.parquet")
+        self.clear_reject(key, [other for other in before if other is not kind])
 
     def _rejects(self, kind: RejectKind) -> dict[str, Reject]:
         table = read_tables(self._arrow, list_folder(self._arrow, self._path(str(kind))), REJECTS_SCHEMA)

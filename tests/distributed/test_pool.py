@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import ray
 
+from distributed.errors import ClusterError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.pool import ExtractionPool, PoolSettings
 from distributed.references import FileReference, ModelReference
@@ -23,10 +24,27 @@ def reference(name: str, size: int = 1) -> ModelReference:
 
 
 class ScriptedActor:
-    """Behaves as the reference's name says, each try leaving a mark in a shared folder."""
+    """Behaves as the reference's name says, each try and each start leaving a mark in a shared folder.
 
-    def __init__(self, folder: str) -> None:
+    ``starts`` says how the first starts of a run go, one after the other; the later ones go well.
+    """
+
+    def __init__(self, folder: str, starts: tuple[str, ...] = ()) -> None:
         self.folder = Path(folder)
+        for number, how in enumerate(starts):
+            try:
+                (self.folder / f"start{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            self.how = how
+            break
+        else:
+            self.how = "well"
+        if self.how == "raises":
+            raise ValueError("this node is ill\nin two lines")
+
+    def start(self) -> str | None:
+        return "no compiler on this node" if self.how == "says so" else None
 
     def extract(self, ref: ModelReference) -> Outcome:
         tries = len(list(self.folder.glob(f"{ref.name}.try*")))
@@ -66,15 +84,17 @@ class Recorder:
     def __exit__(self, *exc: object) -> None: ...
 
 
-def new_actor(folder: Path) -> Callable[[], Any]:
+def new_actor(folder: Path, starts: tuple[str, ...] = ()) -> Callable[[], Any]:
     actor = ray.remote(ScriptedActor).options(num_cpus=0.1, max_restarts=0)
-    return lambda: actor.remote(str(folder))
+    return lambda: actor.remote(str(folder), starts)
 
 
-def run(folder: Path, references: list[ModelReference], **settings: int) -> tuple[dict[str, Outcome], Recorder]:
+def run(
+    folder: Path, references: list[ModelReference], starts: tuple[str, ...] = (), **settings: int
+) -> tuple[dict[str, Outcome], Recorder]:
     recorder = Recorder()
     chosen = PoolSettings(**{"actors": 2, "max_bytes_in_flight": 10**9, "max_attempts": 3, **settings})
-    outcomes = list(ExtractionPool(new_actor(folder), chosen, recorder).run(references))
+    outcomes = list(ExtractionPool(new_actor(folder, starts), chosen, recorder).run(references))
     assert len(outcomes) == len(references)
     return {o.reference.name: o for o in outcomes}, recorder
 
@@ -125,3 +145,32 @@ def test_bytes_in_flight_are_bounded_and_a_large_model_goes_alone(tmp_path: Path
     # and the budget is used: the 4-byte model runs beside a 6-byte one
     (start, end), others = spans["slow-c"], [spans["slow-a"], spans["slow-b"]]
     assert any(begin < end and start < finish for begin, finish in others)
+
+
+CAUSES = {"raises": "ValueError: this node is ill", "says so": "no compiler on this node"}
+
+
+@pytest.mark.parametrize("how", CAUSES)
+def test_where_no_actor_can_start_the_run_ends_once_with_the_cause(tmp_path: Path, how: str) -> None:
+    names = [f"fine-{number}" for number in range(6)]
+    with pytest.raises(ClusterError, match=rf"none of [34] actors could start: {CAUSES[how]}") as raised:
+        run(tmp_path, [reference(name) for name in names], (how,) * 100)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.glob("*.try*"))
+    assert len(list(tmp_path.glob("start*"))) in (3, 4)  # another may be on its way when the third one fails
+
+
+def test_failed_starts_cost_no_model_a_try_and_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"fine-{number}" for number in range(6)]
+    outcomes, recorder = run(tmp_path, [reference(name) for name in names], ("raises", "says so"))
+    assert {(o.kind, o.attempts) for o in outcomes.values()} == {(OutcomeKind.EXTRACTED, 1)}
+    assert recorder.retries == []
+    (line,) = [record.getMessage() for record in caplog.records if "could not start" in record.getMessage()]
+    assert line.startswith("2 actors could not start")
+
+
+def test_who_has_started_goes_on_when_no_other_can(tmp_path: Path) -> None:
+    names = [f"slow-{number}" for number in range(4)]
+    outcomes, _ = run(tmp_path, [reference(name) for name in names], ("well", *["says so"] * 100))
+    assert {(o.kind, o.attempts) for o in outcomes.values()} == {(OutcomeKind.EXTRACTED, 1)}
+    assert len({(tmp_path / f"{name}.try0").read_text().split()[1] for name in names}) == 1

@@ -17,7 +17,6 @@ from timm.models import save_for_hf
 
 from distributed.bytes import client as client_module
 from distributed.bytes import open_sources
-from distributed.environment import environment_for_workers
 from distributed.errors import SourceError
 from distributed.references import ModelReference
 from distributed.sources import list_references
@@ -291,11 +290,3 @@ def test_where_packets_vanish_the_probe_gives_up(hub: LoopbackHub, monkeypatch: 
     start = time.monotonic()
     assert "cannot reach the Hub at http://127.0.0.1" in refusal(HubSettings(repos=("a/b",)))
     assert time.monotonic() - start < 3
-
-
-def test_workers_get_the_hubs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://mirror")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    found = environment_for_workers()
-    assert found["HF_ENDPOINT"] == "http://mirror"
-    assert "AWS_SECRET_ACCESS_KEY" not in found

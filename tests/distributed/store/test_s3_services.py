@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,68 +11,7 @@ from distributed.store import Store, StoreSettings, WriteReceipt
 from tests.distributed.store import build
 from tests.distributed.store.build import MODEL_ID
 from tests.s3 import S3Server
-
-
-@dataclass
-class Rules:
-    """What the proxy does besides passing on; ``seen`` counts creations that carried the condition."""
-
-    refuse_condition: tuple[int, str] | None = None
-    lose_first_answer: bool = False
-    seen: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def proxy(server: S3Server, rules: Rules) -> Iterator[str]:
-    target = urlsplit(server.endpoint_url)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            conditional = self.headers.get("If-None-Match") == "*"
-            if conditional:
-                rules.seen.append(self.path)
-            if conditional and rules.refuse_condition is not None:
-                status, code = rules.refuse_condition
-                text = f"<Error><Code>{code}</Code><Message>A header is not implemented</Message></Error>".encode()
-                return self.answer(status, [("Content-Type", "application/xml")], text)
-            upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
-            upstream.request(self.command, self.path, body, dict(self.headers))
-            response = upstream.getresponse()
-            data = response.read()
-            if conditional and rules.lose_first_answer and len(rules.seen) == 1:
-                self.close_connection = True  # done upstream, and nobody hears of it
-                return None
-            return self.answer(response.status, response.getheaders(), data)
-
-        def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-            self.send_response_only(status)
-            length = None
-            for name, value in headers:
-                if name.lower() == "content-length":
-                    length = value
-                elif name.lower() not in ("transfer-encoding", "connection"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(length if self.command == "HEAD" and length else len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        thread = threading.Thread(target=listener.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.server_port}"
-        finally:
-            listener.shutdown()
-            thread.join()
+from tests.s3_proxy import Rules, proxy
 
 
 def write(store: Store) -> WriteReceipt:

@@ -1,0 +1,59 @@
+"""What the driver does beside the pool: records of outcomes, and the requests they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from distributed.driver import record, reject_of
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.plan import make_plan
+from distributed.references import FileReference, ModelReference
+from distributed.settings import Retry
+from distributed.store import Store, StoreSettings
+from tests.s3 import S3Server, s3_server
+from tests.s3_proxy import Rules, proxy
+
+__all__ = ["s3_server"]
+
+
+def outcome(name: str, kind: OutcomeKind) -> Outcome:
+    reference = ModelReference("local", name, "/models", None, (FileReference(f"{name}.pth", 10, stamp=1),))
+    return Outcome(reference, kind, reason="because", message="of that")
+
+
+def test_a_model_without_an_older_record_costs_no_request(s3_server: S3Server) -> None:
+    s3_server.make_bucket("records")
+    rules = Rules()
+    with proxy(s3_server, rules) as endpoint:
+        store = Store.open(StoreSettings("s3://records/x", endpoint_url=endpoint))
+        skipped, failed = outcome("skipped", OutcomeKind.SKIPPED), outcome("failed", OutcomeKind.FAILED)
+        fresh = outcome("fresh", OutcomeKind.EXTRACTED)
+        for each in (skipped, failed):
+            record(each, store, make_plan([each.reference], store, Retry.none))
+        assert [each.split()[0] for each in rules.requests if "DELETE" in each or "PUT" in each] == ["PUT", "PUT"]
+
+        plan = make_plan([each.reference for each in (skipped, failed, fresh)], store, Retry.all)
+        rules.requests.clear()
+        record(fresh, store, plan)
+        assert rules.requests == []
+        record(dataclasses.replace(skipped, kind=OutcomeKind.EXTRACTED), store, plan)
+        key = skipped.reference.reference_key
+        assert rules.requests == [f"DELETE /records/x/skips/{key}.parquet"]
+        record(dataclasses.replace(failed, kind=OutcomeKind.SKIPPED), store, plan)
+        assert not store.failures()
+        assert store.skips().keys() == {failed.reference.reference_key}
+
+
+def test_a_store_that_takes_no_record_ends_no_run(caplog: pytest.LogCaptureFixture, s3_server: S3Server) -> None:
+    store = Store.open(StoreSettings("s3://no-such-bucket/x", endpoint_url=s3_server.endpoint_url))
+    empty = make_plan([], Store.open(StoreSettings("nowhere")), Retry.none)
+    record(outcome("lost", OutcomeKind.FAILED), store, empty)
+    (line,) = caplog.messages
+    assert line.startswith("lost: the outcome 'failed' is not recorded: bucket 'no-such-bucket' does not exist")
+
+
+def test_a_reject_says_where() -> None:
+    reject = reject_of(outcome("broken", OutcomeKind.FAILED))
+    assert (reject.name, reject.uri, reject.file, reject.reason) == ("broken", "/models", "broken.pth", "because")

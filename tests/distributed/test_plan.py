@@ -1,0 +1,112 @@
+"""What is done with each listed model, decided from what the store knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from distributed.driver import reject_of
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.plan import make_plan, print_plan
+from distributed.references import FileReference, ModelReference
+from distributed.settings import Retry
+from distributed.store import RejectKind, Store, StoreSettings
+from tests.distributed.store import build
+
+
+def reference(name: str, **changes: object) -> ModelReference:
+    return dataclasses.replace(
+        ModelReference("local", name, "/models", None, (FileReference(f"{name}.pth", 10, stamp=1),)),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(StoreSettings(str(tmp_path / "store")))
+
+
+def write_model(store: Store, model_id: str, reference_key: str) -> None:
+    layers = build.weights()
+    model, table = build.finish(model_id, layers)()
+    row = dataclasses.replace(model, reference_key=reference_key)
+    store.write_model(model_id, build.batches(model_id, layers), lambda: (row, table))
+
+
+def failure(of: ModelReference, *, retryable: bool) -> Outcome:
+    return Outcome(of, OutcomeKind.FAILED, reason="RetryableError", message="503", retryable=retryable, attempts=3)
+
+
+def test_an_empty_store_has_everything_to_extract(store: Store) -> None:
+    listed = [reference("a"), reference("b")]
+    plan = make_plan(listed, store, Retry.none)
+    assert (plan.listed, plan.to_extract, plan.settled) == (tuple(listed), tuple(listed), ())
+    assert (plan.size, dict(plan.recorded)) == (20, {})
+
+
+def test_a_model_is_there_by_its_id_or_by_its_reference(store: Store) -> None:
+    pinned = reference("pinned", source="hub", root="lab/net", revision="c0ffee")
+    assert pinned.pinned_model_id is not None
+    on_disk = reference("on-disk")
+    write_model(store, pinned.pinned_model_id, "0" * 16)
+    write_model(store, build.OTHER_ID, on_disk.reference_key)
+    changed = reference("on-disk", files=(FileReference("on-disk.pth", 10, stamp=2),))
+    plan = make_plan([pinned, on_disk, changed], store, Retry.all)
+    assert plan.to_extract == (changed,)
+    told = {outcome.reference.name: (outcome.kind, outcome.model_id, outcome.known) for outcome in plan.settled}
+    assert told == {
+        "pinned": (OutcomeKind.ALREADY_THERE, pinned.pinned_model_id, True),
+        "on-disk": (OutcomeKind.ALREADY_THERE, build.OTHER_ID, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("retry", "tried"),
+    [
+        (Retry.none, {"passing"}),
+        (Retry.failed, {"passing", "failed"}),
+        (Retry.skipped, {"passing", "skipped"}),
+        (Retry.all, {"passing", "failed", "skipped"}),
+    ],
+)
+def test_what_was_recorded_is_tried_again_as_asked(store: Store, retry: Retry, tried: set[str]) -> None:
+    names = ("skipped", "failed", "passing")
+    skipped, failed, passing = references = [reference(name) for name in names]
+    store.write_skip(reject_of(Outcome(skipped, OutcomeKind.SKIPPED, reason="gated", message="gated")))
+    store.write_failure(reject_of(failure(failed, retryable=False)))
+    store.write_failure(reject_of(failure(passing, retryable=True)))
+    plan = make_plan(references, store, retry)
+    assert {each.name for each in plan.to_extract} == tried
+    assert {each.reference.name for each in plan.settled} == set(names) - tried
+    assert all(each.known for each in plan.settled)
+    kinds = {"skipped": RejectKind.SKIP, "failed": RejectKind.FAILURE, "passing": RejectKind.FAILURE}
+    assert plan.recorded == {each.reference_key: (kinds[each.name],) for each in references}
+
+
+def test_a_recorded_outcome_comes_back_as_it_was(store: Store) -> None:
+    failed = failure(reference("failed"), retryable=False)
+    store.write_failure(reject_of(failed))
+    (known,) = make_plan([failed.reference], store, Retry.none).settled
+    place = dataclasses.replace(failed.place, file="failed.pth")
+    assert known == dataclasses.replace(failed, known=True, place=place)
+
+
+def test_a_problem_of_the_listing_is_a_new_skip_at_once(store: Store) -> None:
+    gated = reference("gated", files=(), problem=("gated", "lab/net: gated:\nask for access"))
+    (outcome,) = make_plan([gated], store, Retry.none).settled
+    assert (outcome.kind, outcome.reason, outcome.known) == (OutcomeKind.SKIPPED, "gated", False)
+    assert outcome.message == "lab/net: gated: ask for access"
+
+
+def test_the_plan_is_printed_with_names_as_they_are(store: Store) -> None:
+    listed = [reference("[red]a[/red]"), reference("b", problem=("gated", "lab/b: gated"))]
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_plan(make_plan(listed, store, Retry.none), console)
+    said = console.export_text()
+    assert "[red]a[/red]" in said
+    assert "skipped: lab/b: gated" in said
+    assert "listed 2 = to extract 1 (10 B) + already there 0 + skipped 1 + failed 0" in said
