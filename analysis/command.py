@@ -41,15 +41,20 @@ def run(name: str, load: Callable[[], type[S]], steps: Callable[[], Analysis[S, 
         steps: imports and gives what it does.
     """
 
-    def body(settings: S) -> int:
-        from rich.console import Console
+    run_command(name, load, lambda settings: carry_out(steps(), settings))
 
-        from analysis.output.names import writable_folder
 
-        analysis = steps()
-        folder = writable_folder(settings.out)
-        result = analysis.measure(settings)
-        analysis.show(result, analysis.write(result, folder), Console(highlight=False))
-        return OK
+def carry_out(analysis: Analysis[S, R], settings: S) -> int:
+    """Measure, write into ``settings.out``, and say it on standard output; returns the exit code.
 
-    run_command(name, load, body)
+    Raises:
+        UserError: see the command's ``measure``; or ``settings.out`` cannot be written.
+    """
+    from rich.console import Console
+
+    from analysis.output.names import writable_folder
+
+    folder = writable_folder(settings.out)
+    result = analysis.measure(settings)
+    analysis.show(result, analysis.write(result, folder), Console(highlight=False))
+    return OK
