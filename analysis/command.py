@@ -41,18 +41,22 @@ def run(name: str, load: Callable[[], type[S]], steps: Callable[[], Analysis[S, 
         load: imports and gives the class of its settings.
         steps: imports and gives what it does.
     """
+    os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window; matplotlib refuses to load with an unknown one
+    run_command(name, load, lambda settings: carry_out(steps(), settings))
 
-    def body(settings: S) -> int:
-        from rich.console import Console
 
-        from analysis.output.names import results_folder
+def carry_out(analysis: Analysis[S, R], settings: S) -> int:
+    """Measure, write into ``settings.out``, and say it on standard output; returns the exit code.
 
-        os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window; matplotlib refuses to load with an unknown one
-        analysis = steps()
-        with results_folder(settings.out) as folder:
-            result = analysis.measure(settings)
-            paths = analysis.write(result, folder)
-        analysis.show(result, paths, Console(highlight=False))
-        return OK
+    Raises:
+        UserError: see the command's ``measure``; or ``settings.out`` cannot be written.
+    """
+    from rich.console import Console
 
-    run_command(name, load, body)
+    from analysis.output.names import results_folder
+
+    with results_folder(settings.out) as folder:
+        result = analysis.measure(settings)
+        paths = analysis.write(result, folder)
+    analysis.show(result, paths, Console(highlight=False))
+    return OK

@@ -11,25 +11,21 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from analysis.overrides import quoted_condition
-from hydra import compose, initialize_config_module
 
 import analysis.api
 from analysis import api
-from analysis.coefficients.measure import _quoted_layers
-from analysis.coefficients.settings import CoefficientSettings
-from analysis.compare.measure import _quoted_model
-from analysis.compare.settings import CompareSettings
-from analysis.quality.measure import QualitySettings
-from analysis.report.settings import ReportSettings
-from analysis.settings import ShiftSettings
-from analysis.structure.measure import StructureSettings
-from distributed.configuration import register, settings_from
+from analysis.coefficients import CoefficientsSettings
+from analysis.compare import CompareSettings
+from analysis.quality import QualitySettings
+from analysis.report import ReportSettings
+from analysis.shift import ShiftSettings, measure_shift
+from analysis.structure import StructureSettings
+from distributed.composition import composed
 from distributed.driver import extract
 from distributed.entry import OK
 from distributed.errors import UserError
-from distributed.settings import ClusterSettings, ExtractionRun, ExtractSettings, ProgressStyle
-from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
+from distributed.settings import ExtractionRun, ExtractSettings, ProgressStyle
+from distributed.sources.settings import SampleSettings
 from distributed.store.settings import StoreSettings
 from notebooks.execute import NotebookError, execute
 from tests.conftest import REPOSITORY
@@ -43,7 +39,7 @@ SETTINGS = {
     "shift": ShiftSettings,
     "structure": StructureSettings,
     "quality": QualitySettings,
-    "coefficients": CoefficientSettings,
+    "coefficients": CoefficientsSettings,
     "compare": CompareSettings,
     "report": ReportSettings,
 }
@@ -85,8 +81,6 @@ def test_examples_of_the_api_page_run(demo: Path) -> None:
 @pytest.mark.ray
 def test_a_matrix_is_that_of_the_command(demo: Path) -> None:
     """Order, labels and values, of names as of single models."""
-    from analysis.shift.measure import measure_shift
-
     store = StoreSettings(str(demo / "data/demo"))
     settings = ShiftSettings(store, axes=("task", "depth", "model"), replicates=0)
     pairs = api.shift(store, settings.axes, replicates=0)
@@ -175,18 +169,9 @@ def commands(document: str) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_that_are_written_down_compose(document: str) -> None:
     """Every override exists, has the right type, and gives complete settings; nothing is run."""
-    for name, kind in SETTINGS.items():
-        register(f"{name}_schema", kind)
-    for source in (SampleSettings, LocalSettings, TimmSettings, HubSettings):
-        register(f"{source.kind}_schema", source, group="source")
-    register("store_schema", StoreSettings, group="store")
-    register("cluster_schema", ClusterSettings, group="cluster")
     for name, overrides in commands(document):
         assert name in SETTINGS, f"{document}: there is no command analysis.{name}"
-        quoted = [_quoted_layers(_quoted_model(each)) for each in quoted_condition(overrides)]
-        with initialize_config_module(version_base=None, config_module="conf"):
-            settings = settings_from(compose(config_name=name, overrides=quoted), SETTINGS[name])
-        assert isinstance(settings, SETTINGS[name])
+        assert isinstance(composed(name, SETTINGS[name], overrides), SETTINGS[name])
 
 
 def test_the_readme_writes_commands_down() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
-from analysis.scanning.sketching import ScanOptions, Sketch, sketch_of_store
+from analysis.arrays.sketch import Sketch
+from analysis.scanning.sketching import ScanOptions, sketch_of_store
 from analysis.scanning.thread_workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.records import LAYERS_SCHEMA
@@ -108,10 +109,10 @@ def test_few_filters_are_read_for_the_same_range(made: SyntheticStore, tmp_path:
     total = sum(map(len, made.filters.values()))
     whole = sketch_here(made, made.layers, tmp_path / "whole")
     few = sketch_here(made, with_extremes(made), tmp_path / "few")
-    assert whole.report is not None
-    assert few.report is not None
-    assert whole.report.rows == 2 * total
-    assert total <= few.report.rows < 1.5 * total
+    assert whole.origin is not None
+    assert few.origin is not None
+    assert whole.origin.rows == 2 * total
+    assert total <= few.origin.rows < 1.5 * total
     assert few.basis.low == pytest.approx(whole.basis.low, abs=1e-14)
     assert few.basis.high == pytest.approx(whole.basis.high, abs=1e-14)
     np.testing.assert_array_equal(few.counts, whole.counts)
@@ -126,8 +127,8 @@ def test_layers_of_older_versions_are_read_for_the_range(made: SyntheticStore, t
     place = table.column_names.index("extreme_filters")
     found = sketch_here(made, table.set_column(place, "extreme_filters", mixed.cast(COLUMN_TYPE)), tmp_path / "mixed")
     whole = sketch_here(made, made.layers, tmp_path / "whole")
-    assert found.report is not None
-    assert found.report.rows >= 2 * 5500 + 5000 + 740 + 270  # the first model at least is read twice
+    assert found.origin is not None
+    assert found.origin.rows >= 2 * 5500 + 5000 + 740 + 270  # the first model at least is read twice
     np.testing.assert_array_equal(found.counts, whole.counts)
 
 

@@ -13,19 +13,21 @@ import analysis.coefficients.measure as coefficients_module
 from analysis.arrays.basis import Basis
 from analysis.arrays.kernels import Binning, NonFiniteFilterError, Projection
 from analysis.arrays.kernels.pairs import count_pairs
-from analysis.coefficients.files import CoefficientReport
-from analysis.coefficients.measure import _quoted_layers, measure_coefficients, run
-from analysis.coefficients.settings import CoefficientSettings
+from analysis.coefficients import CoefficientsSettings, measure_coefficients
+from analysis.coefficients.__main__ import steps
+from analysis.coefficients.measure import CoefficientsResult
+from analysis.command import carry_out
 from analysis.measures.drift import distributions
 from analysis.measures.phenotypes import Phenotype, phenotype_of
+from analysis.pictures.canvas import Caption
 from analysis.pictures.densities import DensityPanel, draw_densities
-from analysis.pictures.eigenfilters import Caption
 from analysis.pictures.ridges import draw_ridges
 from analysis.scanning.densities import checked_pairs, pair_densities
 from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
 from analysis.selection.grouping import Group, Grouping
 from distributed.errors import StoreError, UserError
+from distributed.overrides import quoted_texts
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference, synthetic
 from tests.analysis.picture_checks import assert_nothing_is_cut, texts
@@ -147,21 +149,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_store(tmp_path_factory.mktemp("coefficients") / "store", sample_models())
 
 
-def settings_for(store: Path, **changes: object) -> CoefficientSettings:
-    return replace(CoefficientSettings(StoreSettings(str(store)), axes=("task",)), **changes)  # type: ignore[arg-type]
+def settings_for(store: Path, **changes: object) -> CoefficientsSettings:
+    return replace(CoefficientsSettings(StoreSettings(str(store)), axes=("task",)), **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def report(store: Path) -> CoefficientReport:
+def result(store: Path) -> CoefficientsResult:
     return measure_coefficients(settings_for(store, axes=("task", "depth"), pairs=([1, 2], [3, 4])))
 
 
-def test_ridges_are_the_distributions_that_drift_is_made_of(report: CoefficientReport) -> None:
+def test_ridges_are_the_distributions_that_drift_is_made_of(result: CoefficientsResult) -> None:
     everything = np.concatenate([layer.filters for model in sample_models() for layer in model.layers])
     basis = reference.principal(everything)
     coefficients = reference.coefficients(everything, basis)
     low, high = coefficients.min(), coefficients.max()
-    ridges = report.ridges[0]
+    ridges = result.ridges[0]
     for g, group in enumerate(ridges.grouping.groups):
         mine = [
             layer.filters for model in sample_models() if model.columns["task"] == group.name for layer in model.layers
@@ -171,7 +173,7 @@ def test_ridges_are_the_distributions_that_drift_is_made_of(report: CoefficientR
             expected = reference.distribution(own[:, component], low, high)
             np.testing.assert_allclose(ridges.probabilities[g, component], expected, rtol=1e-9)
         counts = np.stack([np.histogram(own[:, c], bins=70, range=(low, high))[0] for c in range(9)])
-        same = distributions(counts[None], report.basis.explained_variance_ratio, low, high).probabilities[0]
+        same = distributions(counts[None], result.basis.explained_variance_ratio, low, high).probabilities[0]
         np.testing.assert_allclose(ridges.probabilities[g], same, rtol=1e-9)
     table = ridges.table()
     assert table.num_rows == 3 * 9 * 70
@@ -182,10 +184,10 @@ def test_ridges_are_the_distributions_that_drift_is_made_of(report: CoefficientR
     assert row["low"] == ridges.edges[33]
 
 
-def test_densities_of_groups_from_the_command(report: CoefficientReport) -> None:
+def test_densities_of_groups_from_the_command(result: CoefficientsResult) -> None:
     everything = np.concatenate([layer.filters for model in sample_models() for layer in model.layers])
     basis = reference.principal(everything)
-    part = report.densities[0]
+    part = result.densities[0]
     for g, group in enumerate(part.grouping.groups):
         mine = [
             layer.filters for model in sample_models() if model.columns["task"] == group.name for layer in model.layers
@@ -203,19 +205,19 @@ def test_densities_of_groups_from_the_command(report: CoefficientReport) -> None
     assert total == pytest.approx(1.0)
 
 
-def test_no_pairs_no_pass(report: CoefficientReport, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_pairs_no_pass(result: CoefficientsResult, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("workers were asked for")
 
     monkeypatch.setattr(coefficients_module, "scan_workers", refuse)
     found = measure_coefficients(settings_for(store))
     assert found.densities == ()
-    np.testing.assert_array_equal(found.ridges[0].probabilities, report.ridges[0].probabilities)
+    np.testing.assert_array_equal(found.ridges[0].probabilities, result.ridges[0].probabilities)
 
 
-def test_layers_and_files(store: Path, report: CoefficientReport, tmp_path: Path) -> None:
+def test_layers_and_files(store: Path, result: CoefficientsResult, tmp_path: Path) -> None:
     settings = settings_for(store, pairs=([2, 1],), layers="name in ('alpha', 'gamma')", out=str(tmp_path / "out"))
-    assert run(settings) == 0
+    assert carry_out(steps(), settings) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"ridges_task.png", "ridges_task.csv", "densities_layer.parquet", "phenotypes_layer.csv"} <= written
     assert {"densities_layer_alpha_2-1.png", "densities_layer_gamma_2-1.png"} <= written
@@ -243,7 +245,7 @@ def test_layers_and_files(store: Path, report: CoefficientReport, tmp_path: Path
         ({"bins": 1}, "bins=1"),
     ],
 )
-def test_wrong_settings(store: Path, report: CoefficientReport, changes: dict[str, object], says: str) -> None:
+def test_wrong_settings(store: Path, result: CoefficientsResult, changes: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
         measure_coefficients(settings_for(store, **changes))
     assert "\n" not in str(caught.value)
@@ -256,8 +258,8 @@ def test_pairs_are_taken_once_and_in_order() -> None:
 
 
 def test_sql_of_layers_is_quoted_for_hydra() -> None:
-    assert _quoted_layers("layers=name = 'it'") == r"layers='name = \'it\''"
-    assert _quoted_layers("axes=[task]") == "axes=[task]"
+    given = ["layers=name = 'it'", "axes=[task]"]
+    assert quoted_texts(given, CoefficientsSettings) == [r"layers='name = \'it\''", "axes=[task]"]
 
 
 def counted(points: np.ndarray) -> np.ndarray:

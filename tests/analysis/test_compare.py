@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 from scipy.stats import percentileofscore
 
 import analysis.compare.measure as compare_module
-from analysis.compare.files import CompareReport
-from analysis.compare.measure import compare_model, run
-from analysis.compare.settings import CompareSettings
+from analysis.command import carry_out
+from analysis.compare import CompareSettings, compare_model
+from analysis.compare.__main__ import steps
+from analysis.compare.measure import CompareResult
 from analysis.measures.placement import percentiles
-from analysis.pictures.eigenfilters import Caption
+from analysis.pictures.canvas import Caption
 from analysis.pictures.placement import DriftBlock, DriftRow, draw_drift_to_groups
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
@@ -55,13 +56,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(store: Path, model: Path) -> CompareReport:
+def result(store: Path, model: Path) -> CompareResult:
     """The first comparison: it scans, and keeps the sketch in the store."""
     return compare_model(settings_for(store, model))
 
 
 def settings_for(store: Path, model: Path | str, **changes: object) -> CompareSettings:
-    settings = CompareSettings(StoreSettings(str(store)), str(model), replicates=200)
+    settings = CompareSettings(StoreSettings(str(store)), model=str(model), replicates=200)
     return replace(settings, **changes)  # type: ignore[arg-type]
 
 
@@ -85,22 +86,22 @@ def filters_of(models: list[Model], **columns: str) -> list[np.ndarray]:
     return [layer.filters for model in models if model.columns[key] == value for layer in model.layers]
 
 
-def test_drift_to_groups_of_models_is_that_of_the_definition(report: CompareReport, layers: list[np.ndarray]) -> None:
+def test_drift_to_groups_of_models_is_that_of_the_definition(result: CompareResult, layers: list[np.ndarray]) -> None:
     models = sample_models()
     expected = Expected(models)
     for axis, groups in (("task", 3), ("visual_category", 3)):
-        rows = [row for row in report.groups.to_pylist() if row["axis"] == axis]
+        rows = [row for row in result.groups.to_pylist() if row["axis"] == axis]
         assert len(rows) == groups
         for row in rows:
             assert row["drift"] == pytest.approx(expected.drift(layers, filters_of(models, **{axis: row["group"]})))
             assert row["own_filters"] == 514
 
 
-def test_groups_of_layers_are_compared_with_like_layers(report: CompareReport, layers: list[np.ndarray]) -> None:
+def test_groups_of_layers_are_compared_with_like_layers(result: CompareResult, layers: list[np.ndarray]) -> None:
     models = sample_models()
     expected = Expected(models)
     mine = {decile(0.0): layers[0], decile(0.5): layers[1], decile(1.0): layers[2]}
-    rows = {row["group"]: row for row in report.groups.to_pylist() if row["axis"] == "depth"}
+    rows = {row["group"]: row for row in result.groups.to_pylist() if row["axis"] == "depth"}
     assert set(mine) <= set(rows)
     for name, row in rows.items():
         if name not in mine:
@@ -112,12 +113,12 @@ def test_groups_of_layers_are_compared_with_like_layers(report: CompareReport, l
         assert row["own_filters"] == len(mine[name])
 
 
-def test_nearest_models_and_usual_drift(report: CompareReport, layers: list[np.ndarray]) -> None:
+def test_nearest_models_and_usual_drift(result: CompareResult, layers: list[np.ndarray]) -> None:
     models = sample_models()
     expected = Expected(models)
-    found = {row["model_id"]: row["drift"] for row in report.nearest.to_pylist()}
+    found = {row["model_id"]: row["drift"] for row in result.nearest.to_pylist()}
     assert list(found.values()) == sorted(found.values())
-    assert report.nearest.column("rank").to_pylist() == list(range(1, 8))
+    assert result.nearest.column("rank").to_pylist() == list(range(1, 8))
     for each in models:
         drift = expected.drift(layers, [layer.filters for layer in each.layers])
         assert found[each.model_id] == pytest.approx(drift)
@@ -126,15 +127,15 @@ def test_nearest_models_and_usual_drift(report: CompareReport, layers: list[np.n
     for each in group:
         rest = [layer.filters for other in group if other is not each for layer in other.layers]
         within.append(expected.drift([layer.filters for layer in each.layers], rest))
-    row = next(row for row in report.groups.to_pylist() if row["group"] == "Classification")
+    row = next(row for row in result.groups.to_pylist() if row["group"] == "Classification")
     assert row["usual_drift"] == pytest.approx(np.median(within))
     assert row["members_farther"] == pytest.approx(np.mean(np.array(within) > row["drift"]))
 
 
 def test_intervals_draw_whole_models_and_keep_the_model_fixed(
-    report: CompareReport, store: Path, model: Path, layers: list[np.ndarray]
+    result: CompareResult, store: Path, model: Path, layers: list[np.ndarray]
 ) -> None:
-    row = next(row for row in report.groups.to_pylist() if row["group"] == "Denoising")
+    row = next(row for row in result.groups.to_pylist() if row["group"] == "Denoising")
     twins = [each for each in sample_models() if each.columns["task"] == "Denoising"]
     expected = Expected(sample_models())
     parts = [[layer.filters for layer in twin.layers] for twin in twins]
@@ -144,14 +145,14 @@ def test_intervals_draw_whole_models_and_keep_the_model_fixed(
     assert row["drift_hi"] == pytest.approx(max(possible))
     assert row["few_models"]
     again = compare_model(settings_for(store, model))
-    assert again.groups.equals(report.groups)
-    assert not compare_model(settings_for(store, model, seed=1)).groups.equals(report.groups)
+    assert again.groups.equals(result.groups)
+    assert not compare_model(settings_for(store, model, seed=1)).groups.equals(result.groups)
     without = compare_model(settings_for(store, model, replicates=0)).groups
     assert without.column("drift_lo").null_count == without.num_rows
-    assert without.column("drift").equals(report.groups.column("drift"))
+    assert without.column("drift").equals(result.groups.column("drift"))
 
 
-def test_one_model_groups_have_no_interval(store: Path, model: Path, report: CompareReport) -> None:
+def test_one_model_groups_have_no_interval(store: Path, model: Path, result: CompareResult) -> None:
     rows = compare_model(settings_for(store, model, axes=("model",))).groups.to_pylist()
     assert len(rows) == 7
     assert all(row["drift_lo"] is None and row["usual_drift"] is None and row["drift"] > 0 for row in rows)
@@ -162,14 +163,14 @@ def test_a_model_of_the_store_is_left_out(tmp_path: Path, layers: list[np.ndarra
     path = checkpoint(tmp_path / "in", [layer.filters for layer in models[0].layers])
     models[0].columns["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     models[0].columns["visual_category"] = "alone"
-    report = compare_model(settings_for(write_store(tmp_path / "store", models), path))
-    assert report.store_models == 6
-    assert "alpha" not in report.nearest.column("model").to_pylist()
-    assert "alone" not in report.groups.column("group").to_pylist()
-    assert any("holds this model itself (alpha" in note for note in report.notes)
-    assert any(note == "visual_category: no other model than this one in alone" for note in report.axes[1].notes)
+    result = compare_model(settings_for(write_store(tmp_path / "store", models), path))
+    assert result.extent.models == 6
+    assert "alpha" not in result.nearest.column("model").to_pylist()
+    assert "alone" not in result.groups.column("group").to_pylist()
+    assert any("holds this model itself (alpha" in note for note in result.notes)
+    assert any(note == "visual_category: no other model than this one in alone" for note in result.axes[1].notes)
     expected = Expected(models)  # the basis stays the store's, the model's own filters in it
-    row = next(row for row in report.groups.to_pylist() if row["group"] == "Classification")
+    row = next(row for row in result.groups.to_pylist() if row["group"] == "Classification")
     rest = [layer.filters for m in models[1:] if m.columns["task"] == "Classification" for layer in m.layers]
     assert row["drift"] == pytest.approx(expected.drift([layer.filters for layer in models[0].layers], rest))
     with pytest.raises(UserError, match="no other model than alpha"):
@@ -177,9 +178,9 @@ def test_a_model_of_the_store_is_left_out(tmp_path: Path, layers: list[np.ndarra
 
 
 def test_coefficients_outside_the_range_are_counted(
-    report: CompareReport, store: Path, model: Path, tmp_path: Path, layers: list[np.ndarray]
+    result: CompareResult, store: Path, model: Path, tmp_path: Path, layers: list[np.ndarray]
 ) -> None:
-    basis = report.model.sketch.basis
+    basis = result.model.sketch.basis
     narrow = basis.with_range(-0.4, 0.4) if hasattr(basis, "with_range") else replace(basis, low=-0.4, high=0.4)
     (tmp_path / "basis.json").write_text(narrow.to_json())
     found = compare_model(settings_for(store, model, basis=str(tmp_path / "basis.json")))
@@ -190,17 +191,17 @@ def test_coefficients_outside_the_range_are_counted(
 
 
 def test_the_sketch_is_used_without_a_scan(
-    report: CompareReport, store: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    result: CompareResult, store: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("workers were asked for")
 
     monkeypatch.setattr(compare_module, "scan_workers", refuse)
-    assert compare_model(settings_for(store, model)).origin.endswith("nothing scanned")
+    assert compare_model(settings_for(store, model)).provenance.endswith("nothing scanned")
 
 
-def test_quality_is_that_of_an_extraction_and_percentiles_are_mid_ranks(report: CompareReport) -> None:
-    layers = report.layers
+def test_quality_is_that_of_an_extraction_and_percentiles_are_mid_ranks(result: CompareResult) -> None:
+    layers = result.layers
     assert layers.column("layer").to_pylist() == ["layer0.weight", "layer1.weight", "layer2.weight"]
     assert layers.column("num_filters").to_pylist() == [300, 64, 150]
     stored = [layer.extra["sparsity"] for each in sample_models() for layer in each.layers]
@@ -217,18 +218,18 @@ def test_percentiles_of_ties_and_missing_values() -> None:
     assert np.isnan(percentiles(np.array([1.0]), np.array([np.nan]))).all()
 
 
-def test_files_and_terminal(store: Path, model: Path, report: CompareReport, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
-    assert run(settings_for(store, model, out=str(tmp_path / "out"))) == 0
+def test_files_and_terminal(store: Path, model: Path, result: CompareResult, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert carry_out(steps(), settings_for(store, model, out=str(tmp_path / "out"))) == 0
     shown = capsys.readouterr().out
     assert "Nearest models (of 7)" in shown
     assert "mine (local): 3 layers, 514 filters" in shown
     folder = tmp_path / "out"
-    assert pq.read_table(folder / "groups.parquet").equals(report.groups)
+    assert pq.read_table(folder / "groups.parquet").equals(result.groups)
     assert pq.read_table(folder / "layers.parquet").num_rows == 3
     content = json.loads((folder / "compare.json").read_text())
     assert content["model"]["name"] == "mine"
-    assert [row["model"] for row in content["nearest"]] == report.nearest.column("model").to_pylist()[:10]
-    assert content["axes"]["task"][0]["drift"] == report.groups.column("drift")[0].as_py()
+    assert [row["model"] for row in content["nearest"]] == result.nearest.column("model").to_pylist()[:10]
+    assert content["axes"]["task"][0]["drift"] == result.groups.column("drift")[0].as_py()
     for name in ("groups.png", "layers.png", "groups.csv", "nearest.csv", "layers.csv"):
         assert (folder / name).stat().st_size > 100
 
@@ -269,7 +270,7 @@ def bad_models(tmp_path_factory: pytest.TempPathFactory, layers: list[np.ndarray
     ],
 )
 def test_models_that_cannot_be_compared(
-    report: CompareReport, store: Path, bad_models: Path, name: str, says: str
+    result: CompareResult, store: Path, bad_models: Path, name: str, says: str
 ) -> None:
     with pytest.raises(UserError, match=says) as caught:
         compare_model(settings_for(store, bad_models / name))
@@ -279,7 +280,7 @@ def test_models_that_cannot_be_compared(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"axes": ("nonsense",)}, "there is no axis 'nonsense'; there are: depth, model"),
+        ({"axes": ("nonsense",)}, "there is no axis 'nonsense'; there are: computed: depth, model, layer"),
         ({"axes": ()}, "axes is empty"),
         ({"divergence": "euclid"}, "divergence=euclid: there are kl, js"),
         ({"replicates": -1}, "replicates=-1"),
@@ -289,14 +290,14 @@ def test_models_that_cannot_be_compared(
         ({"model": " "}, "give a checkpoint"),
     ],
 )
-def test_wrong_settings(store: Path, model: Path, report: CompareReport, changes: dict[str, object], says: str) -> None:
+def test_wrong_settings(store: Path, model: Path, result: CompareResult, changes: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says) as caught:
         compare_model(replace(settings_for(store, model), **changes))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
 def test_command_line_with_an_awkward_path(
-    store: Path, layers: list[np.ndarray], report: CompareReport, tmp_path: Path
+    store: Path, layers: list[np.ndarray], result: CompareResult, tmp_path: Path
 ) -> None:
     path = checkpoint(tmp_path / "it's = [odd], 100%", layers)
     good = run_command("-m", "analysis.compare", f"store.uri={store}", f"model={path}", "replicates=0", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Weighting and certainty of a matrix, from a sketch made by hand."""
+"""Weight and certainty of a matrix, from a sketch made by hand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
 from analysis.arrays.sketch import Sketch
 from analysis.measures.drift import DIVERGENCES, distributions
-from analysis.measures.drift_matrix import Comparison, axis_shift
+from analysis.measures.drift_matrix import DriftMethod, axis_shift
 from analysis.measures.uncertainty import Resampling
-from analysis.measures.weighting import Weight, model_histograms
+from analysis.measures.weighting import model_histograms
 from analysis.selection.grouping import Group, Grouping
+from analysis.settings import Weight
 
 BINS = 6
 MODEL_OF_LAYER = np.array([0, 0, 1, 2, 2, 2, 3])
@@ -57,7 +58,7 @@ def test_weights_equal_their_definition(sketch: Sketch, weight: Weight) -> None:
         expected.append(total)
     basis = sketch.basis
     groups = distributions(np.array(expected), basis.explained_variance_ratio, basis.low, basis.high)
-    found = axis_shift(sketch, grouping_of(sketch), Comparison(weight=weight))
+    found = axis_shift(sketch, grouping_of(sketch), DriftMethod(weight=weight))
     np.testing.assert_allclose(found.drift, DIVERGENCES["kl"].matrix(groups), rtol=1e-9, atol=1e-15)
 
 
@@ -73,7 +74,7 @@ def test_histograms_are_per_model_and_group(sketch: Sketch) -> None:
 
 
 def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
-    sure = Comparison(resampling=Resampling(50, 50), min_models=3)
+    sure = DriftMethod(resampling=Resampling(50, 50), min_models=3)
     by_task = axis_shift(sketch, grouping_of(sketch), sure)
     assert by_task.uncertainty is not None
     assert by_task.uncertainty.low[0, 1] <= by_task.drift[0, 1] <= by_task.uncertainty.high[0, 1]
@@ -81,14 +82,14 @@ def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
     by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), sure)
     assert by_layer.uncertainty is None
     assert not by_layer.few_models.any()
-    too_many = axis_shift(sketch, grouping_of(sketch), Comparison(resampling=Resampling(50, 50), max_tested_groups=1))
+    too_many = axis_shift(sketch, grouping_of(sketch), DriftMethod(resampling=Resampling(50, 50), max_tested_groups=1))
     assert too_many.uncertainty is None
     assert any("max_tested_groups=1" in note for note in too_many.notes)
 
 
 def test_every_divergence_goes_through(sketch: Sketch) -> None:
     for name, divergence in DIVERGENCES.items():
-        found = axis_shift(sketch, grouping_of(sketch), Comparison(divergence, resampling=Resampling(30, 30)))
+        found = axis_shift(sketch, grouping_of(sketch), DriftMethod(divergence, resampling=Resampling(30, 30)))
         assert found.divergence == divergence.title
         assert found.drift[0, 1] > 0, name
         assert found.uncertainty is not None

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.selection.conditions import filters_in, flat_view, models_in, select_layers
-from analysis.selection.grouping import DEPTH_NAMES, Grouping, axes_of, emptied_groups, group_layers
+from analysis.selection.axes import DEPTH_NAMES, axes_of
+from analysis.selection.conditions import select_layers
+from analysis.selection.grouping import Grouping, emptied_groups, group_layers
+from analysis.selection.view import Extent, flat_view
 from distributed.errors import UserError
 from tests.analysis.shift_store import Layer, Model, model_tables, sample_models
 
@@ -36,13 +38,13 @@ def test_flat_view_names_what_clashes(flat: pa.Table) -> None:
     assert row["num_filters"] == sum(len(layer.filters) for layer in models["omega"].layers)
     assert row["layer_num_filters"] == len(models["omega"].layers[3].filters)
     assert flat.column("layer_id").to_pylist() == sorted(flat.column("layer_id").to_pylist())
-    assert (models_in(flat), flat.num_rows) == (7, 28)
+    assert (Extent.of(flat).models, flat.num_rows) == (7, 28)
 
 
 def test_layers_without_their_model_are_not_there() -> None:
     models, layers = model_tables(sample_models())
     flat = flat_view(models.slice(2), layers)
-    assert models_in(flat) == 5
+    assert Extent.of(flat).models == 5
     assert set(flat.column("model_id").to_pylist()) == set(models.slice(2).column("model_id").to_pylist())
 
 
@@ -65,7 +67,7 @@ def test_nulls_are_left_out_and_counted(flat: pa.Table) -> None:
     twin = sample_models()[4]
     filters = sum(len(layer.filters) for layer in twin.layers)
     assert grouping.notes == (f"visual_category: left out, no value: 1 model of 7 (2 layers, {filters} filters)",)
-    assert sum(g.filters for g in grouping.groups) == filters_in(flat) - filters
+    assert sum(g.filters for g in grouping.groups) == Extent.of(flat).filters - filters
     assert len(grouping.layer_ids) == flat.num_rows - 2
 
 
@@ -127,7 +129,10 @@ def test_depth_decile_of_any_fraction_is_exact(largest: int, data: st.DataObject
 @pytest.mark.parametrize(
     ("axis", "message"),
     [
-        ("taks", "there is no axis 'taks'; there are: depth, model, layer, model_id, name,"),
+        (
+            "taks",
+            "there is no axis 'taks'; did you mean 'task'?; there are: computed: depth, model, layer; of models: name,",
+        ),
         ("kernel_shapes", "cannot group: its values are of type map<string, int64>"),
         ("scaled_sum", "cannot group: its values are of type fixed_size_list"),
         ("license", "axis 'license' is null for all of 7 models"),
@@ -187,8 +192,8 @@ def test_where_is_sql_on_models_and_layers(flat: pa.Table) -> None:
     assert chosen.to_pylist() == expected
     assert select_layers(flat, None) is flat
     assert select_layers(flat, "kernel_shapes['3x3'] > 0 AND name LIKE '%a'").num_rows == 3 + 4 + 3 + 2 + 11
-    assert models_in(select_layers(flat, "visual_category IS NULL")) == 1
-    assert models_in(select_layers(flat, "num_filters > (SELECT median(num_filters) FROM flat)")) > 0
+    assert Extent.of(select_layers(flat, "visual_category IS NULL")).models == 1
+    assert Extent.of(select_layers(flat, "num_filters > (SELECT median(num_filters) FROM flat)")).models > 0
 
 
 @pytest.mark.parametrize(

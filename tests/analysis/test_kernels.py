@@ -179,7 +179,8 @@ def test_compiled_code_is_kept_and_loaded_by_the_next_process() -> None:
     assert folder is not None
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nbc")}
     assert before
-    script = "from analysis.arrays.kernels import kernels_for; kernels_for('cpu').warm(); import analysis.arrays.kernels.compiled as c; "
+    script = "from analysis.arrays.kernels import kernels_for; kernels_for('cpu').warm(); "
+    script += "import analysis.arrays.kernels.compiled as c; "
     script += "assert not [k for k in c.compiled('extremes').stats.cache_misses]; print('loaded')"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120)

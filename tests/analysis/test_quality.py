@@ -14,14 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from analysis.measures.quality import METRICS, QUANTILES, Weighting, layer_weights, weighted_summary
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from analysis.command import carry_out
 from analysis.measures.degenerate import Degeneracy, degeneracies, random_thresholds
-from analysis.quality.files import QualityReport
-from analysis.quality.measure import QualitySettings, measure_quality, quality
+from analysis.measures.layer_quality import METRICS
+from analysis.measures.summaries import QUANTILES, layer_weights, weighted_summary
+from analysis.quality import QualitySettings, measure_quality
+from analysis.quality.__main__ import steps
+from analysis.quality.measure import QualityResult
+from analysis.settings import Weight
 from distributed.entry import guarded
 from distributed.statistics import layer_statistics
 from distributed.store.settings import StoreSettings
@@ -44,15 +48,15 @@ def settings(store: Path, out: Path | str = "quality", **others: object) -> Qual
     return QualitySettings(StoreSettings(str(store)), out=str(out), **others)  # type: ignore[arg-type]
 
 
-def layers_of(report: QualityReport) -> dict[tuple[str, str], dict[str, object]]:
-    return {(row["model"], row["layer"]): row for row in report.layers.to_pylist()}
+def layers_of(result: QualityResult) -> dict[tuple[str, str], dict[str, object]]:
+    return {(row["model"], row["layer"]): row for row in result.layers.to_pylist()}
 
 
 # Parity
 
 
 @pytest.fixture(scope="module")
-def real(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Model], QualityReport]:
+def real(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Model], QualityResult]:
     models = real_models(checkpoints)
     store = write_store(tmp_path_factory.mktemp("real") / "store", models)
     return models, measure_quality(settings(store, axes=("task",)))
@@ -66,9 +70,9 @@ def peer_quality(weight: np.ndarray) -> Mapping[str, float]:
     return found
 
 
-def test_every_real_layer_equals_torchconvquality(real: tuple[list[Model], QualityReport]) -> None:
-    models, report = real
-    ours = layers_of(report)
+def test_every_real_layer_equals_torchconvquality(real: tuple[list[Model], QualityResult]) -> None:
+    models, result = real
+    ours = layers_of(result)
     assert len(ours) == 236
     compared = 0
     for model in models:
@@ -85,10 +89,10 @@ def test_every_real_layer_equals_torchconvquality(real: tuple[list[Model], Quali
     assert compared >= 236 * 5
 
 
-def test_every_real_layer_equals_the_transcription(real: tuple[list[Model], QualityReport]) -> None:
+def test_every_real_layer_equals_the_transcription(real: tuple[list[Model], QualityResult]) -> None:
     """The same from DESIGN §4 in plain NumPy: also where the peer cannot be imported."""
-    models, report = real
-    ours = layers_of(report)
+    models, result = real
+    ours = layers_of(result)
     for model in models:
         for name, weight in model.weights.items():
             expected = reference.statistics(weight)
@@ -104,16 +108,16 @@ def test_every_real_layer_equals_the_transcription(real: tuple[list[Model], Qual
             assert row["random_threshold"] == pytest.approx(reference.threshold(row["num_filters"]), abs=1e-12)
 
 
-def test_real_layers_are_degenerate_by_the_rule(real: tuple[list[Model], QualityReport]) -> None:
-    _, report = real
+def test_real_layers_are_degenerate_by_the_rule(real: tuple[list[Model], QualityResult]) -> None:
+    _, result = real
     expected = set()
-    for key, row in layers_of(report).items():
+    for key, row in layers_of(result).items():
         threshold = reference.threshold(row["num_filters"])
         if row["variance_entropy"] >= threshold - 0.02:
             expected.add((*key, "random"))
         elif row["variance_entropy"] < 0.5 and row["sparsity"] >= 0.14:
             expected.add((*key, "collapsed"))
-    found = {(row["model"], row["layer"], row["degenerate"]) for row in report.degenerate.to_pylist()}
+    found = {(row["model"], row["layer"], row["degenerate"]) for row in result.degenerate.to_pylist()}
     assert found == expected
     assert ("deepcr_mask_f435w", "module.inc.conv.conv.0.weight", "random") in found
 
@@ -178,10 +182,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_degenerate_layers_are_listed_with_model_and_name(store: Path) -> None:
-    report = measure_quality(settings(store))
-    found = [(row["model"], row["layer"], row["degenerate"]) for row in report.degenerate.to_pylist()]
+    result = measure_quality(settings(store))
+    found = [(row["model"], row["layer"], row["degenerate"]) for row in result.degenerate.to_pylist()]
     assert found == [("dead", "zero", "all zero"), ("dead", "rank1", "collapsed"), ("noisy", "random", "random")]
-    layers = layers_of(report)
+    layers = layers_of(result)
     assert layers["small", "one"]["degenerate"] is None  # T(1) < 0: every entropy would pass
     assert layers["small", "one"]["variance_entropy_normalized"] is None
     assert layers["small", "row"]["orthogonality"] is None
@@ -238,9 +242,9 @@ def test_rounding_of_weights_moves_no_quantile() -> None:
 
 def test_weights_say_what_counts() -> None:
     models, sizes = np.array([0, 0, 0, 1]), np.array([10, 20, 30, 7])
-    assert layer_weights(Weighting.layers, models, sizes).tolist() == [1, 1, 1, 1]
-    assert layer_weights(Weighting.filters, models, sizes).tolist() == [10, 20, 30, 7]
-    assert layer_weights(Weighting.models, models, sizes) == pytest.approx([1 / 3] * 3 + [1])
+    assert layer_weights(Weight.layers, models, sizes).tolist() == [1, 1, 1, 1]
+    assert layer_weights(Weight.filters, models, sizes).tolist() == [10, 20, 30, 7]
+    assert layer_weights(Weight.models, models, sizes) == pytest.approx([1 / 3] * 3 + [1])
 
 
 def naive_mean(rows: list[dict], metric: str, weight: str) -> float:
@@ -255,12 +259,12 @@ def naive_mean(rows: list[dict], metric: str, weight: str) -> float:
     return float(np.mean([np.mean(values) for values in by_model.values()]))
 
 
-@pytest.mark.parametrize("weight", list(Weighting))
-def test_every_group_and_metric_is_summarised(store: Path, weight: Weighting) -> None:
-    report = measure_quality(settings(store, axes=("task", "visual_category"), weight=weight))
-    assert [grouped.grouping.axis for grouped in report.axes] == ["task", "visual_category", "depth", "model"]
-    layers = report.layers.to_pylist()
-    for grouped in report.axes:
+@pytest.mark.parametrize("weight", list(Weight))
+def test_every_group_and_metric_is_summarised(store: Path, weight: Weight) -> None:
+    result = measure_quality(settings(store, axes=("task", "visual_category"), weight=weight))
+    assert [grouped.grouping.axis for grouped in result.axes] == ["task", "visual_category", "depth", "model"]
+    layers = result.layers.to_pylist()
+    for grouped in result.axes:
         rows = grouped.summary.to_pylist()
         assert len(rows) == len(grouped.grouping.groups) * len(METRICS)
         for row in rows:
@@ -275,16 +279,16 @@ def test_every_group_and_metric_is_summarised(store: Path, weight: Weighting) ->
             assert row["mean"] == pytest.approx(naive_mean(mine, row["metric"], str(weight)))
             assert (row["minimum"], row["maximum"]) == (values[0], values[-1])
             assert row["q05"] <= row["q25"] <= row["median"] <= row["q75"] <= row["q95"]
-            if weight is Weighting.layers:
+            if weight is Weight.layers:
                 assert row["median"] == values[math.ceil(len(values) / 2) - 1]
-    assert report.axes[1].notes[0] == "visual_category: left out, no value: 3 models of 4 (8 layers, 599 filters)"
+    assert result.axes[1].notes[0] == "visual_category: left out, no value: 3 models of 4 (8 layers, 599 filters)"
 
 
 def test_degenerate_shares_by_weight(store: Path) -> None:
     shares = {}
-    for weight in Weighting:
-        report = measure_quality(settings(store, axes=("task",), weight=weight))
-        rows = {row["group"]: row for row in report.axes[0].degenerate.to_pylist()}
+    for weight in Weight:
+        result = measure_quality(settings(store, axes=("task",), weight=weight))
+        rows = {row["group"]: row for row in result.axes[0].degenerate.to_pylist()}
         assert (rows["One"]["random_layers"], rows["Two"]["collapsed_layers"]) == (1, 1)
         assert rows["Two"]["all_zero_layers"] == 1
         shares[str(weight)] = rows["One"]["random_share"]
@@ -298,7 +302,7 @@ def test_degenerate_shares_by_weight(store: Path) -> None:
 def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     said = cli.run_command(
         "-m",
-        "analysis.quality.measure",
+        "analysis.quality",
         f"store.uri={store}",
         "axes=[task]",
         "weight=models",
@@ -311,10 +315,10 @@ def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     assert f"written to {out}" in said.stdout
     assert "degenerate layers: 1 random, 1 collapsed, 1 all zero" in said.stdout
     assert "Quality by task: medians over models" in said.stdout
-    asked = settings(store, axes=("task",), weight=Weighting.models, where="name <> 'small' and conv_depth >= 0")
-    report = measure_quality(asked)
-    assert pq.read_table(out / "layers.parquet").to_pylist() == report.layers.to_pylist()
-    assert pq.read_table(out / "quality_task.parquet").to_pylist() == report.axes[0].summary.to_pylist()
+    asked = settings(store, axes=("task",), weight=Weight.models, where="name <> 'small' and conv_depth >= 0")
+    result = measure_quality(asked)
+    assert pq.read_table(out / "layers.parquet").to_pylist() == result.layers.to_pylist()
+    assert pq.read_table(out / "quality_task.parquet").to_pylist() == result.axes[0].summary.to_pylist()
     assert pq.read_schema(out / "quality_task.parquet").metadata[b"weight"] == b"models"
     with (out / "degenerate.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -345,15 +349,15 @@ def test_any_axis_groups(store: Path, axis: str) -> None:
         with pytest.raises(Exception, match="axis 'groups' is null for all"):
             measure_quality(settings(store, axes=(axis,)))
         return
-    report = measure_quality(settings(store, axes=(axis,)))
-    assert sum(row["layers"] for row in report.axes[0].summary.to_pylist()) == 12 * len(METRICS)
-    assert len(set(report.layers.column_names)) == len(report.layers.column_names)
+    result = measure_quality(settings(store, axes=(axis,)))
+    assert sum(row["layers"] for row in result.axes[0].summary.to_pylist()) == 12 * len(METRICS)
+    assert len(set(result.layers.column_names)) == len(result.layers.column_names)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axes": ("colour",)}, "there is no axis 'colour'; there are: depth, model, layer"),
+        ({"axes": ("colour",)}, "there is no axis 'colour'; there are: computed: depth, model, layer"),
         ({"axes": ("license",)}, "axis 'license' is null for all"),
         ({"where": "sparsity > 2"}, "leaves no filter"),
         ({"where": "sparsity >"}, "cannot be evaluated"),
@@ -364,7 +368,7 @@ def test_bad_requests_end_in_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], message: str
 ) -> None:
     asked = settings(store, tmp_path, **{"axes": ("task",), **change})
-    assert guarded(lambda: quality(asked)) == 2
+    assert guarded(lambda: carry_out(steps(), asked)) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -373,7 +377,7 @@ def test_bad_requests_end_in_one_line(
 def test_an_empty_store_and_a_wrong_weight_end_in_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guarded(lambda: quality(settings(tmp_path / "nothing", tmp_path / "out"))) == 2
+    assert guarded(lambda: carry_out(steps(), settings(tmp_path / "nothing", tmp_path / "out"))) == 2
     assert "holds no models" in capsys.readouterr().err
     said = cli.run_command("-m", "analysis.quality", f"store.uri={store}", "weight=pixels", cwd=tmp_path)
     assert said.returncode == 2
@@ -386,7 +390,7 @@ def test_only_degenerate_layers(tmp_path: Path) -> None:
     store = write_store(tmp_path / "store", [Model("none", {"a": np.zeros((1, 1, 3, 3)), "b": np.zeros((1, 2, 3, 3))})])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert guarded(lambda: quality(settings(store, tmp_path / "out", axes=("source",)))) == 0
+        assert guarded(lambda: carry_out(steps(), settings(store, tmp_path / "out", axes=("source",)))) == 0
     rows = pq.read_table(tmp_path / "out" / "quality_source.parquet")
     assert rows.schema.field("mean").type == pa.float64()
     assert (tmp_path / "out" / "boxes_source.png").exists()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analysis.measures.quality import Weighting, layer_quality, members_of, summarise
 from matplotlib.collections import PathCollection
 
-from analysis import quality_pictures
-from analysis.pictures.eigenfilters import Caption
+import analysis.pictures.quality as quality_pictures
+from analysis.measures.layer_quality import layer_quality
+from analysis.measures.summaries import members_of, summarise
+from analysis.pictures.canvas import Caption
 from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
-from analysis.selection.conditions import flat_view
 from analysis.selection.grouping import group_layers
+from analysis.selection.view import flat_view
+from analysis.settings import Weight
 from tests.analysis.layer_tables import Model, layers_table, models_table
 from tests.analysis.picture_checks import assert_nothing_is_cut, texts
 from tests.distributed.statistics import reference
@@ -32,7 +34,7 @@ def made_up(number: int) -> tuple[object, list[BoxRow]]:
         models.append(Model(f"m{index}", weights, {"task": NAMES[index] if index < len(NAMES) else f"task {index:03}"}))
     flat = flat_view(models_table(models), layers_table(models))
     quality, grouping = layer_quality(flat), group_layers(flat, "task", max_groups=1000)
-    summary = summarise(quality, grouping, Weighting.layers).to_pylist()
+    summary = summarise(quality, grouping, Weight.layers).to_pylist()
     rows = [
         BoxRow(group.label, mine, {row["metric"]: row for row in summary if row["group"] == group.name})
         for group, mine in zip(grouping.groups, members_of(quality, grouping), strict=True)

@@ -11,19 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis.report.command import measure_report, report_content, write_report
 from matplotlib.cbook import boxplot_stats
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
+from analysis.report import ReportSettings, measure_report, write_report
 from analysis.report.clustering import cluster_order
+from analysis.report.content import report_content
 from analysis.report.drift_section import box_of, pair_values
 from analysis.report.encoding import numbers, packed, script_json, upper, words
-from analysis.report.measure import StoreReport
+from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
-from analysis.report.settings import ReportSettings
-from analysis.settings import ShiftSettings
-from analysis.shift.measure import measure_shift
+from analysis.shift import ShiftSettings, measure_shift
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis.report_stores import IMAGE, LINK, SCRIPT, hostile_store
@@ -42,7 +41,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ReportSettings:
 
 
 @pytest.fixture(scope="module")
-def report(settings: ReportSettings) -> StoreReport:
+def report(settings: ReportSettings) -> ReportResult:
     return measure_report(settings)
 
 
@@ -114,7 +113,7 @@ def test_a_box_is_that_of_matplotlib() -> None:
     assert box_of(np.array([2.0])).median == 2.0
 
 
-def test_the_matrices_are_those_of_the_shift(report: StoreReport, settings: ReportSettings) -> None:
+def test_the_matrices_are_those_of_the_shift(report: ReportResult, settings: ReportSettings) -> None:
     axes = ("task", "depth")
     shift = measure_shift(ShiftSettings(settings.store, axes=axes, replicates=50, max_groups=12))
     content = report_content(report, {})
@@ -129,7 +128,7 @@ def test_the_matrices_are_those_of_the_shift(report: StoreReport, settings: Repo
     assert few == {LINK: 0, "Classification": 0, "Denoising": 0, "Only One": 1, "Segmentation": 0}
 
 
-def test_what_is_in_the_store_is_counted(report: StoreReport) -> None:
+def test_what_is_in_the_store_is_counted(report: ReportResult) -> None:
     contents = report_content(report, {})["contents"]
     assert contents["totals"]["models"] == 24
     assert contents["totals"]["filters"] == sum(report.models.column("num_filters").to_pylist())
@@ -147,13 +146,13 @@ def test_what_is_in_the_store_is_counted(report: StoreReport) -> None:
     assert (skip["kind"], skip["reason"], skip["place"]) == ("skipped", "unsafe_pickle", "hub/x/a.bin")
 
 
-def test_an_axis_that_cannot_be_drawn_is_named_with_the_reason(report: StoreReport) -> None:
+def test_an_axis_that_cannot_be_drawn_is_named_with_the_reason(report: ReportResult) -> None:
     assert set(report.left_out) == {"architecture", "training_dataset"}
     assert "more than max_groups=12" in report.left_out["architecture"]
     assert "null for all of 24 models" in report.left_out["training_dataset"]
 
 
-def test_nothing_but_the_pages_own_scripts_may_run(report: StoreReport) -> None:
+def test_nothing_but_the_pages_own_scripts_may_run(report: ReportResult) -> None:
     page = page_of(report_content(report, {}), "t")
     elements = _Elements(page)
     data, *scripts = elements.scripts

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from analysis.report.command import measure_report, report_content
 
-from analysis.report.measure import StoreReport
+from analysis.report import ReportSettings, measure_report
+from analysis.report.content import report_content
+from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
-from analysis.report.settings import ReportSettings
 from distributed.store.settings import StoreSettings
 from tests.analysis.report_stores import IMAGE, LINK, SCRIPT, hostile_store
 
@@ -40,13 +40,13 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> StoreReport:
+def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
     store = hostile_store(tmp_path_factory.mktemp("browser") / "store")
     return measure_report(ReportSettings(StoreSettings(store.uri), axes=("task", "depth", "model"), replicates=50))
 
 
 @pytest.fixture(scope="module")
-def page_file(report: StoreReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_file(report: ReportResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(page_of(report_content(report, {}), "test"), encoding="utf-8")
     return path
@@ -150,7 +150,7 @@ def test_every_figure_has_a_name_and_a_table(opened: Opened) -> None:
         card.locator("details table tbody tr").first.wait_for(state="attached")
 
 
-def test_a_click_sorts_the_models(opened: Opened, report: StoreReport) -> None:
+def test_a_click_sorts_the_models(opened: Opened, report: ReportResult) -> None:
     page = opened.page
     expected = sorted((n for n in report.models.column("num_parameters").to_pylist()), reverse=True)
 
@@ -194,7 +194,7 @@ def test_markup_in_names_is_shown_and_not_run(opened: Opened) -> None:
     assert page.locator("#drift svg a, #drift svg tspan[style*=bold]").count() == 0
 
 
-def test_pointing_at_a_cell_shows_its_value_and_interval(opened: Opened, report: StoreReport) -> None:
+def test_pointing_at_a_cell_shows_its_value_and_interval(opened: Opened, report: ReportResult) -> None:
     page, shift = opened.page, report.shifts[0]
     plot = matrix(page)
     page.get_by_label("Order").select_option("name")
@@ -214,7 +214,7 @@ def test_pointing_at_a_cell_shows_its_value_and_interval(opened: Opened, report:
     assert names[1] in page.locator("#drift output").first.inner_text()
 
 
-def test_the_arrow_keys_read_the_matrix(opened: Opened, report: StoreReport) -> None:
+def test_the_arrow_keys_read_the_matrix(opened: Opened, report: ReportResult) -> None:
     page, names = opened.page, [group.name for group in report.shifts[0].groups]
     plot = matrix(page)
     page.get_by_label("Order").select_option("name")
@@ -225,7 +225,7 @@ def test_the_arrow_keys_read_the_matrix(opened: Opened, report: StoreReport) -> 
     assert said.splitlines()[0].split() == f"{names[2]} ↔ {names[1]}".split()
 
 
-def test_the_matrix_is_ordered_searched_and_chosen(fresh: Opened, report: StoreReport) -> None:
+def test_the_matrix_is_ordered_searched_and_chosen(fresh: Opened, report: ReportResult) -> None:
     page, shift = fresh.page, report.shifts[0]
     plot = matrix(page)
 
@@ -291,7 +291,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, page_file: Pa
 
 
 def test_thousands_of_models_open_at_once_and_stay_in_a_window(
-    browser: Any, report: StoreReport, tmp_path: Path
+    browser: Any, report: ReportResult, tmp_path: Path
 ) -> None:
     content = report_content(report, {})
     rows = content["models"]["rows"]

@@ -15,18 +15,22 @@ from rich.console import Console
 
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
-from analysis.arrays.sketch import ScanReport, Sketch
+from analysis.arrays.sketch import Sketch, SketchOrigin
+from analysis.measures.drift_matrix import AxisShift
 from analysis.measures.uncertainty import Uncertainty
+from analysis.output.names import file_stem, writable_folder
 from analysis.selection.grouping import Group, Grouping
-from analysis.shift.files import AxisShift, ShiftReport, file_stem, writable_folder, write_results
-from analysis.shift.terminal import extremes, print_shift
+from analysis.selection.view import Extent
+from analysis.shift.files import write
+from analysis.shift.measure import ShiftResult
+from analysis.shift.terminal import extremes, show
 from analysis.wording import one_line
 from distributed.errors import UserError
 
 
-def report_of(
+def result_of(
     names: list[str], axis: str = "task", notes: tuple[str, ...] = (), where: str | None = None
-) -> ShiftReport:
+) -> ShiftResult:
     number = len(names)
     groups = tuple(Group(n, f"{one_line(n)} ({i + 1})", 10 * (i + 1), 2 * (i + 1), i + 1) for i, n in enumerate(names))
     layer_ids = (np.arange(number) << 16).astype(np.int64)
@@ -38,25 +42,25 @@ def report_of(
     basis = axes.with_range(-1.0, 2.0, 5)
     counts = np.ones((number, 9, 5), np.int64)
     sides = np.zeros((number, 9), np.int64)
-    sketch = Sketch(layer_ids, counts, sides, sides, basis, ScanReport(False, "found the sketch: nothing scanned"))
-    return ShiftReport((AxisShift(grouping, drift, notes),), sketch, number, 2 * number, 1234567, where)
+    sketch = Sketch(layer_ids, counts, sides, sides, basis, SketchOrigin(False, "found the sketch: nothing scanned"))
+    return ShiftResult((AxisShift(grouping, drift, notes),), sketch, Extent(number, 2 * number, 1234567), where)
 
 
-def printed(report: ShiftReport, width: int) -> str:
+def printed(result: ShiftResult, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    print_shift(report, [Path("out/basis.json"), Path("out/shift_task.csv"), Path("out/shift_task.png")], console)
+    show(result, [Path("out/basis.json"), Path("out/shift_task.csv"), Path("out/shift_task.png")], console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def test_files_are_those_of_the_issue_and_hold_the_same_numbers(tmp_path: Path) -> None:
-    report = report_of(["b", 'ä, "quoted"\nline', "c"], notes=("task: left out, no value: 1 model",), where="x > 0")
-    written = write_results(report, tmp_path)
+    result = result_of(["b", 'ä, "quoted"\nline', "c"], notes=("task: left out, no value: 1 model",), where="x > 0")
+    written = write(result, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "basis.json", "shift_task.csv", "shift_task.parquet", "shift_task.png", "sketch.parquet",
     ]  # fmt: skip
     assert sorted(written) == sorted(tmp_path.iterdir())
-    shift = report.shifts[0]
+    shift = result.shifts[0]
     table = pq.read_table(tmp_path / "shift_task.parquet")
     assert table.column_names == [
         "a", "b", "drift", "filters_a", "filters_b", "layers_a", "layers_b", "models_a", "models_b",
@@ -69,7 +73,7 @@ def test_files_are_those_of_the_issue_and_hold_the_same_numbers(tmp_path: Path) 
         assert (row["filters_a"], row["filters_b"]) == (10 * (a + 1), 10 * (b + 1))
         assert (row["layers_a"], row["models_b"]) == (2 * (a + 1), b + 1)
     about = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
-    assert about["basis"] == report.basis.digest
+    assert about["basis"] == result.basis.digest
     assert about["where"] == "x > 0"
     assert about["divergence"] == "symmetric KL, EVR-weighted"
     with (tmp_path / "shift_task.csv").open(encoding="utf-8", newline="") as file:
@@ -82,13 +86,13 @@ def test_files_are_those_of_the_issue_and_hold_the_same_numbers(tmp_path: Path) 
 
 
 def test_files_say_what_they_are_to_duckdb(tmp_path: Path) -> None:
-    write_results(report_of(["a", "b"]), tmp_path)
+    write(result_of(["a", "b"]), tmp_path)
     found = duckdb.sql(f"SELECT a, b FROM '{tmp_path}/shift_task.parquet' WHERE drift > 0 ORDER BY a").fetchall()
     assert found == [("a", "b"), ("b", "a")]
 
 
 def test_matrix_in_memory_is_the_csv() -> None:
-    shift = report_of(["a", "b", "c"]).shifts[0]
+    shift = result_of(["a", "b", "c"]).shifts[0]
     matrix = shift.matrix()
     assert matrix.column_names == ["task", "a (1)", "b (2)", "c (3)"]
     assert matrix.column("task").to_pylist() == ["a (1)", "b (2)", "c (3)"]
@@ -98,7 +102,7 @@ def test_matrix_in_memory_is_the_csv() -> None:
 def test_earlier_results_are_replaced_and_others_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "shift_task.csv").write_text("old")
-    write_results(report_of(["a", "b"]), tmp_path)
+    write(result_of(["a", "b"]), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "shift_task.csv").read_text().startswith("task,a (1),b (2)\n")
     assert not list(tmp_path.glob(".*"))
@@ -125,7 +129,7 @@ def test_folders_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 
 
 def test_extremes_in_words() -> None:
-    shift = report_of([*"abcde"]).shifts[0]
+    shift = result_of([*"abcde"]).shifts[0]
     largest, smallest = extremes(shift)
     pairs = sorted(((shift.drift[i, j], i, j) for i in range(5) for j in range(i)), reverse=True)
     value, j, i = pairs[0]
@@ -133,19 +137,19 @@ def test_extremes_in_words() -> None:
     value, j, i = pairs[-1]
     assert smallest.startswith(f"Smallest: {'abcde'[i]} ↔ {'abcde'[j]} ")
     assert (largest.count("↔"), smallest.count("↔")) == (3, 3)
-    assert extremes(report_of(["a"]).shifts[0]) == ()
-    assert extremes(report_of(["a", "b"]).shifts[0])[0].count("↔") == 1
+    assert extremes(result_of(["a"]).shifts[0]) == ()
+    assert extremes(result_of(["a", "b"]).shifts[0])[0].count("↔") == 1
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 160])
 @pytest.mark.parametrize("number", [1, 2, 3, 12, 60, 500])
 def test_matrix_fits_the_width(number: int, width: int) -> None:
     names = ["Classification", "a name that is much too long for a narrow terminal", *(f"g{i}" for i in range(number))]
-    report = report_of(names[:number])
-    text = printed(report, width)
+    result = result_of(names[:number])
+    text = printed(result, width)
     matrix = text.split("\n\n")[0].splitlines()
     assert max(map(len, matrix)) <= width
-    drift = report.shifts[0].drift
+    drift = result.shifts[0].drift
     if number > 1:
         assert "…" in text or f"{drift[0, number - 1]:.2f}" in text
         heads = matrix[1 if matrix[0] else 2].split()
@@ -156,14 +160,14 @@ def test_matrix_fits_the_width(number: int, width: int) -> None:
 
 
 def test_terminal_shows_names_as_they_are_and_never_as_markup() -> None:
-    text = printed(report_of(["[bold]x[/bold]", "[link=file:///etc]y", "\x1b[31mred"]), 120)
+    text = printed(result_of(["[bold]x[/bold]", "[link=file:///etc]y", "\x1b[31mred"]), 120)
     assert "[bold]x[/bold] (1)" in text
     assert "[link=file:///etc]y" in text
     assert "\x1b[31m" not in text
 
 
 def test_terminal_says_what_was_left_out_where_files_are_and_whether_it_scanned() -> None:
-    text = printed(report_of(["a", "b"], notes=("task: left out, no value: 1 model",), where="a >\n 0"), 120)
+    text = printed(result_of(["a", "b"], notes=("task: left out, no value: 1 model",), where="a >\n 0"), 120)
     assert "task: left out, no value: 1 model" in text
     assert "where a > 0" in text
     assert "2 models, 4 layers, 1,234,567 filters; found the sketch: nothing scanned" in text
@@ -171,8 +175,8 @@ def test_terminal_says_what_was_left_out_where_files_are_and_whether_it_scanned(
 
 
 def test_uncertainty_reaches_the_table_and_unknown_is_null() -> None:
-    report = report_of(["a", "b", "c"])
-    shift = report.shifts[0]
+    result = result_of(["a", "b", "c"])
+    shift = result.shifts[0]
     square = np.arange(9.0).reshape(3, 3)
     low = square.copy()
     low[0, 1] = np.nan

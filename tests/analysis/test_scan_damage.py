@@ -108,6 +108,6 @@ def test_no_basis_is_kept_of_damaged_filters(made: SyntheticStore) -> None:
     assert not list(path.parents[1].glob("sketches/**/*.*"))
     path.write_bytes(content)
     sketch = sketch_of_store(made.store, made.layers)
-    assert sketch.report is not None
-    assert sketch.report.rows == 2 * 3509
+    assert sketch.origin is not None
+    assert sketch.origin.rows == 2 * 3509
     assert len(list(path.parents[1].glob("sketches/**/*.*"))) == 2

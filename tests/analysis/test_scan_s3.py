@@ -41,8 +41,8 @@ def test_threads_read_a_bucket(uploaded: tuple[SyntheticStore, Store]) -> None:
     for layer, counts in expected_counts(made, sketch.basis).items():
         np.testing.assert_array_equal(sketch.counts[int(sketch.rows_of(np.array([layer]))[0])], counts)
     again = sketch_of_store(store, made.layers, options=BY_THREADS)
-    assert again.report is not None
-    assert not again.report.scanned  # its sketch is kept in the bucket
+    assert again.origin is not None
+    assert not again.origin.scanned  # its sketch is kept in the bucket
 
 
 def test_an_object_that_is_missing_is_named(uploaded: tuple[SyntheticStore, Store], s3_server: S3Server) -> None:

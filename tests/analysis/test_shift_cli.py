@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.settings import ShiftSettings
-from analysis.shift.measure import measure_shift, run
+from analysis.command import carry_out
+from analysis.shift import ShiftSettings, measure_shift
+from analysis.shift.__main__ import steps
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis import reference
@@ -58,9 +59,9 @@ def expected(models: list[Model], key_of: KeyOf, where: Callable[[Model, Layer],
 def store(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
     """The synthetic store, already scanned once (its sketch is kept in it)."""
     folder = write_store(tmp_path_factory.mktemp("synthetic") / "store", sample_models())
-    report = measure_shift(ShiftSettings(StoreSettings(str(folder)), axes=("task",), out="nowhere"))
-    assert report.sketch.report is not None
-    assert report.sketch.report.scanned
+    result = measure_shift(ShiftSettings(StoreSettings(str(folder)), axes=("task",), out="nowhere"))
+    assert result.sketch.origin is not None
+    assert result.sketch.origin.scanned
     return folder
 
 
@@ -74,8 +75,8 @@ def test_every_axis_equals_the_reference(store: Path, tmp_path: Path, condition:
     def where(model: Model, layer: Layer) -> bool:
         return condition is None or (layer.depth > 0 and model.columns["visual_category"] is not None)
 
-    report = measure_shift(settings(store, tmp_path, axes=tuple(BY_AXIS), where=condition))
-    for measured, (axis, key_of) in zip(report.shifts, BY_AXIS.items(), strict=True):
+    result = measure_shift(settings(store, tmp_path, axes=tuple(BY_AXIS), where=condition))
+    for measured, (axis, key_of) in zip(result.shifts, BY_AXIS.items(), strict=True):
         theirs = expected(sample_models(), key_of, where)
         ours = {(row["a"], row["b"]): row["drift"] for row in measured.pairs().to_pylist()}
         assert ours.keys() == theirs.keys()
@@ -88,7 +89,7 @@ def test_every_axis_equals_the_reference(store: Path, tmp_path: Path, condition:
 
 @pytest.mark.ray
 def test_basis_file_is_the_pca_of_all_filters(store: Path, tmp_path: Path) -> None:
-    run(settings(store, tmp_path, axes=("task",), where="task = 'Denoising'"))
+    carry_out(steps(), settings(store, tmp_path, axes=("task",), where="task = 'Denoising'"))
     content = json.loads((tmp_path / "basis.json").read_text())
     everything = np.concatenate([layer.filters for model in sample_models() for layer in model.layers])
     basis = reference.principal(everything)
@@ -111,12 +112,12 @@ def test_kept_sketch_serves_other_axes_and_conditions_without_filters_or_workers
     filters = store / "filters"
     hidden = filters.rename(store / "elsewhere")
     try:
-        report = measure_shift(settings(store, tmp_path, axes=("depth", "model"), where="conv_depth > 1"))
+        result = measure_shift(settings(store, tmp_path, axes=("depth", "model"), where="conv_depth > 1"))
     finally:
         hidden.rename(filters)
-    assert report.sketch.report is not None
-    assert not report.sketch.report.scanned
-    assert "nothing scanned" in report.sketch.report.origin
+    assert result.sketch.origin is not None
+    assert not result.sketch.origin.scanned
+    assert "nothing scanned" in result.sketch.origin.text
 
 
 @pytest.mark.ray
@@ -124,29 +125,29 @@ def test_sketch_of_an_earlier_run_serves_where_the_store_keeps_none(
     store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = measure_shift(settings(store, tmp_path / "out", axes=("task",)))
-    run(settings(store, tmp_path / "out", axes=("task",)))
+    carry_out(steps(), settings(store, tmp_path / "out", axes=("task",)))
     bare = write_store(tmp_path / "bare", sample_models())
     again = measure_shift(settings(bare, tmp_path / "out", axes=("task",)))
-    assert again.sketch.report is not None
-    assert not again.sketch.report.scanned
+    assert again.sketch.origin is not None
+    assert not again.sketch.origin.scanned
     np.testing.assert_array_equal(again.shifts[0].drift, first.shifts[0].drift)
     (tmp_path / "out" / "sketch.parquet").write_bytes(b"PAR1 damaged")
     other = write_store(tmp_path / "other", sample_models())
     scanned = measure_shift(settings(other, tmp_path / "out", axes=("task",)))
-    assert scanned.sketch.report is not None
-    assert scanned.sketch.report.scanned
+    assert scanned.sketch.origin is not None
+    assert scanned.sketch.origin.scanned
     assert "cannot read the sketch" in caplog.text
     np.testing.assert_array_equal(scanned.shifts[0].drift, first.shifts[0].drift)
 
 
 @pytest.mark.ray
 def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
-    run(settings(store, tmp_path / "all", axes=("task",)))
+    carry_out(steps(), settings(store, tmp_path / "all", axes=("task",)))
     wide = [Layer("w", 0, 0.0, np.vstack([np.ones((5, 9)), -np.ones((5, 9)), np.eye(9)]).astype(np.float32))]
     few = [Model("big", wide, {"task": "A"}), *sample_models()[:1]]
     other = write_store(tmp_path / "other", few)
-    report = measure_shift(settings(other, tmp_path / "x", axes=("task",), basis=str(tmp_path / "all" / "basis.json")))
-    assert report.basis.digest == json.loads((tmp_path / "all" / "basis.json").read_text())["digest"]
+    result = measure_shift(settings(other, tmp_path / "x", axes=("task",), basis=str(tmp_path / "all" / "basis.json")))
+    assert result.basis.digest == json.loads((tmp_path / "all" / "basis.json").read_text())["digest"]
     everything = np.concatenate([layer.filters for model in sample_models() for layer in model.layers])
     basis = reference.principal(everything)
     coefficients = reference.coefficients(everything, basis)
@@ -154,16 +155,19 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
     groups += [np.concatenate([reference.coefficients(layer.filters, basis) for layer in few[1].layers])]
     low, high = float(coefficients.min()), float(coefficients.max())
     theirs = reference.drift(*groups, basis.explained_variance_ratio, low, high)
-    assert report.shifts[0].drift[0, 1] == pytest.approx(theirs, rel=1e-6)
+    assert result.shifts[0].drift[0, 1] == pytest.approx(theirs, rel=1e-6)
     outside = sum(int(((g < low) | (g > high)).sum()) for g in groups)
-    assert (outside > 0) == any("outside the range of the basis" in note for note in report.shifts[0].notes)
+    assert (outside > 0) == any("outside the range of the basis" in note for note in result.shifts[0].notes)
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"axes": ("taks",)}, "there is no axis 'taks'; there are: depth, model, layer,"),
+        (
+            {"axes": ("taks",)},
+            "there is no axis 'taks'; did you mean 'task'?; there are: computed: depth, model, layer;",
+        ),
         ({"axes": ()}, "axes is empty"),
         ({"axes": ("paper",)}, "axis 'paper' is null for all of 7 models"),
         ({"axes": ("layer",), "max_groups": 5}, "28 groups, more than max_groups=5"),
@@ -207,7 +211,7 @@ def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
 def test_threads_and_a_ray_of_its_own_give_the_same(tmp_path: Path) -> None:
     """Few filters start no Ray: it is not even imported."""
     alone = (
-        "import sys; from analysis.shift.measure import main; main(); assert not {'ray', 'torch'} & set(sys.modules)",
+        "import sys; from analysis.shift.__main__ import main; main(); assert not {'ray', 'torch'} & set(sys.modules)",
         f"store.uri={write_store(tmp_path / 'one', sample_models())}",
     )
     done = run_command("-c", *alone, "axes=[task]", "out=r1", cwd=tmp_path)

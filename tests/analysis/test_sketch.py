@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.arrays.basis import Basis
-from analysis.scanning.sketching import ScanOptions, Sketch, merge_sketches, sketch_of_store
+from analysis.arrays.sketch import Sketch, merge_sketches
+from analysis.scanning.sketching import ScanOptions, sketch_of_store
 from analysis.scanning.task import Workers
 from analysis.scanning.workers import scan_workers
 from distributed.errors import StoreError, UserError
@@ -51,11 +52,9 @@ NO_SCAN = ScanOptions(workers=no_workers)
 def test_sums_over_groups(codes: list[int], seed: int) -> None:
     sketch = random_sketch(np.random.default_rng(seed), list(range(len(codes))))
     groups = np.array(codes)
-    found, outside = sketch.group_counts(groups, 7), sketch.group_outside(groups, 7)
+    found = sketch.group_counts(groups, 7)
     for group in range(7):
         np.testing.assert_array_equal(found[group], sketch.counts[groups == group].sum(axis=0))
-        np.testing.assert_array_equal(outside[group, :, 0], sketch.below[groups == group].sum(axis=0))
-        np.testing.assert_array_equal(outside[group, :, 1], sketch.above[groups == group].sum(axis=0))
 
 
 def test_sums_over_more_layers_than_a_chunk() -> None:
@@ -75,7 +74,7 @@ def test_merging_is_adding_in_any_order(parts: list[set[int]], random: object) -
     sketches = [random_sketch(rng, sorted(part)) for part in parts]
     whole = merge_sketches(sketches)
     random.shuffle(sketches)
-    one_by_one = Sketch.empty(BASIS)
+    one_by_one = random_sketch(rng, [])
     for sketch in sketches:
         one_by_one = one_by_one.merge(sketch)
     equal(one_by_one, whole)
@@ -94,8 +93,9 @@ def test_file_round_trip_and_what_is_no_sketch(tmp_path: Path) -> None:
     sketch = random_sketch(np.random.default_rng(0), list(range(5000)))
     sketch.to_parquet(path)
     equal(Sketch.from_parquet(path), sketch)
-    Sketch.empty(BASIS).to_parquet(path)
-    equal(Sketch.from_parquet(path), Sketch.empty(BASIS))
+    nothing = random_sketch(np.random.default_rng(0), [])
+    nothing.to_parquet(path)
+    equal(Sketch.from_parquet(path), nothing)
     table = sketch.to_table()
     wrong = {
         "no basis in its metadata": table.replace_schema_metadata({}),
@@ -151,18 +151,18 @@ def test_a_later_run_scans_nothing(made: SyntheticStore, caplog: pytest.LogCaptu
     assert entered == [25_468, "out"]
     check(first, made)
     assert first.outside == 0
-    assert first.report is not None
-    assert first.report.scanned
-    assert first.report.filters == first.num_filters.sum() == 25_468
-    assert first.report.rows == 2 * 25_468
+    assert first.origin is not None
+    assert first.origin.scanned
+    assert first.origin.filters == first.num_filters.sum() == 25_468
+    assert first.origin.rows == 2 * 25_468
     # The filters are gone: whoever still tries to read them fails.
     folder = made.path(made.model_ids[0]).parent
     folder.rename(folder.with_name("away"))
     with caplog.at_level(logging.INFO):
         again = sketch_of_store(made.store, made.layers, options=NO_SCAN)
     equal(again, first)
-    assert again.report is not None
-    assert not again.report.scanned
+    assert again.origin is not None
+    assert not again.origin.scanned
     assert "nothing scanned" in caplog.text
     fixed = sketch_of_store(made.store, made.layers, basis=first.basis, options=NO_SCAN)
     equal(fixed, first)
@@ -177,9 +177,9 @@ def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
     for model_id in before.model_ids:
         grown.path(model_id).unlink()
     second = sketch_of_store(grown.store, grown.layers, basis=first.basis)
-    assert second.report is not None
-    assert second.report.rows == 759
-    assert second.report.models == 2
+    assert second.origin is not None
+    assert second.origin.rows == 759
+    assert second.origin.models == 2
     equal(second.take(np.isin(second.layer_ids, first.layer_ids)), first)
     assert (second.counts.sum(axis=2) + second.below + second.above == second.num_filters[:, None]).all()
     third = sketch_of_store(grown.store, grown.layers, basis=first.basis, options=NO_SCAN)
@@ -204,14 +204,14 @@ def test_damaged_sketches_are_made_again(made: SyntheticStore, caplog: pytest.Lo
     batch.write_bytes(batch.read_bytes()[:-100])
     again = sketch_of_store(made.store, made.layers)
     assert "its models are scanned again" in caplog.text
-    assert again.report is not None
-    assert again.report.rows == 25_468
+    assert again.origin is not None
+    assert again.origin.rows == 25_468
     (kept,) = folder.glob("*.basis.json")
     kept.write_text(kept.read_text().replace("1", "2", 1))
     third = sketch_of_store(made.store, made.layers)
     assert "damaged or was edited" in caplog.text
-    assert third.report is not None
-    assert third.report.rows == 25_468
+    assert third.origin is not None
+    assert third.origin.rows == 25_468
     for sketch in (again, third):
         equal(sketch, first)
     equal(sketch_of_store(made.store, made.layers, options=NO_SCAN), first)
@@ -244,8 +244,9 @@ def test_a_store_that_cannot_be_written_still_works(
     check(first, made)
     assert "could not be kept in the store" in caplog.text
     first.to_parquet(path)
-    again = sketch_of_store(store, made.layers, options=replace(NO_SCAN, sketch_file=path))
+    earlier = replace(NO_SCAN, sketch=Sketch.from_parquet(path))
+    again = sketch_of_store(store, made.layers, options=earlier)
     equal(again, first)
     other = replace(first.basis, high=first.basis.high + 1)
     with pytest.raises(UserError, match="is on another basis"):
-        sketch_of_store(store, made.layers, basis=other, options=replace(NO_SCAN, sketch_file=path))
+        sketch_of_store(store, made.layers, basis=other, options=earlier)

@@ -16,9 +16,11 @@ from sklearn.decomposition import PCA
 
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
+from analysis.command import carry_out
 from analysis.measures.eigenfilters import Structure, agreement_of
 from analysis.selection.grouping import Group
-from analysis.structure.measure import StructureSettings, measure_structure, structure
+from analysis.structure import StructureSettings, measure_structure
+from analysis.structure.__main__ import steps
 from distributed.entry import guarded
 from distributed.store.settings import StoreSettings
 from tests import cli
@@ -82,18 +84,18 @@ def assert_equals_scikit_learn(found: Structure, filters: np.ndarray) -> None:
 
 
 def test_store_and_groups_equal_scikit_learn(store: Path) -> None:
-    report = measure_structure(settings(store, axes=("task", "model", "depth")))
+    result = measure_structure(settings(store, axes=("task", "model", "depth")))
     models = made_up()
-    assert_equals_scikit_learn(report.whole, np.concatenate([model.filters for model in models]))
-    by_task = {s.group.name: s for s in report.axes[0].structures}
+    assert_equals_scikit_learn(result.whole, np.concatenate([model.filters for model in models]))
+    by_task = {s.group.name: s for s in result.axes[0].structures}
     assert list(by_task) == ["Equal", "Few", "One", "Two"]
     for task in ("One", "Two"):
         mine = np.concatenate([model.filters for model in models if model.columns["task"] == task])
         assert_equals_scikit_learn(by_task[task], mine)
     assert by_task["One"].group.label == "One (2)"
-    for found in report.axes[1].structures[:3]:
+    for found in result.axes[1].structures[:3]:
         assert_equals_scikit_learn(found, next(m.filters for m in models if m.name == found.group.name))
-    deepest = report.axes[2].structures[-1]
+    deepest = result.axes[2].structures[-1]
     last = [list(m.weights.values())[-1].reshape(-1, 9) for m in models if len(m.weights) > 1]
     assert deepest.group.name == "(0.9, 1.0]"
     assert_equals_scikit_learn(deepest, np.concatenate(last))
@@ -101,16 +103,16 @@ def test_store_and_groups_equal_scikit_learn(store: Path) -> None:
 
 def test_real_checkpoints_equal_scikit_learn(checkpoints: Path, tmp_path: Path) -> None:
     models = real_models(checkpoints)
-    report = measure_structure(settings(write_store(tmp_path / "store", models), axes=("task", "model")))
-    assert_equals_scikit_learn(report.whole, np.concatenate([model.filters for model in models]))
-    assert report.whole.moments.count == 232_584
-    for found in report.axes[0].structures:
+    result = measure_structure(settings(write_store(tmp_path / "store", models), axes=("task", "model")))
+    assert_equals_scikit_learn(result.whole, np.concatenate([model.filters for model in models]))
+    assert result.whole.moments.count == 232_584
+    for found in result.axes[0].structures:
         mine = [m.filters for m in models if m.columns["task"] == found.group.name]
         assert_equals_scikit_learn(found, np.concatenate(mine))
-    for found in report.axes[1].structures:
+    for found in result.axes[1].structures:
         assert_equals_scikit_learn(found, next(m.filters for m in models if m.name == found.group.name))
-    twins = {s.group.name: i for i, s in enumerate(report.axes[1].structures)}
-    agreement = report.axes[1].agreement.agreement
+    twins = {s.group.name: i for i, s in enumerate(result.axes[1].structures)}
+    agreement = result.axes[1].agreement.agreement
     assert agreement[twins["ulfg_rfb_320_pth"], twins["ulfg_rfb_320_onnx"]] == pytest.approx(1.0, abs=1e-9)
     assert agreement[twins["resnet32_cifar10"], twins["resnet44_cifar10"]] > 0.99
     assert agreement[twins["resnet32_cifar10"], twins["carn_m"]] < 0.5
@@ -195,8 +197,8 @@ def test_small_angles_keep_their_digits() -> None:
 
 
 def test_what_has_no_direction_is_flagged_not_compared(store: Path) -> None:
-    report = measure_structure(settings(store, axes=("task",)))
-    axis = report.axes[0]
+    result = measure_structure(settings(store, axes=("task",)))
+    axis = result.axes[0]
     equal, few, one, _ = axis.structures
     assert equal.principal is None
     assert not equal.few_filters
@@ -228,8 +230,8 @@ def test_separation_is_norths_rule() -> None:
 
 def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     asked = settings(store, tmp_path, axes=("task", "model"), subspace=2, where="task in ('One', 'Two', 'Few')")
-    assert guarded(lambda: structure(asked)) == 0
-    report = measure_structure(asked)
+    assert guarded(lambda: carry_out(steps(), asked)) == 0
+    result = measure_structure(asked)
     content = json.loads((tmp_path / "structure.json").read_text(encoding="utf-8"))
     assert content["where"] == asked.where
     assert content["whole"]["filters"] == sum(len(m.filters) for m in made_up())
@@ -249,7 +251,7 @@ def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     assert table.schema.metadata[b"where"].decode() == asked.where
     rows = table.to_pylist()
     assert [row["group"] for row in rows] == ["Few"] * 9 + ["One"] * 9 + ["Two"] * 9
-    one = report.axes[0].structures[1]
+    one = result.axes[0].structures[1]
     assert one.principal is not None
     found = np.array([[row[f"c{i}"] for i in range(9)] for row in rows[9:18]])
     np.testing.assert_array_equal(found, one.principal.components)
@@ -261,8 +263,8 @@ def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.array(moments["covariance"]).reshape(9, 9), one.moments.covariance)
     pairs = {(r["a"], r["b"]): r for r in pq.read_table(tmp_path / "agreement_task.parquet").to_pylist()}
     assert len(pairs) == 9
-    assert pairs["One", "Two"]["agreement"] == report.axes[0].agreement.agreement[1, 2]
-    assert pairs["One", "Two"]["angle_2"] == report.axes[0].agreement.angles[1, 2, 1]
+    assert pairs["One", "Two"]["agreement"] == result.axes[0].agreement.agreement[1, 2]
+    assert pairs["One", "Two"]["angle_2"] == result.axes[0].agreement.angles[1, 2, 1]
     assert "angle_3" not in pairs["One", "Two"]
     assert pairs["One", "One"]["agreement"] == 1
     with (tmp_path / "agreement_task.csv").open(encoding="utf-8") as file:
@@ -273,7 +275,7 @@ def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
 
 def test_a_single_group_without_directions_still_gives_its_files(store: Path, tmp_path: Path) -> None:
     asked = settings(store, tmp_path, axes=("task",), where="task = 'Equal'")
-    assert guarded(lambda: structure(asked)) == 0
+    assert guarded(lambda: carry_out(steps(), asked)) == 0
     rows = pq.read_table(tmp_path / "structure_task.parquet")
     assert rows.column("explained_variance_ratio").null_count == 9
     assert rows.schema.field("c0").type == pa.float64()
@@ -286,7 +288,7 @@ def test_a_single_group_without_directions_still_gives_its_files(store: Path, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axes": ("colour",)}, "there is no axis 'colour'; there are: depth, model, layer"),
+        ({"axes": ("colour",)}, "there is no axis 'colour'; there are: computed: depth, model, layer"),
         ({"axes": ("license",)}, "axis 'license' is null for all"),
         ({"axes": ()}, "axes is empty"),
         ({"where": "task = 'Nothing'"}, "leaves no filter"),
@@ -299,7 +301,7 @@ def test_bad_requests_end_in_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], message: str
 ) -> None:
     asked = settings(store, tmp_path, **{"axes": ("task",), **change})
-    assert guarded(lambda: structure(asked)) == 2
+    assert guarded(lambda: carry_out(steps(), asked)) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -309,7 +311,7 @@ def test_an_empty_or_damaged_store_ends_in_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "nothing").mkdir()
-    assert guarded(lambda: structure(settings(tmp_path / "nothing", tmp_path / "out"))) == 2
+    assert guarded(lambda: carry_out(steps(), settings(tmp_path / "nothing", tmp_path / "out"))) == 2
     assert "holds no models" in capsys.readouterr().err
     damaged = tmp_path / "damaged"
     shutil.copytree(store, damaged)
@@ -321,7 +323,7 @@ def test_an_empty_or_damaged_store_ends_in_one_line(
     pq.write_table(
         table.set_column(place, table.schema.field(place), pa.array(sums, table.schema.field(place).type)), file
     )
-    assert guarded(lambda: structure(settings(damaged, tmp_path / "out", axes=("task",)))) == 2
+    assert guarded(lambda: carry_out(steps(), settings(damaged, tmp_path / "out", axes=("task",)))) == 2
     error = capsys.readouterr().err
     assert "scaled_sum" in error
     assert error.count("\n") == 1

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from matplotlib.image import AxesImage
 
-from analysis import structure_pictures
+import analysis.pictures.eigenfilters as structure_pictures
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
 from analysis.measures.eigenfilters import Structure
-from analysis.pictures.eigenfilters import Caption, draw_cumulative, draw_eigenfilters
+from analysis.pictures.canvas import Caption
+from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
 from analysis.selection.grouping import Group
 from distributed.errors import UserError
 from tests.analysis import reference

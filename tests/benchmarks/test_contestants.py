@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.settings import ShiftSettings
-from analysis.shift.measure import measure_shift
+from analysis.shift import ShiftSettings, measure_shift
 from benchmarks.matrix import RATIO, model_counts, numpy_pair, scipy_pair
 from benchmarks.published import published_shift
 from benchmarks.synthetic import LAYOUTS, make_store, plan_models
@@ -63,15 +62,15 @@ def test_moments_of_made_stores_are_those_of_their_filters(folder: Path) -> None
 @pytest.mark.usefixtures("local_ray")
 def test_the_published_procedure_and_the_engines_agree_with_ours(folder: Path, tmp_path: Path) -> None:
     axes = ["task", "depth"]
-    report = measure_shift(
+    result = measure_shift(
         ShiftSettings(StoreSettings(str(folder)), axes=tuple(axes), out=str(tmp_path / "out"), replicates=0)
     )
     theirs = published_shift(folder, axes)
-    for shift in report.shifts:
+    for shift in result.shifts:
         # Float32 against float64: coefficients within 1e-7 of an edge change their bin.
         expected = np.sort(np.ravel(theirs["matrices"][shift.axis]))
         np.testing.assert_allclose(np.sort(shift.drift.ravel()), expected, rtol=2e-3, atol=2e-4)
-    sketch = report.sketch
+    sketch = result.sketch
     for engine in (duckdb_counts, polars_counts):
         rows = np.array(engine(folder, sketch.basis, tmp_path), np.int64)
         counts = np.zeros_like(sketch.counts)
