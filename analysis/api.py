@@ -12,9 +12,9 @@ np.int64(2)
 >>> matrix(pairs, "task").loc["Segmentation (2)", "Segmentation (2)"]
 np.float64(0.0)
 
-``**settings`` are the other settings of the command of the same name, as its config in ``conf/`` explains them: there
-is no second list. A store without a sketch is scanned once by Ray, started for it and ended again; the store keeps the
-sketch, and what comes after scans nothing.
+``**settings`` are the other settings of the command of the same name, as its ``--help`` explains them: there is no
+second list. The filters of a store without a sketch are read once, by threads or, where they are many, by a Ray started
+for it and ended again; the store keeps the sketch, and what comes after reads none.
 
 Errors: ``distributed.errors.UserError`` where what is asked for cannot be done (no such store, axis, column, setting),
 in one line.

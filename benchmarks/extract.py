@@ -188,7 +188,7 @@ def _rate_rows(name: str, found: dict[str, Any], peak: int) -> list[Row]:
 
 
 def goals(rows: Sequence[Row]) -> list[Goal]:
-    """What issue 4 promises."""
+    """What docs/benchmarks.md promises."""
     if "share" in rows[-1] or "ns" in rows[0]:
         return [
             Goal(

@@ -130,7 +130,7 @@ def _agreement(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 
 def goals(rows: Sequence[Row]) -> list[Goal]:
-    """What issue 4 promises, where the sizes were run."""
+    """What docs/benchmarks.md promises, where the sizes were run."""
     at = {(row["rows"], row["what"], row["who"]): row for row in rows if "seconds" in row}
     found = []
     for size in sorted({row["rows"] for row in rows}):
