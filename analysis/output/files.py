@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from analysis.pictures.canvas import Drawing, default_style
+from analysis.pictures.canvas import Drawing
+from analysis.pictures.style import default_style
 from distributed.errors import UserError
 
 #: Pixels an inch: fine enough for print while the picture is small.

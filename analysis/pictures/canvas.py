@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.pictures.fonts import Fonts, fonts_for
+from analysis.pictures.style import FAINT, INK
 from analysis.pictures.texts import text_width, wrapped
 
-INK, FAINT, RULE, ALARM = "#1a1a1a", "#5c5c5c", "#d9d9d9", "#b3261e"
 GAP = 0.12  # inches between parts
 _TITLE, _REMARK = 13.0, 8.5  # points
 _TITLE_LINE, _REMARK_LINE = 0.24, 0.17  # inches
@@ -26,14 +26,6 @@ class Caption:
 
     title: str
     remarks: tuple[str, ...]
-
-
-@contextmanager
-def default_style() -> Iterator[None]:
-    """Within it, figures are drawn and saved as ours are, whatever the user's matplotlibrc or style sheet says."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +49,25 @@ def names_as_data(texts: Sequence[str]) -> Iterator[Fonts]:
 class Canvas:
     """A figure whose size is set once its content is known; positions are inches from its top left corner.
 
-    ``top`` is where the body begins: below the header.
+    ``top`` is where the body begins: below the header, whose texts are ``scale`` times as large as usual.
     """
 
     figure: Figure
-    width: float
-    height: float
-    top: float
+    width: float = 0.0
+    height: float = 0.0
+    top: float = 0.0
+    scale: float = 1.0
 
     @classmethod
     def blank(cls) -> Canvas:
         """A figure of no size yet, on which texts can be measured."""
         figure = Figure(facecolor="white")
         FigureCanvasAgg(figure)
-        return cls(figure, 0.0, 0.0, 0.0)
+        return cls(figure)
+
+    def title_width(self, title: str) -> float:
+        """Inches of the title on one line."""
+        return self.text_width([title], _TITLE * self.scale)
 
     def text_width(self, texts: Sequence[str], points: float) -> float:
         """Inches of the widest of ``texts``, 0 for none."""
@@ -78,19 +75,19 @@ class Canvas:
 
     def open(self, width: float, body: float, title: str, remarks: Sequence[str]) -> None:
         """Set the size: ``width`` by the header and ``body`` inches; and write the header, wrapped to the width."""
-        inner = width - 2 * GAP
-        titles = self._wrapped(title, _TITLE, inner)
-        lines = [line for remark in remarks for line in self._wrapped(remark, _REMARK, inner)]
-        self.top = GAP + _TITLE_LINE * len(titles) + _REMARK_LINE * len(lines) + 0.18
+        inner, scale = width - 2 * GAP, self.scale
+        titles = self._wrapped(title, _TITLE * scale, inner)
+        lines = [line for remark in remarks for line in self._wrapped(remark, _REMARK * scale, inner)]
+        self.top = GAP + scale * (_TITLE_LINE * len(titles) + _REMARK_LINE * len(lines) + 0.18)
         self.width, self.height = width, self.top + body
         self.figure.set_size_inches(self.width, self.height)
         at = GAP
         for line in titles:
-            self.write(GAP, at, line, _TITLE, INK, va="top", fontweight="bold")
-            at += _TITLE_LINE
+            self.write(GAP, at, line, _TITLE * scale, INK, va="top", fontweight="bold")
+            at += _TITLE_LINE * scale
         for line in lines:
-            self.write(GAP, at, line, _REMARK, FAINT, va="top")
-            at += _REMARK_LINE
+            self.write(GAP, at, line, _REMARK * scale, FAINT, va="top")
+            at += _REMARK_LINE * scale
 
     def write(self, x: float, y: float, text: str, points: float, colour: str, **style: str) -> None:
         """A text at ``x``, ``y``."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
@@ -14,7 +13,8 @@ from matplotlib.figure import Figure
 
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.phenotypes import Phenotype
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data
+from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data
+from analysis.pictures.style import DENSITY_COLOURS, FAINT, INK, RULE
 from analysis.wording import count, elide, one_line
 
 #: More panels than this are not drawn: those with the most filters are.
@@ -24,7 +24,6 @@ MOST_PANELS = 120
 _CHARACTERS = 20
 _SMALLEST = 5.0  # points
 
-_COLOUR_MAP = matplotlib.colormaps["viridis"]
 _BETWEEN = 0.16  # inches
 _HEADING = 0.36  # above a panel, for its name and what it is
 
@@ -97,7 +96,7 @@ def draw_densities(panels: Sequence[DensityPanel], edges: Float64, pair: tuple[i
         canvas.write(left, canvas.height - 0.1, f"component {pair[0]} →", 8, INK, va="bottom")
         canvas.write(GAP, middle, f"component {pair[1]} →", 8, INK, va="top", rotation="vertical")
         bar_axes = canvas.axes(left + columns * step + 0.04, middle, 0.13, min(2.6, rows * pitch - _HEADING - 0.14))
-        bar = canvas.figure.colorbar(ScalarMappable(norm=norm, cmap=_COLOUR_MAP), cax=bar_axes)
+        bar = canvas.figure.colorbar(ScalarMappable(norm=norm, cmap=DENSITY_COLOURS), cax=bar_axes)
         bar.set_label("share of filters in a cell", fontsize=8, color=INK)
         bar.set_ticks(_colour_ticks(norm))
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
@@ -127,7 +126,7 @@ def _draw_panel(
     axes.axhline(0, color=RULE, linewidth=0.5, zorder=0)
     axes.axvline(0, color=RULE, linewidth=0.5, zorder=0)
     masked = np.ma.masked_equal(share.T, 0.0)
-    axes.pcolormesh(edges, edges, masked, cmap=_COLOUR_MAP, norm=norm, rasterized=True)
+    axes.pcolormesh(edges, edges, masked, cmap=DENSITY_COLOURS, norm=norm, rasterized=True)
     axes.set_xlim(limits[0], limits[1])
     axes.set_ylim(limits[2], limits[3])
     axes.set_xticks(_ticks(limits[0], limits[1]))

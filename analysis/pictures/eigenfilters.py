@@ -13,11 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.measures.eigenfilters import Structure
-from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.style import ALARM, FAINT, INK, RULE, SIGNED_COLOURS
 from analysis.wording import count, elide, one_line
-
-#: Blue to red through white, told apart by the colour-blind; white is 0.
-COLOUR_MAP = matplotlib.colormaps["RdBu_r"]
 
 #: Longer labels lose their middle; the tables keep the whole name.
 LABEL_WIDTH = 44
@@ -117,7 +115,7 @@ def _draw_row(axes: Axes, row: Structure, y: float, norm: Normalize) -> None:
         tile = row.principal.components[column].reshape(3, 3)
         axes.imshow(
             tile,
-            cmap=COLOUR_MAP,
+            cmap=SIGNED_COLOURS,
             norm=norm,
             extent=(x, right, bottom, y),
             interpolation="nearest",
@@ -132,7 +130,7 @@ def _draw_row(axes: Axes, row: Structure, y: float, norm: Normalize) -> None:
 
 def _draw_scale(canvas: Canvas, left: float, top: float, norm: Normalize) -> None:
     bar = canvas.figure.colorbar(
-        ScalarMappable(norm=norm, cmap=COLOUR_MAP), cax=canvas.axes(left, top, 2.4, 0.12), orientation="horizontal"
+        ScalarMappable(norm=norm, cmap=SIGNED_COLOURS), cax=canvas.axes(left, top, 2.4, 0.12), orientation="horizontal"
     )
     bar.ax.tick_params(labelsize=7.5, colors=INK, length=2)
     bar.outline.set_visible(False)

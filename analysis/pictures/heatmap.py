@@ -13,21 +13,16 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.arrays.types import Bool, Float64
-from analysis.pictures.fonts import fonts_for
-from analysis.pictures.texts import text_width, wrapped
+from analysis.pictures.canvas import GAP, Canvas, names_as_data
+from analysis.pictures.style import DRIFT_COLOURS, INK
 from analysis.wording import decimals_of, elide, one_line
-
-#: Perceptually uniform, light (alike) to dark (far apart), readable in grey and by the colour-blind.
-#: Cut before it turns black, where differences are lost.
-COLOUR_MAP = ListedColormap(matplotlib.colormaps["magma_r"](np.linspace(0.0, 0.88, 256)), name="drift")
 
 #: Longer labels lose their middle; the tables keep the whole name.
 LABEL_WIDTH = 44
@@ -42,9 +37,7 @@ _WITH_VALUES = 30
 #: Up to so many groups flagged cells are hatched.
 _HATCHED_UP_TO = 60
 
-_GAP = 0.12  # inches between parts
 _BAR = 0.2  # inches, width of the colour bar
-_INK, _FAINT = "#1a1a1a", "#5c5c5c"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,76 +77,63 @@ class _Layout:
 
 def draw_heatmap(heatmap: Heatmap) -> Figure:
     """The figure, sized to its content; save it with ``Figure.savefig`` as it is, without a tight box."""
-    shown = [elide(one_line(label), LABEL_WIDTH) for label in heatmap.labels]
-    header = [one_line(line) for line in (heatmap.title, *heatmap.remarks)]
-    fonts = fonts_for([*shown, *header, heatmap.unit])
-    shown = [fonts.drawable(label) for label in shown]
-    header = [fonts.drawable(line) for line in header]
-    with matplotlib.rc_context({"font.family": list(fonts.families), "text.usetex": False, "text.parse_math": False}):
-        return _compose(shown, header, heatmap)
-
-
-def _compose(labels: Sequence[str], header: Sequence[str], heatmap: Heatmap) -> Figure:
-    figure = Figure(facecolor="white")
-    FigureCanvasAgg(figure)
-    layout = _layout(figure, labels)
-    if layout.every > 1:
-        header = [*header, f"one group in {layout.every} is labelled; the table beside this picture names them all"]
-    grow = layout.grow
-    largest = float(heatmap.values.max())
-    bar = grow * (_BAR + 0.4) + text_width(figure, [f"{largest:.3g}00"], 8 * grow)
-    body = layout.row_labels + layout.side + grow * 0.25 + bar
-    inner = max(body, min(text_width(figure, [header[0]], 13 * grow), 9.0), 4.6)
-    lines = wrapped(figure, header[0], 13 * grow, inner)
-    remarks = [line for text in header[1:] for line in wrapped(figure, text, 8.5 * grow, inner)]
-    top = _GAP + grow * (0.24 * len(lines) + 0.17 * len(remarks) + 0.18)
-    bar_height = max(layout.side, text_width(figure, [heatmap.unit], 9 * grow) + 0.1)
-    bottom = max(layout.column_labels, bar_height - layout.side) + _GAP
-    width, height = inner + 2 * _GAP, top + layout.side + bottom
-    figure.set_size_inches(width, height)
-    _write_header(figure, lines, remarks, grow)
-    left = _GAP + layout.row_labels
-    axes = figure.add_axes((left / width, bottom / height, layout.side / width, layout.side / height))
-    norm = Normalize(vmin=0.0, vmax=largest if largest > 0 else 1.0)
-    _paint(axes, heatmap.values, norm, layout)
-    # Beyond that the strokes would hide the colours; the table flags each pair.
-    if heatmap.hatched is not None and heatmap.hatched.any() and len(labels) <= _HATCHED_UP_TO:
-        _hatch(axes, heatmap.hatched)
-    _label(axes, labels, layout)
-    at = left + layout.side + grow * 0.25
-    foot = bottom + layout.side - bar_height
-    bar_axes = figure.add_axes((at / width, foot / height, grow * _BAR / width, bar_height / height))
-    _paint_bar(figure, bar_axes, norm, heatmap.unit, grow)
-    return figure
+    labels = [elide(one_line(label), LABEL_WIDTH) for label in heatmap.labels]
+    title, *remarks = (one_line(line) for line in (heatmap.title, *heatmap.remarks))
+    with names_as_data([*labels, title, *remarks, heatmap.unit]) as fonts:
+        canvas = Canvas.blank()
+        labels = [fonts.drawable(label) for label in labels]
+        layout = _layout(canvas, labels)
+        if layout.every > 1:
+            remarks.append(f"one group in {layout.every} is labelled; the table beside this picture names them all")
+        canvas.scale = grow = layout.grow
+        largest = float(heatmap.values.max())
+        bar = grow * (_BAR + 0.4) + canvas.text_width([f"{largest:.3g}00"], 8 * grow)
+        body = layout.row_labels + layout.side + grow * 0.25 + bar
+        title = fonts.drawable(title)
+        inner = max(body, min(canvas.title_width(title), 9.0), 4.6)
+        bar_height = max(layout.side, canvas.text_width([heatmap.unit], 9 * grow) + 0.1)
+        bottom = max(layout.column_labels, bar_height - layout.side) + GAP
+        canvas.open(inner + 2 * GAP, layout.side + bottom, title, [fonts.drawable(remark) for remark in remarks])
+        left = GAP + layout.row_labels
+        axes = canvas.axes(left, canvas.top, layout.side, layout.side)
+        norm = Normalize(vmin=0.0, vmax=largest if largest > 0 else 1.0)
+        _paint(axes, heatmap.values, norm, layout)
+        # Beyond that the strokes would hide the colours; the table flags each pair.
+        if heatmap.hatched is not None and heatmap.hatched.any() and len(labels) <= _HATCHED_UP_TO:
+            _hatch(axes, heatmap.hatched)
+        _label(axes, labels, layout)
+        beside = canvas.axes(left + layout.side + grow * 0.25, canvas.top, grow * _BAR, bar_height)
+        _paint_bar(canvas.figure, beside, norm, heatmap.unit, grow)
+    return canvas.figure
 
 
 def _paint_bar(figure: Figure, axes: Axes, norm: Normalize, unit: str, grow: float) -> None:
-    bar = figure.colorbar(ScalarMappable(norm=norm, cmap=COLOUR_MAP), cax=axes)
-    bar.set_label(unit, fontsize=9 * grow, color=_INK)
-    bar.ax.tick_params(labelsize=8 * grow, colors=_INK)
+    bar = figure.colorbar(ScalarMappable(norm=norm, cmap=DRIFT_COLOURS), cax=axes)
+    bar.set_label(unit, fontsize=9 * grow, color=INK)
+    bar.ax.tick_params(labelsize=8 * grow, colors=INK)
     bar.ax.yaxis.set_major_formatter("{x:.3g}")
     bar.outline.set_visible(False)
 
 
-def _layout(figure: Figure, labels: Sequence[str]) -> _Layout:
+def _layout(canvas: Canvas, labels: Sequence[str]) -> _Layout:
     number = len(labels)
     groups, inches = zip(*_CELLS, strict=True)
     cell = min(float(np.interp(number, groups, inches)), _LARGEST / number)
     font = min(10.0, max(5.5, cell * 72 * 0.72))
     every = max(1, math.ceil(font * 1.12 / 72 / cell))
-    widest = text_width(figure, labels[::every], font)
+    widest = canvas.text_width(labels[::every], font)
     slant = 45 if number <= 30 else 90
     side = cell * number
     grow = min(2.4, max(1.0, side / 8))
-    row_labels = widest + _GAP
-    column_labels = widest * math.sin(math.radians(slant)) + font / 72 + _GAP
+    row_labels = widest + GAP
+    column_labels = widest * math.sin(math.radians(slant)) + font / 72 + GAP
     return _Layout(cell, font, every, slant, side, row_labels, column_labels, grow)
 
 
 def _paint(axes: Axes, values: Float64, norm: Normalize, layout: _Layout) -> None:
     number = len(values)
     largest = float(values.max())
-    image = axes.imshow(values, cmap=COLOUR_MAP, norm=norm, interpolation="nearest", aspect="auto")
+    image = axes.imshow(values, cmap=DRIFT_COLOURS, norm=norm, interpolation="nearest", aspect="auto")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
@@ -170,7 +150,7 @@ def _paint(axes: Axes, values: Float64, norm: Normalize, layout: _Layout) -> Non
             red, green, blue, _ = image.cmap(norm(value))
             dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45
             text = "0" if value == 0 else f"{value:.{decimals}f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else _INK)
+            axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else INK)
 
 
 def _hatch(axes: Axes, cells: Bool) -> None:
@@ -183,8 +163,8 @@ def _hatch(axes: Axes, cells: Bool) -> None:
 
 
 def _label(axes: Axes, labels: Sequence[str], layout: _Layout) -> None:
-    style: dict[str, Any] = {"fontsize": layout.font, "color": _INK, "clip_on": False}
-    offset = _GAP / 2 / layout.cell  # in cells, the unit of the axes
+    style: dict[str, Any] = {"fontsize": layout.font, "color": INK, "clip_on": False}
+    offset = GAP / 2 / layout.cell  # in cells, the unit of the axes
     bottom = len(labels) - 0.5 + offset
     for index in range(0, len(labels), layout.every):
         axes.text(-0.5 - offset, index, labels[index], ha="right", va="center_baseline", **style)
@@ -193,14 +173,3 @@ def _label(axes: Axes, labels: Sequence[str], layout: _Layout) -> None:
         else:
             anchored: dict[str, Any] = {"rotation": layout.slant, "rotation_mode": "anchor"}
             axes.text(index + 0.15, bottom, labels[index], ha="right", va="center", **anchored, **style)
-
-
-def _write_header(figure: Figure, lines: Sequence[str], remarks: Sequence[str], grow: float) -> None:
-    width, height = figure.get_size_inches()
-    at = height - _GAP
-    for line in lines:
-        figure.text(_GAP / width, at / height, line, fontsize=13 * grow, fontweight="bold", color=_INK, va="top")
-        at -= 0.24 * grow
-    for line in remarks:
-        figure.text(_GAP / width, at / height, line, fontsize=8.5 * grow, color=_FAINT, va="top")
-        at -= 0.17 * grow

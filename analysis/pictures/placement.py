@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 
 from analysis.arrays.types import Float64
 from analysis.measures.degenerate import Degeneracy
-from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.style import ALARM, BLUE, DEGENERATE_MARKS, FAINT, INK, RULE
 from analysis.wording import elide, one_line
 
 #: Longer labels lose their middle; the tables keep the whole name.
@@ -25,15 +26,7 @@ LABEL_WIDTH = 44
 #: More groups of one axis than this are not drawn: the nearest are.
 MOST_ROWS = 40
 
-_BLUE = "#3B6EA5"
 _PITCH, _HEADING, _TICKS = 0.25, 0.3, 0.34  # inches
-
-#: How degenerate layers are marked: colour, marker, as in the pictures of quality.
-_KINDS = {
-    Degeneracy.RANDOM: ("#D55E00", "^"),
-    Degeneracy.COLLAPSED: ("#7A4B9A", "v"),
-    Degeneracy.ZERO: ("#1a1a1a", "X"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +117,20 @@ def _draw_rows(axes: Axes, rows: Sequence[DriftRow], limit: float) -> None:
             axes.text(limit * 0.01, index, note, fontsize=8, color=FAINT, va="center_baseline")
             continue
         if np.isfinite(row.low):
-            axes.hlines(index, row.low, row.high, color=_BLUE, linewidth=3.2, alpha=0.35, zorder=2)
+            axes.hlines(index, row.low, row.high, color=BLUE, linewidth=3.2, alpha=0.35, zorder=2)
         if np.isfinite(row.usual):
             axes.vlines(row.usual, index - 0.34, index + 0.34, color=ALARM, linewidth=1.3, zorder=3)
-        face = "white" if row.few else _BLUE
-        axes.plot(row.drift, index, "o", markersize=5.5, mfc=face, mec=_BLUE, mew=1.2, zorder=4, clip_on=False)
+        face = "white" if row.few else BLUE
+        axes.plot(row.drift, index, "o", markersize=5.5, mfc=face, mec=BLUE, mew=1.2, zorder=4, clip_on=False)
 
 
 def _drift_legend(canvas: Canvas, interval: float | None) -> None:
-    dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5.5, "mec": _BLUE, "mew": 1.2}
-    handles = [Line2D([], [], mfc=_BLUE, label="drift to the group", **dot)]
+    dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5.5, "mec": BLUE, "mew": 1.2}
+    handles = [Line2D([], [], mfc=BLUE, label="drift to the group", **dot)]
     handles.append(Line2D([], [], mfc="white", label="few models", **dot))
     if interval is not None:
         label = f"{interval:.0%} interval over the group's models"
-        handles.append(Line2D([], [], color=_BLUE, alpha=0.35, linewidth=3.2, label=label))
+        handles.append(Line2D([], [], color=BLUE, alpha=0.35, linewidth=3.2, label=label))
     label = "median drift of the group's own models"
     handles.append(
         Line2D([], [], color=ALARM, linestyle="none", marker="|", markersize=9, markeredgewidth=1.3, label=label)
@@ -223,14 +216,14 @@ def _draw_strip(
     plain = there & np.array([kind is None for kind in kinds])
     shades = matplotlib.colormaps["viridis_r"]
     axes.scatter(x[plain], depth[plain], s=size, c=shades(norm(depth[plain])), linewidths=0, zorder=3, clip_on=False)
-    for kind, (colour, marker) in _KINDS.items():
+    for kind, (colour, marker) in DEGENERATE_MARKS.items():
         mine = there & np.array([each is kind for each in kinds])
         axes.scatter(x[mine], depth[mine], s=size + 10, c=colour, marker=marker, linewidths=0, zorder=4, clip_on=False)
     axes.vlines(float(np.median(x[there])), -0.12, 1.12, color=INK, linewidth=1.3, zorder=2)
 
 
 def _kinds_legend(canvas: Canvas, kinds: Sequence[Degeneracy | None]) -> None:
-    found = [(kind, *look) for kind, look in _KINDS.items() if kind in kinds]
+    found = [(kind, *look) for kind, look in DEGENERATE_MARKS.items() if kind in kinds]
     common: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0, "markersize": 6}
     handles = [
         Line2D([], [], color=colour, marker=marker, label=f"{kind.value} ({list(kinds).count(kind)})", **common)

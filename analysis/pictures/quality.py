@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.arrays.types import Float64, Int64
-from analysis.measures.degenerate import COLLAPSED_SPARSITY, RANDOM_MARGIN, Degeneracy, random_thresholds
+from analysis.measures.degenerate import COLLAPSED_SPARSITY, RANDOM_MARGIN, random_thresholds
 from analysis.measures.layer_quality import METRICS, floats
-from analysis.pictures.canvas import ALARM, FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data, plain_axes
+from analysis.pictures.style import ALARM, BLUE, DEGENERATE_MARKS, FAINT, INK, LIGHT, RULE
 from analysis.wording import elide, one_line
 
 #: Longer labels lose their middle; the tables keep the whole name.
@@ -26,15 +27,6 @@ MOST_ROWS = 150
 
 #: Below this many layers a box says less than the layers themselves.
 FEW_LAYERS = 5
-
-_BLUE, _LIGHT = "#3B6EA5", "#C9D9EA"
-
-#: How each kind of degenerate layer is drawn: colour, marker.
-_KINDS: Mapping[Degeneracy, tuple[str, str]] = {
-    Degeneracy.RANDOM: ("#D55E00", "^"),
-    Degeneracy.COLLAPSED: ("#7A4B9A", "v"),
-    Degeneracy.ZERO: ("#1a1a1a", "X"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +116,15 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
             continue
         summary = row.summaries[panel.metric]
         if len(row.members) < FEW_LAYERS:
-            axes.plot(here, np.full(len(here), index), "o", markersize=4, mfc="none", mec=_BLUE, mew=0.9, zorder=3)
+            axes.plot(here, np.full(len(here), index), "o", markersize=4, mfc="none", mec=BLUE, mew=0.9, zorder=3)
             continue
         q05, q25, median, q75, q95 = (summary[name] for name in ("q05", "q25", "median", "q75", "q95"))
-        axes.hlines(index, q05, q95, color=_BLUE, linewidth=0.9, zorder=2)
-        axes.barh(index, q75 - q25, 0.62, left=q25, color=_LIGHT, edgecolor=_BLUE, linewidth=0.8, zorder=2.5)
+        axes.hlines(index, q05, q95, color=BLUE, linewidth=0.9, zorder=2)
+        axes.barh(index, q75 - q25, 0.62, left=q25, color=LIGHT, edgecolor=BLUE, linewidth=0.8, zorder=2.5)
         axes.vlines(median, index - 0.31, index + 0.31, color=INK, linewidth=1.4, zorder=3)
         axes.plot(summary["mean"], index, "D", markersize=3.2, color=INK, mec="white", mew=0.4, zorder=4)
         beyond = here[(here < q05) | (here > q95)]
-        axes.plot(beyond, np.full(len(beyond), index), ".", markersize=2.5, color=_BLUE, alpha=0.55, zorder=2)
+        axes.plot(beyond, np.full(len(beyond), index), ".", markersize=2.5, color=BLUE, alpha=0.55, zorder=2)
 
 
 def draw_entropy_by_size(quality: pa.Table, caption: Caption) -> Figure:
@@ -222,8 +214,8 @@ def _scatter(axes: Axes, x: Float64, y: Float64, quality: pa.Table) -> None:
     fine = np.array([kind is None for kind in kinds])
     many = float(np.interp(np.log10(max(1, len(x))), (2, 5), (0, 1)))
     size, alpha = 22 * (1 - many) + 3 * many, 0.6 * (1 - many) + 0.12 * many
-    axes.scatter(x[fine], y[fine], s=size, c=_BLUE, alpha=alpha, linewidths=0, zorder=2)
-    for kind, (colour, marker) in _KINDS.items():
+    axes.scatter(x[fine], y[fine], s=size, c=BLUE, alpha=alpha, linewidths=0, zorder=2)
+    for kind, (colour, marker) in DEGENERATE_MARKS.items():
         mine = kinds == kind.value
         if mine.any():
             axes.scatter(
@@ -235,8 +227,8 @@ def _legend(canvas: Canvas, axes: Axes, quality: pa.Table, lines: Sequence[Line2
     """One line below the axes: what dots and lines are, with how many layers."""
     kinds = quality.column("degenerate").to_pylist()
     common: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0}
-    handles = [Line2D([], [], color=_BLUE, marker="o", markersize=5, label=f"layers ({kinds.count(None)})", **common)]
-    for kind, (colour, marker) in _KINDS.items():
+    handles = [Line2D([], [], color=BLUE, marker="o", markersize=5, label=f"layers ({kinds.count(None)})", **common)]
+    for kind, (colour, marker) in DEGENERATE_MARKS.items():
         number = kinds.count(kind.value)
         if number:
             label = f"{kind.value} ({number})"

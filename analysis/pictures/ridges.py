@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from analysis.arrays.types import Float64
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, names_as_data
+from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data
+from analysis.pictures.style import FAINT, INK, RULE
 from analysis.wording import count, elide, one_line
 
 #: Longer labels lose their middle; the tables keep the whole name.

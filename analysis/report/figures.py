@@ -18,10 +18,11 @@ from analysis.measures.drift_matrix import AxisShift
 from analysis.measures.summaries import members_of
 from analysis.output.files import Outputs
 from analysis.output.names import file_stem, writable_folder
-from analysis.pictures.canvas import FAINT, GAP, INK, RULE, Canvas, Caption, default_style, names_as_data, plain_axes
+from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data, plain_axes
 from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
 from analysis.pictures.heatmap import Heatmap, draw_heatmap
 from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
+from analysis.pictures.style import FAINT, INK, RULE, default_style
 from analysis.quality.measure import GroupedQuality
 from analysis.report.contents_section import counts_of
 from analysis.report.drift_section import Box, box_of, pair_values
