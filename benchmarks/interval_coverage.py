@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from analysis.arrays.types import Float64
 from analysis.measures.divergences import symmetric_kl_of
-from analysis.measures.uncertainty import ModelHistograms, Resampling, bootstrap_interval
+from analysis.measures.uncertainty import Resampling, bootstrap_interval
+from analysis.measures.weighting import ModelHistograms
 from benchmarks.output import Column, Goal, Row, finish, number
-
-FloatArray = npt.NDArray[np.float64]
 
 COMPONENTS, BINS, VALUES, SPREAD = 3, 12, 2000, 0.3
 SHIFTS = (0.0, 0.15, 0.4, 1.0)
@@ -50,15 +49,15 @@ class _Trial:
     corrected: tuple[float, float]
 
 
-def measure(counts: FloatArray) -> FloatArray:
+def measure(counts: Float64) -> Float64:
     """(R, G, C, B) counts → (R, G, G) symmetric Kullback–Leibler drifts, components weighted alike."""
     smoothed = np.where(counts > 0, counts, 1e-7)
     shares = smoothed / smoothed.sum(axis=-1, keepdims=True)
-    drifts: FloatArray = symmetric_kl_of(shares[:, :, None], shares[:, None], 6 / BINS).mean(axis=-1)
+    drifts: Float64 = symmetric_kl_of(shares[:, :, None], shares[:, None], 6 / BINS).mean(axis=-1)
     return drifts
 
 
-def models(random: np.random.Generator, number_of: int, shift: float) -> FloatArray:
+def models(random: np.random.Generator, number_of: int, shift: float) -> Float64:
     """(number_of, C, B) histograms of models whose centres lie around ``shift``."""
     centres = random.normal(shift, SPREAD, size=(number_of, COMPONENTS, 1))
     values = random.normal(centres, 1.0, size=(number_of, COMPONENTS, VALUES)).clip(-3, 3)
@@ -68,7 +67,7 @@ def models(random: np.random.Generator, number_of: int, shift: float) -> FloatAr
     return counts.reshape(number_of, COMPONENTS, BINS).astype(np.float64)
 
 
-def two_groups(first: FloatArray, second: FloatArray) -> ModelHistograms:
+def two_groups(first: Float64, second: Float64) -> ModelHistograms:
     """Of the models of both."""
     total = len(first) + len(second)
     return ModelHistograms(
@@ -76,7 +75,7 @@ def two_groups(first: FloatArray, second: FloatArray) -> ModelHistograms:
     )
 
 
-def drift_between(first: FloatArray, second: FloatArray) -> float:
+def drift_between(first: Float64, second: Float64) -> float:
     """Of the sums of both groups' histograms."""
     return float(measure(np.stack([first.sum(axis=0), second.sum(axis=0)])[None])[0, 0, 1])
 
@@ -84,9 +83,9 @@ def drift_between(first: FloatArray, second: FloatArray) -> float:
 def trial(random: np.random.Generator, size: int, shift: float, replicates: int) -> _Trial:
     """Draw two groups, and both intervals from the same replicates."""
     first, second = models(random, size, 0.0), models(random, size, shift)
-    seen: list[FloatArray] = []
+    seen: list[Float64] = []
 
-    def noted(counts: FloatArray) -> FloatArray:
+    def noted(counts: Float64) -> Float64:
         drifts = measure(counts)
         seen.append(drifts[:, 0, 1].copy())
         return drifts
@@ -174,10 +173,10 @@ def main() -> None:
     finish("interval_coverage", given.out, rows, COLUMNS, _draw, [Goal(text, min(ours) >= 0.80)])
 
 
-def _many(random: np.random.Generator, number_of: int, shift: float) -> FloatArray:
+def _many(random: np.random.Generator, number_of: int, shift: float) -> Float64:
     """(1, C, B) the sum of many models, a few at a time."""
     parts = [models(random, min(500, number_of - start), shift).sum(axis=0) for start in range(0, number_of, 500)]
-    total: FloatArray = np.sum(parts, axis=0)[None]
+    total: Float64 = np.sum(parts, axis=0)[None]
     return total
 
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import entropy
 
-from analysis.arrays.basis import DEFAULT_BINS
 from analysis.measures.drift import distributions, symmetric_kl
+from analysis.settings import DEFAULT_BINS
 from benchmarks.output import Column, Goal, Row, bars, finish, number
 
 RATIO = np.array([0.3982, 0.1833, 0.1170, 0.0985, 0.0658, 0.0552, 0.0301, 0.0282, 0.0237])

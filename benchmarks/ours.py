@@ -21,8 +21,8 @@ def main() -> None:
     from analysis.arrays.sketch import Sketch
     from analysis.scanning.sketching import ScanOptions, sketch_of_store
     from analysis.scanning.workers import scan_workers
-    from analysis.settings import ShiftSettings
-    from analysis.shift.measure import measure_shift
+    from analysis.shift.measure import measure
+    from analysis.shift.settings import ShiftSettings
     from distributed.settings import ClusterSettings
     from distributed.store import Store
     from distributed.store.settings import StoreSettings
@@ -38,13 +38,17 @@ def main() -> None:
             options = ScanOptions(workers=lambda filters: scan_workers(cluster, filters))
             return sketch_of_store(store, store.layers(), basis=Basis.read(Path(given["basis"])), options=options)
         settings = ShiftSettings(
-            StoreSettings(str(folder)), cluster, tuple(given["axes"]), str(scratch / "out"), replicates=0
+            StoreSettings(str(folder)),
+            cluster=cluster,
+            axes=tuple(given["axes"]),
+            out=str(scratch / "out"),
+            replicates=0,
         )
-        report = measure_shift(settings)
+        result = measure(settings)
         found["matrices"] = {
-            axis: shift.drift.tolist() for axis, shift in zip(given["axes"], report.shifts, strict=True)
+            axis: shift.drift.tolist() for axis, shift in zip(given["axes"], result.shifts, strict=True)
         }
-        return report.sketch
+        return result.sketch
 
     began = time.perf_counter()
     with scan_workers(cluster, 1):  # keeps its Ray for both
@@ -55,8 +59,8 @@ def main() -> None:
         done = time.perf_counter()
     (scratch / "basis.json").write_text(sketch.basis.to_json())
     sketch.to_parquet(scratch / "sketch.parquet")
-    assert sketch.report is not None
-    found["scan_seconds"], found["rows_read"] = sketch.report.seconds, sketch.report.rows
+    assert sketch.origin is not None
+    found["scan_seconds"], found["rows_read"] = sketch.origin.seconds, sketch.origin.rows
     shutil.rmtree(folder / "sketches", ignore_errors=True)
     answer({"seconds": done - first, "first": first - ready, "ray_seconds": ready - began, **found})
 

@@ -18,9 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from analysis.report.command import measure_report, write_report
-
-from analysis.report.settings import ReportSettings
+from analysis.report import ReportSettings, measure_report, write_report
 from benchmarks.synthetic_store import write_synthetic_store
 from distributed.store.settings import StoreSettings
 
@@ -54,27 +52,27 @@ def measure(models: int, folder: Path) -> Measured:
     out.mkdir()
     plain = ReportSettings(settings, replicates=0, out=str(out), figures=False)
     started = time.perf_counter()
-    report = measure_report(plain)
+    result = measure_report(plain)
     untested = time.perf_counter() - started
     started = time.perf_counter()
-    write_report(report, out)
+    write_report(result, out)
     page = time.perf_counter() - started
     started = time.perf_counter()
-    report = measure_report(ReportSettings(settings, out=str(out)))
+    result = measure_report(ReportSettings(settings, out=str(out)))
     tested = time.perf_counter() - started
     started = time.perf_counter()
-    written = write_report(report, out)
+    page_file, *_ = write_report(result, out)
     everything = time.perf_counter() - started
-    opened, ordered = open_page(written.page)
+    opened, ordered = open_page(page_file)
     return Measured(
         models=models,
-        layers=report.quality.layers.num_rows,
+        layers=result.quality.layers.num_rows,
         make_store_s=made,
         measure_without_tests_s=untested,
         measure_s=tested,
         write_page_s=page,
         write_page_and_figures_s=everything,
-        page_bytes=written.size,
+        page_bytes=page_file.stat().st_size,
         figures_bytes=sum(file.stat().st_size for file in (out / "figures").iterdir()),
         opened_s=opened,
         sorted_s=ordered,

@@ -13,21 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
 from analysis.arrays.sketch import Sketch
+from analysis.arrays.types import Float64, Int64
 from analysis.scanning.kept import SketchArea, key_of
 from distributed.formulas import random_threshold
 from distributed.records import GRAM_LENGTH, LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.references import layer_id_of, model_id_of
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
-
-FloatArray = npt.NDArray[np.float64]
 
 TASKS = (
     "Classification", "Segmentation", "Detection", "Super Resolution", "Denoising", "GAN generator",
@@ -58,7 +56,7 @@ def write_synthetic_store(
     number = np.maximum(2, random.poisson(layers_per_model, models))
     for index in range(models):
         row, layers = _model(random, index, int(number[index]), kinds[index])
-        write_model(folder, row | (columns or {}).get(index, {}), layers)
+        write_model(folder, {**row, **(columns or {}).get(index, {})}, layers)
     keep_sketch(store, random)
     return store
 
@@ -96,15 +94,13 @@ def keep_sketch(store: Store, random: np.random.Generator) -> None:
         area.write(Sketch(ids[part].astype(np.int64), counts, nothing, nothing, basis))
 
 
-def _skewed(random: np.random.Generator, values: int, size: int) -> npt.NDArray[np.int64]:
+def _skewed(random: np.random.Generator, values: int, size: int) -> Int64:
     """(size,) of ``values`` kinds, the first far more often than the last."""
     share = 1.0 / np.arange(1, values + 1) ** 1.1
     return random.choice(values, size, p=share / share.sum())
 
 
-def _model(
-    random: np.random.Generator, index: int, number: int, kind: npt.NDArray[np.int64]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _model(random: np.random.Generator, index: int, number: int, kind: Int64) -> tuple[dict[str, Any], dict[str, Any]]:
     task, category = int(kind[0]), int(kind[1])
     family = f"family{int(random.integers(0, 60)):02d}"
     name = f"{family}_{TASKS[task].lower().replace(' ', '_')}_{index:05d}"
@@ -185,7 +181,7 @@ def _layers(random: np.random.Generator, model_id: str, number: int, shift: floa
     return {name: _array(values, LAYERS_SCHEMA.field(name).type) for name, values in columns.items()}
 
 
-def _lists(values: FloatArray, width: int) -> pa.Array:
+def _lists(values: Float64, width: int) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(values, np.float64).ravel(), width)
 
 

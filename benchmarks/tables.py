@@ -38,7 +38,7 @@ def duckdb_counts(folder: Path, basis: Basis, scratch: Path) -> list[tuple[int, 
                 SELECT layer_id, {scaled} FROM (
                     SELECT *, {largest} AS m FROM read_parquet('{folder}/filters/*.parquet'))))
         GROUP BY GROUPING SETS ({sets})"""
-    with duckdb.connect(config={"threads": os.cpu_count(), "temp_directory": str(scratch)}) as database:
+    with duckdb.connect(config={"threads": os.cpu_count() or 1, "temp_directory": str(scratch)}) as database:
         rows = database.execute(query).fetchall()
     found = []
     for row in rows:

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.measures.divergences import FloatArray, symmetric_kl_of
+from analysis.arrays.types import Float64
+from analysis.measures.divergences import symmetric_kl_of
 from analysis.measures.drift import DIVERGENCES
-from analysis.measures.uncertainty import ModelHistograms, Resampling, bootstrap_interval, permutation_null
+from analysis.measures.uncertainty import Resampling, bootstrap_interval, permutation_null
+from analysis.measures.weighting import ModelHistograms
 from benchmarks.measuring import answer, arguments_of_child, run_measured
 from benchmarks.output import Column, Goal, Row, finish, gigabytes, number
 
@@ -64,7 +66,7 @@ def histograms(models: int, groups: int, axis: str, seed: int = 0) -> ModelHisto
     return ModelHistograms(counts, group.astype(np.int64), model.astype(np.int64))
 
 
-def plain_replicate(found: ModelHistograms, random: np.random.Generator) -> FloatArray:
+def plain_replicate(found: ModelHistograms, random: np.random.Generator) -> Float64:
     """(G, G) drifts of one bootstrap replicate, model by model and pair by pair."""
     sums = []
     drawn = random.integers(0, found.models, found.models)

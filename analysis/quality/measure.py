@@ -15,6 +15,7 @@ from analysis.quality.settings import QualitySettings
 from analysis.selection.grouping import Grouping, group_axes, whole
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import Weight
+from distributed.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
         view: of ``settings.store``, where it has been opened already.
 
     Raises:
-        UserError: an axis or the condition is not usable.
+        UserError: the condition or an axis is not usable, or no axis asked for has a value.
         StoreError: the store is empty or damaged.
     """
     view = view or StoreView.open(settings.store)
@@ -77,6 +78,8 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
     # Asked axes first: they are what is read first. Standing ones may be asked for as well.
     axes = (*settings.axes, *settings.standing)
     groupings = group_axes(view.flat, selected, axes, max_groups=settings.max_groups)
+    if settings.axes and groupings.left_out.keys() >= set(settings.axes):
+        raise UserError("; ".join(groupings.left_out[axis] for axis in settings.axes))
     layers = layer_quality(selected)
     for grouping in groupings.found:
         layers = with_group(layers, grouping)
