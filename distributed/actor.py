@@ -1,4 +1,4 @@
-"""The Ray actor: a thin shell around ``extraction``, one per process, that returns outcomes as data."""
+"""What runs as a Ray actor: a thin shell around ``extraction``, one per process, that returns outcomes as data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import ray
 
 from distributed.environment import take_over
 from distributed.errors import FilterShiftError, RetryableError, UnextractableError
@@ -31,14 +29,21 @@ class ExtractionActor:
         store: where to write.
         extract: how to read.
         num_threads: threads torch may use, the CPUs Ray reserved for this actor.
+        device: ``cpu`` or ``cuda``, where Ray reserved a GPU: statistics run there.
         environment: variables to set. ``huggingface_hub`` reads them when it is imported, which is after this.
     """
 
     def __init__(
-        self, store: StoreSettings, extract: ExtractSettings, num_threads: int, environment: Mapping[str, str]
+        self,
+        store: StoreSettings,
+        extract: ExtractSettings,
+        num_threads: int,
+        device: str,
+        environment: Mapping[str, str],
     ) -> None:
         take_over(environment)
-        self._store_settings, self._settings, self._num_threads = store, extract, num_threads
+        self._store_settings, self._settings = store, extract
+        self._num_threads, self._device_name = num_threads, device
 
     def start(self) -> str | None:
         """Make ready; what keeps this node from the work, in one line, or None.
@@ -52,7 +57,7 @@ class ExtractionActor:
             from distributed.statistics import layer_statistics
 
             torch.set_num_threads(max(1, self._num_threads))
-            self._device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+            self._device = torch.device(self._device_name)
             layer_statistics(torch.ones(1, 1, 3, 3, device=self._device))
             self._store = Store.open(self._store_settings)
             self._store.prepare()

@@ -98,7 +98,8 @@ def _new_actor(run: ExtractionRun, store: Store) -> Any:
     if cluster.memory is not None:
         options["memory"] = cluster.memory
     actor = ray.remote(ExtractionActor).options(**options)
-    return actor.remote(store.settings, run.extract, int(cluster.num_cpus), environment_for_workers())
+    device = "cuda" if cluster.num_gpus else "cpu"
+    return actor.remote(store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers())
 
 
 def _number_of_actors(cluster: ClusterSettings, models: int) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from distributed.driver import record, reject_of
+from distributed.driver import extract, record, reject_of
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import make_plan
 from distributed.references import FileReference, ModelReference
-from distributed.settings import Retry
+from distributed.settings import ExtractionRun, ExtractSettings, Retry
+from distributed.sources import list_references
+from distributed.sources.settings import LocalSettings
 from distributed.store import Store, StoreSettings
 from tests.s3 import S3Server, s3_server
 from tests.s3_proxy import Rules, proxy
@@ -52,6 +55,36 @@ def test_a_store_that_takes_no_record_ends_no_run(caplog: pytest.LogCaptureFixtu
     record(outcome("lost", OutcomeKind.FAILED), store, empty)
     (line,) = caplog.messages
     assert line.startswith("lost: the outcome 'failed' is not recorded: bucket 'no-such-bucket' does not exist")
+
+
+def test_a_dry_run_reads_no_weights_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, store = tmp_path / "models", tmp_path / "store"
+    source.mkdir()
+    for name in ("good.safetensors", "wrapped.pth"):
+        (source / name).write_bytes(b"not weights at all")  # whoever reads it finds out
+    settings = ExtractSettings(dry_run=True)
+    assert extract(ExtractionRun(LocalSettings(str(source)), StoreSettings(str(store)), extract=settings)) == 0
+    said = capsys.readouterr().out
+    assert "listed 2 = to extract 2" in said
+    for name in ("good", "wrapped"):
+        assert name in said
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(("max_failures", "code"), [(0, 1), (1, 0)])
+def test_a_failure_that_stands_decides_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], max_failures: int, code: int
+) -> None:
+    (tmp_path / "net.pth").touch()
+    source, store = LocalSettings(str(tmp_path / "net.pth")), StoreSettings(str(tmp_path / "store"))
+    (reference,) = list_references(source)
+    permanent = Outcome(reference, OutcomeKind.FAILED, reason="PermanentError", message="refused")
+    Store.open(store).write_failure(reject_of(permanent))
+    settings = ExtractSettings(max_failures=max_failures)
+    assert extract(ExtractionRun(source, store, extract=settings)) == code
+    said = capsys.readouterr().out
+    assert "failed (recorded)" in said
+    assert "listed 1 = extracted 0 + already there 0 + skipped 0 + failed 1" in said
 
 
 def test_a_reject_says_where() -> None:
