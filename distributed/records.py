@@ -73,7 +73,7 @@ LAYERS_SCHEMA = pa.schema(
 #: Columns that files of older versions lack; they are read as null.
 LATER_COLUMNS = frozenset({"extreme_filters"})
 
-#: One row per extracted model.
+#: One row per extracted model. Maps are lists of (key, value) on disk (``distributed.store.conforming``).
 MODELS_SCHEMA = pa.schema(
     [
         pa.field("model_id", pa.string(), nullable=False),

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from distributed.errors import StoreError
 from distributed.records import LATER_COLUMNS
+from distributed.store.conforming import conformed
 from distributed.store.problems import reading
 
 #: Files read at a time: a request to S3 is waiting, a local file is work.
@@ -107,7 +108,7 @@ def read_small(
             file = pq.ParquetFile(pa.BufferReader(data))
         except pa.ArrowInvalid as error:
             raise StoreError(f"{path} is not a Parquet file: {_first_line(error)} (remove it)") from error
-        check_schema(file.schema_arrow, schema if columns is None else _of(schema, columns), path)
+        check_columns(file.schema_arrow, schema if columns is None else _of(schema, columns), path)
         try:
             table = file.read(columns=None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
@@ -116,22 +117,31 @@ def read_small(
 
 
 def check_schema(found: pa.Schema, expected: pa.Schema, path: str) -> None:
-    """Every column of ``expected`` but ``LATER_COLUMNS`` must be there, of its type; others are welcome.
+    """Every column of ``expected`` must be there, of its very type; others are welcome.
 
     Raises:
         StoreError: naming file, column, expected and found.
     """
-    if found.equals(expected):
-        return
+    check_columns(found, expected, path)
     for field in expected:
-        index = found.get_field_index(field.name)
-        if index < 0 and field.name in LATER_COLUMNS:
-            continue
-        if index < 0:
+        if found.field(field.name).type != field.type:
+            raise _unlike(path, field, found.field(field.name).type)
+
+
+def check_columns(found: pa.Schema, expected: pa.Schema, path: str) -> None:
+    """Every column of ``expected`` but ``LATER_COLUMNS`` must be there; others are welcome.
+
+    Raises:
+        StoreError: naming file, column and type.
+    """
+    names = set(found.names)
+    for field in expected:
+        if field.name not in names and field.name not in LATER_COLUMNS:
             raise StoreError(f"{path}: column {field.name!r}: expected {field.type}, found none (a foreign file?)")
-        if found.field(index).type != field.type:
-            actual = found.field(index).type
-            raise StoreError(f"{path}: column {field.name!r}: expected {field.type}, found {actual} (a foreign file?)")
+
+
+def _unlike(path: str, field: pa.Field, found: pa.DataType) -> StoreError:
+    return StoreError(f"{path}: column {field.name!r}: expected {field.type}, found {found} (a foreign file?)")
 
 
 def parallel(filesystem: pafs.FileSystem, work: Callable[[StoredFile], T], files: Sequence[StoredFile]) -> list[T]:
@@ -152,17 +162,22 @@ def _of(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
 
 
 def _conformed(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
-    """Columns of ``schema`` first, in its order and with its nullability, then the others."""
+    """Columns of ``schema`` first, in its order, types and nullability, then the others."""
     if table.schema.equals(schema):  # what our own writer wrote: a required Parquet column holds no nulls
         return table.replace_schema_metadata(None)
     names = set(table.column_names)  # a property that makes a new list each time
-    ours = [field for field in schema if field.name in names]
+    ours, arrays = [field for field in schema if field.name in names], []
     for field in ours:
-        if not field.nullable and table.column(field.name).null_count:
+        column = table.column(field.name)
+        if not field.nullable and column.null_count:
             raise StoreError(f"{path}: column {field.name!r}: expected a value in every row, found null")
+        try:
+            arrays.append(conformed(column, field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise _unlike(path, field, column.type) from error
     extra = [field.with_metadata(None) for field in table.schema if field.name not in schema.names]
-    fields = ours + extra
-    return pa.Table.from_arrays([table.column(f.name) for f in fields], schema=pa.schema(fields))
+    arrays += [table.column(field.name) for field in extra]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(ours + extra))
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
 from distributed.store.backends import Backend
+from distributed.store.conforming import as_stored
 from distributed.store.problems import writing
 from distributed.store.row_groups import ROW_GROUP_ROWS
 from distributed.store.rows import ModelRow
@@ -74,7 +75,7 @@ def write_model(
         with writing(str(folder)):
             pq.write_table(layers.combine_chunks(), files[1], **_SMALL_OPTIONS)
             # No two writers' rows have the same bytes: whoever reads one back knows whose it is.
-            row = model.to_table().replace_schema_metadata({"writer": uuid.uuid4().hex})
+            row = as_stored(model.to_table()).replace_schema_metadata({"writer": uuid.uuid4().hex})
             pq.write_table(row, files[2], **_SMALL_OPTIONS)
             size = sum(file.stat().st_size for file in files)
         with writing(backend.place):

@@ -40,7 +40,7 @@ def test_duckdb(filled: Path) -> None:
     assert rows == FILTERS
     assert centres == pytest.approx(CENTRES, rel=1e-12)
     joined = duckdb.sql(
-        f"""select m.task, m.kernel_shapes['3x3'] as n, sum(l.num_filters), max(len(l.scaled_gram))
+        f"""select m.task, map_from_entries(m.kernel_shapes)['3x3'] as n, sum(l.num_filters), max(len(l.scaled_gram))
         from '{filled}/models/*.parquet' m join '{filled}/layers/*.parquet' l using (model_id) group by all"""
     ).fetchall()
     assert joined == [("Segmentation", 52, FILTERS, 45)]
@@ -73,6 +73,7 @@ def test_pandas(filled: Path) -> None:
     assert np.stack(layers["scaled_sum"]).shape == (6, 9)
     models = pd.read_parquet(filled / "models")
     assert list(models.columns) == MODELS_SCHEMA.names
+    assert list(models["kernel_shapes"][0]) == [{"key": "3x3", "value": 52}]
     assert sorted(models["model_id"]) == sorted([MODEL_ID, OTHER_ID])
 
 

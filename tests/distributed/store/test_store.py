@@ -126,8 +126,10 @@ GOLDEN = {
     "models": "model_id string!, name string!, source string!, uri string!, revision string, file string!, "
     "format string!, sha256 string, reference_key string!, library string, architecture string, family string, "
     "task string, visual_category string, training_dataset string, pretraining_dataset string, license string, "
-    "paper string, origins map<string, string>!, num_parameters int64!, total_filters int64!, num_filters int64!, "
-    "share_3x3 double!, kernel_shapes map<string, int64>!, op_counts map<string, int64>, num_conv_layers int32!, "
+    "paper string, origins list<element: struct<key: string, value: string>>!, num_parameters int64!, "
+    "total_filters int64!, num_filters int64!, "
+    "share_3x3 double!, kernel_shapes list<element: struct<key: string, value: int64>>!, "
+    "op_counts list<element: struct<key: string, value: int64>>, num_conv_layers int32!, "
     "num_layers_3x3 int32!, notes list<element: string>!, bytes_read int64!, bytes_total int64!, "
     "extracted_at timestamp[ms, tz=UTC]!, tool_version string!, variant string",
     "skips": "reference_key string!, name string!, source string!, uri string!, revision string, file string, "
