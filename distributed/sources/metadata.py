@@ -50,12 +50,14 @@ def metadata_of(sources: Iterable[Facts]) -> ModelMetadata:
 def text_of(value: object) -> str | None:
     """A value of YAML or JSON as text: scalars as they are, lists joined by commas; None where there is none.
 
-    Halves of surrogate pairs, which no file format of the store can hold, become question marks.
+    Surrogate pairs, as JSON escapes what lies beyond sixteen bits, become the character they stand for; a half alone,
+    which no file format of the store can hold, a question mark.
     """
     if isinstance(value, bool | int | float):
         return str(value)
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8") if value.strip() else None
+        joined = value.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return joined.encode("utf-8", "replace").decode("utf-8") if value.strip() else None
     if isinstance(value, list | tuple):
         # Only scalars: a YAML list may contain itself.
         texts = [text_of(item) for item in value if isinstance(item, str | bool | int | float)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 import yaml
 from onnx import TensorProto, helper
+from safetensors.torch import save_file
 
 from distributed.errors import SourceError
 from distributed.references import ModelReference
@@ -267,3 +269,12 @@ def test_cards_of_folders_above(tmp_path: Path) -> None:
     models = listed(tmp_path)
     assert (models["pipe/unet"].metadata.license, models["pipe/unet"].metadata.task) == ("mit", "Segmentation")
     assert (models["pipe/vae"].metadata.license, models["pipe/vae"].metadata.task) == ("apache-2.0", None)
+
+
+def test_emoji_of_a_json_manifest_stay_two(tmp_path: Path) -> None:
+    for seed, name in enumerate(("one", "two")):
+        save_file(weights(seed), tmp_path / f"{name}.safetensors")
+    # JSON escapes them as pairs of halves; the last half is alone.
+    entries = [{"file": "one.safetensors", "task": "😀"}, {"file": "two.safetensors", "task": "😁\ud83d"}]
+    (tmp_path / "manifest.yaml").write_text(json.dumps({"models": entries}))
+    assert [model.metadata.task for model in listed(tmp_path).values()] == ["😀", "😁?"]
