@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from analysis.arrays.types import Int64
 from distributed.errors import UserError
-from distributed.records import LAYERS_SCHEMA
+from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.suggestions import did_you_mean
 
 #: Axes that are computed, before the columns.
@@ -56,7 +56,7 @@ def axes_of(flat: pa.Table) -> list[str]:
 
 def axes_in_words(flat: pa.Table) -> str:
     """``axes_of`` by what they say: ``computed: depth, …; of models: task, …; of layers: …``."""
-    of_layers = {name for field in LAYERS_SCHEMA for name in (field.name, f"layer_{field.name}")}
+    of_layers = {f"layer_{name}" if name in MODELS_SCHEMA.names else name for name in LAYERS_SCHEMA.names}
     parts: dict[str, list[str]] = {"computed": [], "of models": [], "of training": [], "of layers": [], "of files": []}
     for axis in axes_of(flat):
         said = next((f"of {what}" for what, names in _SAID.items() if axis in names), None)

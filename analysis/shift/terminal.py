@@ -113,14 +113,14 @@ def _matrix(shift: AxisShift, width: int) -> list[Table | Text]:
     title = Text(f"Drift by {shift.axis}", style="bold")
     if None in shown:
         title.append(f" ({sum(i is not None for i in shown)} of {len(rows)} groups)", style="dim")
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in shown:
         table.add_column(Text("…" if column is None else heads[column]), justify="right", no_wrap=True)
     for row in shown:
         texts = ["…" if row is None or column is None else cells[row][column] for column in shown]
         table.add_row(Text("…" if row is None else rows[row]), *map(Text, texts))
-    return [table, *(Text(legend[row]) for row in shown if row is not None and legend)]
+    return [title, table, *(Text(legend[row]) for row in shown if row is not None and legend)]
 
 
 def _cells(shift: AxisShift) -> list[list[str]]:

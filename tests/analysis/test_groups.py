@@ -131,7 +131,7 @@ def test_depth_decile_of_any_fraction_is_exact(largest: int, data: st.DataObject
     [
         (
             "taks",
-            "there is no axis 'taks'; did you mean 'task'?; there are: computed: depth, model, layer; of models: name,",
+            "there is no axis 'taks'; did you mean 'task'? (there are: computed: depth, model, layer; of models: name,",
         ),
         ("kernel_shapes", "cannot group: its values are of type map<string, int64>"),
         ("scaled_sum", "cannot group: its values are of type fixed_size_list"),
@@ -199,7 +199,7 @@ def test_where_is_sql_on_models_and_layers(flat: pa.Table) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("taks = 'x'", 'Referenced column "taks" not found'),
+        ("taks = 'x'", "there is no column 'taks'; did you mean 'task'?"),
         ("task =", "cannot be evaluated: Parser Error"),
         ("task", "is of type VARCHAR, not a condition"),
         ("conv_depth", "is of type INTEGER, not a condition"),
@@ -224,7 +224,7 @@ def test_conditions_that_cannot_be_say_why(flat: pa.Table, where: str, message: 
 
 
 def test_unknown_column_lists_those_there_are(flat: pa.Table) -> None:
-    with pytest.raises(UserError, match=r"Columns: .*conv_depth, .*visual_category"):
+    with pytest.raises(UserError, match=r"there are: .*conv_depth, .*visual_category"):
         select_layers(flat, "nope = 1")
 
 

@@ -193,7 +193,7 @@ def test_every_figure_is_written_for_papers(settings: ReportSettings, tmp_path: 
         ({"where": "task = "}, "cannot be evaluated"),
         ({"where": "task = 'none'"}, "leaves no filter"),
         ({"subspace": 9}, "1 to 8"),
-        ({"max_groups": 0}, "at least 1"),
+        ({"max_groups": 0}, "max_groups=0: give 1 to 100,000"),
         ({"divergence": "cosine"}, "divergence"),
     ],
 )

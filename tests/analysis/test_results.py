@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,10 +57,10 @@ def printed(result: ShiftResult, width: int) -> str:
 def test_files_are_those_of_the_issue_and_hold_the_same_numbers(tmp_path: Path) -> None:
     result = result_of(["b", 'ä, "quoted"\nline', "c"], notes=("task: left out, no value: 1 model",), where="x > 0")
     written = write(result, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in written) == [
         "basis.json", "shift_task.csv", "shift_task.parquet", "shift_task.png", "sketch.parquet",
     ]  # fmt: skip
-    assert sorted(written) == sorted(tmp_path.iterdir())
+    assert {*written, tmp_path / ".cnn-filter-shift.json"} == set(tmp_path.iterdir())
     shift = result.shifts[0]
     table = pq.read_table(tmp_path / "shift_task.parquet")
     assert table.column_names == [
@@ -101,15 +102,18 @@ def test_matrix_in_memory_is_the_csv() -> None:
 
 def test_earlier_results_are_replaced_and_others_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "shift_task.csv").write_text("old")
+    write(result_of(["c", "d", "e"]), tmp_path)
+    write(result_of(["c", "d", "e"], axis="depth"), tmp_path)
+    assert not (tmp_path / "shift_task.csv").exists()
     write(result_of(["a", "b"]), tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "shift_task.csv").read_text().startswith("task,a (1),b (2)\n")
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("shift_depth*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".cnn-filter-shift.json"]
 
 
 def test_axis_names_cannot_leave_the_folder() -> None:
-    assert file_stem("../up/and away") == ".._up_and_away"
+    assert re.fullmatch(r"\.\._up_and_away-[0-9a-f]{6}", file_stem("../up/and away"))
     assert file_stem("visual_category") == "visual_category"
 
 

@@ -166,7 +166,7 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
     [
         (
             {"axes": ("taks",)},
-            "there is no axis 'taks'; did you mean 'task'?; there are: computed: depth, model, layer;",
+            "there is no axis 'taks'; did you mean 'task'? (there are: computed: depth, model, layer;",
         ),
         ({"axes": ()}, "axes is empty"),
         ({"axes": ("paper",)}, "axis 'paper' is null for all of 7 models"),
@@ -175,7 +175,7 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
         ({"where": "conv_depth >"}, "cannot be evaluated: Parser Error"),
         ({"where": "conv_depth > 99"}, "leaves no filter"),
         ({"basis": "missing.json"}, "cannot read the basis missing.json"),
-        ({"bins": 1}, "bins=1: a histogram needs at least 2"),
+        ({"bins": 1}, "bins=1: give 2 to 10,000"),
         ({"store": StoreSettings("nowhere")}, "nowhere holds no models"),
     ],
 )

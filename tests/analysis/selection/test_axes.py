@@ -64,7 +64,8 @@ def test_every_axis_is_listed_once_by_what_it_says(flat: pa.Table) -> None:
     parts = dict(part.split(": ", 1) for part in axes_in_words(flat).split("; "))
     assert list(parts) == ["computed", "of models", "of training", "of layers", "of files"]
     assert sorted(name for part in parts.values() for name in part.split(", ")) == sorted(axes_of(flat))
-    assert "conv_depth" in parts["of layers"]
+    assert {"conv_depth", "layer_name"} <= set(parts["of layers"].split(", "))
+    assert {"name", "num_filters", "task"} <= set(parts["of models"].split(", "))
     assert "sha256" in parts["of files"]
 
 
