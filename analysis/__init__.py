@@ -19,6 +19,11 @@ try:
 finally:
     del sys.path[0]
 
+if sys.argv[:1] == ["-m"]:  # python -m analysis.…, which has yet to find its module
+    from distributed.interrupt import say_interrupts
+
+    say_interrupts()
+
 from analysis.exports import lazily
 
 #: Modules that the documentation of 0.1 named → where what it took from them is now.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import NoReturn, TypeVar
 
+from distributed import interrupt
 from distributed.errors import FilterShiftError, UserError
 from distributed.setting import settings_in_words
 
@@ -99,5 +100,5 @@ def guarded(body: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILURES
     except KeyboardInterrupt:
-        print("interrupted: what was finished is in the store; run the same command again to go on", file=sys.stderr)
+        print(interrupt.INTERRUPTED, file=sys.stderr)
         return INTERRUPTED
