@@ -25,9 +25,9 @@ import pyarrow as pa
 
 from analysis.arrays.kernels import kernels_for
 from distributed import __version__
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
+from distributed.records import LAYERS_SCHEMA
 from distributed.references import layer_id_of
-from distributed.store import ModelRow, Store
+from distributed.store import ModelRow, RowGroups, Store
 from distributed.store.settings import StoreSettings
 
 Float32 = npt.NDArray[np.float32]
@@ -164,15 +164,16 @@ def _write_model(store: Store, model: PlannedModel, weights: _Weights) -> None:
     moments: list[tuple[list[float], list[float]]] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
+        groups = RowGroups()
         for index, (out, each) in enumerate(model.shapes):
             total, gram = np.zeros(9), np.zeros(45)
             for columns in weights.layer(rng, out * each):
                 sums = kernels.moments(list(columns), np.array([0, columns.shape[1]]))
                 total += sums.sum[0]
                 gram += sums.gram[0]
-                ids = pa.array(np.full(columns.shape[1], layer_id_of(model.model_id, index)))
-                yield pa.RecordBatch.from_arrays([ids, *(pa.array(c) for c in columns)], schema=FILTERS_SCHEMA)
+                yield from groups.add(layer_id_of(model.model_id, index), columns.T)
             moments.append((total.tolist(), gram.tolist()))
+        yield from groups.rest()
 
     store.write_model(model.model_id, batches(), lambda: (_row(model), _layers(model, moments)))
 

@@ -69,11 +69,19 @@ def _is_private_and_writable(folder: Path) -> bool:
 
 
 class MachineCacheLocator(UserWideCacheLocator):
-    """Tells numba to use ``cache_folder``; the source's content is in its name."""
+    """Tells numba to use ``cache_folder``; the source's content is in its name.
+
+    numba's setting NUMBA_CACHE_LOCATOR_CLASSES is documented and takes classes of one's own, but what those derive from
+    has no public name.
+    """
 
     def __init__(self, py_func: Any, py_file: str) -> None:
         super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]
-        self._cache_path = str(cache_folder(Path(py_file), py_func.__module__))
+        self._folder = str(cache_folder(Path(py_file), py_func.__module__))
+
+    def get_cache_path(self) -> str:
+        """The folder."""
+        return self._folder
 
     def get_source_stamp(self) -> str:
         """Always the same: older numba takes the file's date, which is another in every copy of the working folder."""

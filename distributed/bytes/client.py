@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants
+from huggingface_hub import constants, errors
 from huggingface_hub.errors import (
     DisabledRepoError,
     EntryNotFoundError,
@@ -43,8 +43,9 @@ from distributed.errors import (
     UnextractableError,
 )
 
-#: Base of every error of the client's HTTP library, whichever it is (httpx, or httpx2 since huggingface_hub 2).
-HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+#: Base of every error of the client's HTTP library, by the name under which the client itself derives from it: the
+#: library is httpx, or httpx2 since huggingface_hub 2.
+HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
 
 #: Seconds in which a reachable Hub answers a first request.
 PROBE_SECONDS = 5.0

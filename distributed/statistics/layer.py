@@ -35,8 +35,8 @@ class LayerStatistics:
 
     Attributes:
         num_filters: n = out_channels * in_channels per group.
-        sparsity: share of filters whose nine |w| are all < max|layer| / 100, compared in float64. (By this definition
-            an all-zero layer has sparsity 0: nothing is smaller than 0.)
+        sparsity: share of filters whose nine |w| are all < max|layer| / 100, compared in float64; 1 for an all-zero
+            layer, all of whose filters count as sparse.
         variance_entropy: 0 … log10(9).
         variance_entropy_normalized: entropy / T(n); None where T(n) <= 0, that is n <= 2.
         variance_entropy_clean: entropy without the sparse filters; None when there is no other.
@@ -82,7 +82,7 @@ def layer_statistics(weight: torch.Tensor, name: str = "weight") -> LayerStatist
         raise ValueError(f"{name}: expected float32, found {weight.dtype}")
     weight = weight.detach()
     max_abs = _largest_magnitude(weight, name)
-    sums = _sums(weight, max_abs)
+    sums = _sums(weight, sparse_below=max_abs / 100.0 if max_abs > 0.0 else math.inf)
     everything = sums.clean.merge(sums.sparse)
     entropy = variance_entropy(everything.scatter.cpu().numpy())
     threshold = random_threshold(everything.count)
@@ -112,11 +112,11 @@ def _is_compiled(weight: torch.Tensor) -> bool:
     return weight.device.type == "cpu" and weight.shape[0] * weight.shape[1] >= _COMPILED_ROWS
 
 
-def _sums(weight: torch.Tensor, max_abs: float) -> Sums:
+def _sums(weight: torch.Tensor, *, sparse_below: float) -> Sums:
     if _is_compiled(weight):
         from distributed.statistics.compiled_sums import compiled_sums  # imports numba
 
-        return compiled_sums(_chunks(weight), max_abs / 100.0)
+        return compiled_sums(_chunks(weight), sparse_below)
     scaled_sum = weight.new_zeros(9, dtype=torch.float64)
     scaled_gram = scaled_sum.new_zeros(9, 9)
     empty = scaled_sum.new_zeros(9, 0)
@@ -129,7 +129,7 @@ def _sums(weight: torch.Tensor, max_abs: float) -> Sums:
         filters = chunk.T.to(torch.float64, memory_format=torch.contiguous_format)
         peak = filters.abs().amax(dim=0)
         norms = norms.merge(Scatter.of(filters.square().sum(dim=0, keepdim=True).sqrt_()))
-        is_sparse = peak < max_abs / 100.0
+        is_sparse = peak < sparse_below
         if bool(is_sparse.any()):
             sparse = sparse.merge(Scatter.of(filters[:, is_sparse]))
             clean = clean.merge(Scatter.of(filters[:, ~is_sparse]))

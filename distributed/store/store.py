@@ -95,8 +95,8 @@ class Store:
 
         Args:
             model_id: 16 hex digits.
-            batches: record batches of ``FILTERS_SCHEMA``, of any sizes, rows of one layer contiguous and layers in
-                order. Consumed only if the model isn't there yet; their errors pass through.
+            batches: record batches of ``FILTERS_SCHEMA`` as ``RowGroups`` gives them, rows of one layer contiguous and
+                layers in order. Consumed only if the model isn't there yet; their errors pass through.
             finish: called after the last batch; gives the models row and the layers (``LAYERS_SCHEMA``).
 
         Returns:

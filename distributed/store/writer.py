@@ -99,15 +99,24 @@ class _Written:
 
 
 def _stage_filters(staging: Staging, batches: Iterable[pa.RecordBatch]) -> _Written:
-    """Stream ``batches`` into Parquet. How the rows are cut into batches does not change a byte of the file."""
+    """Stream ``batches`` into Parquet, a row group each.
+
+    Raises:
+        ValueError: other columns than ``FILTERS_SCHEMA``, or a batch before the last has not ``ROW_GROUP_ROWS`` rows:
+            the same filters would give another file.
+    """
     file, folder = staging.path("filters.parquet"), str(staging.folder)
     runs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     with writing(folder):
-        writer = _RowGroupWriter(file)
+        writer = _FiltersFile(file)
+    rows = ROW_GROUP_ROWS
     try:
         for batch in batches:
             if not batch.schema.equals(FILTERS_SCHEMA):
                 raise ValueError(f"filters must have the columns of FILTERS_SCHEMA, found {batch.schema.names}")
+            if rows != ROW_GROUP_ROWS or not 0 < batch.num_rows <= ROW_GROUP_ROWS:
+                raise ValueError(f"filters must come in batches of {ROW_GROUP_ROWS} rows, the last one smaller")
+            rows = batch.num_rows
             runs.append(_runs(batch.column(0).to_numpy()))
             with writing(folder):
                 writer.write(batch)
@@ -119,42 +128,26 @@ def _stage_filters(staging: Staging, batches: Iterable[pa.RecordBatch]) -> _Writ
     return _Written(file, layer_ids, counts)
 
 
-class _RowGroupWriter:
-    """Parquet of ``FILTERS_SCHEMA`` with row groups of exactly ``ROW_GROUP_ROWS`` rows, the last one smaller."""
+class _FiltersFile:
+    """Parquet of ``FILTERS_SCHEMA``; each batch becomes a row group."""
 
     def __init__(self, file: Path) -> None:
         self._sink = pa.OSFile(str(file), "wb")
         self._parquet = pq.ParquetWriter(self._sink, FILTERS_SCHEMA, **_FILTERS_OPTIONS)
-        self._pending: list[pa.RecordBatch] = []
-        self._rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        start = 0
-        while start < batch.num_rows:
-            part = batch.slice(start, ROW_GROUP_ROWS - self._rows)
-            self._pending.append(part)
-            self._rows += part.num_rows
-            start += part.num_rows
-            if self._rows == ROW_GROUP_ROWS:
-                self._flush()
+        self._parquet.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP_ROWS)
 
     def finish(self) -> None:
-        """Write what is pending and the footer."""
-        if self._rows:
-            self._flush()
+        """Write the footer."""
         self._parquet.close()
 
     def close(self) -> None:
         """Close the file, finished or not."""
-        # An unfinished ParquetWriter would write its footer when collected, on a disk that may be full.
+        # An unfinished ParquetWriter would write its footer when collected, on a disk that may be full, and nothing but
+        # this attribute keeps it from that.
         self._parquet.is_open = False
         self._sink.close()
-
-    def _flush(self) -> None:
-        # One chunk per column: pages would otherwise be cut where batches were.
-        table = pa.Table.from_batches(self._pending).combine_chunks()
-        self._parquet.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        self._pending, self._rows = [], 0
 
 
 def _runs(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -122,10 +122,13 @@ def test_real_layers_are_degenerate_by_the_rule(real: tuple[list[Model], Quality
     assert ("deepcr_mask_f435w", "module.inc.conv.conv.0.weight", "random") in found
 
 
+def test_the_peer_agrees_on_an_all_zero_layer() -> None:
+    zero = np.zeros((4, 4, 3, 3), np.float32)
+    assert peer_quality(zero)["sparsity"] == layer_statistics(torch.from_numpy(zero)).sparsity == 1
+
+
 def test_where_the_peer_differs() -> None:
     """torchconvquality's known differences, pinned: each is a case DESIGN §4 decides otherwise."""
-    zero = np.zeros((4, 4, 3, 3), np.float32)
-    assert peer_quality(zero)["sparsity"] == 1.0  # §4: nothing is smaller than max/100 = 0
     one = np.random.default_rng(0).normal(size=(1, 8, 3, 3)).astype(np.float32)
     assert not math.isfinite(peer_quality(one)["orthogonality"])  # §4: null for one output channel
     single = one[:, :1]
@@ -135,13 +138,12 @@ def test_where_the_peer_differs() -> None:
     dead = np.random.default_rng(2).normal(size=(20, 1, 3, 3)).astype(np.float32)
     dead[..., 2] = 0  # three positions that no filter uses: singular values of exactly 0, and 0 · log 0
     assert math.isnan(peer_quality(dead)["variance_entropy"])
-    statistics = [layer_statistics(torch.from_numpy(weight)) for weight in (zero, one, single, pair, dead)]
-    assert statistics[0].sparsity == 0
-    assert statistics[1].orthogonality is None
-    assert statistics[2].variance_entropy == 0
-    assert statistics[3].variance_entropy_normalized is None
-    assert statistics[4].variance_entropy == pytest.approx(reference.entropy(dead.reshape(-1, 9)), abs=1e-9)
-    assert 0.5 < statistics[4].variance_entropy <= math.log10(6)
+    statistics = [layer_statistics(torch.from_numpy(weight)) for weight in (one, single, pair, dead)]
+    assert statistics[0].orthogonality is None
+    assert statistics[1].variance_entropy == 0
+    assert statistics[2].variance_entropy_normalized is None
+    assert statistics[3].variance_entropy == pytest.approx(reference.entropy(dead.reshape(-1, 9)), abs=1e-9)
+    assert 0.5 < statistics[3].variance_entropy <= math.log10(6)
 
 
 def test_the_peer_leaves_out_subclasses() -> None:
@@ -189,7 +191,8 @@ def test_degenerate_layers_are_listed_with_model_and_name(store: Path) -> None:
     assert layers["small", "one"]["degenerate"] is None  # T(1) < 0: every entropy would pass
     assert layers["small", "one"]["variance_entropy_normalized"] is None
     assert layers["small", "row"]["orthogonality"] is None
-    assert layers["dead", "zero"]["variance_entropy_clean"] == 0
+    assert layers["dead", "zero"]["sparsity"] == 1
+    assert layers["dead", "zero"]["variance_entropy_clean"] is None  # no filter of it is clean
     assert [layers["small", name]["few_filters"] for name in ("pair", "one", "row")] == [True, True, False]
 
 

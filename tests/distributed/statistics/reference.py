@@ -36,7 +36,7 @@ def statistics(weight: np.ndarray) -> dict[str, object]:
     filters = weight.reshape(-1, 9).astype(np.float64)
     n, outputs = len(filters), weight.shape[0]
     largest = np.abs(filters).max()
-    sparse = (np.abs(filters) < largest / 100).all(axis=1)
+    sparse = (np.abs(filters) < largest / 100).all(axis=1) if largest > 0 else np.ones(n, bool)
     rows = weight.reshape(outputs, -1).astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)

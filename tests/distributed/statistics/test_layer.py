@@ -150,6 +150,16 @@ def test_other_strides_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("filters", [1, 12])
+def test_all_filters_of_an_all_zero_layer_are_sparse(filters: int) -> None:
+    found = layer_statistics(torch.zeros(filters, 1, 3, 3))
+    assert (found.sparsity, found.variance_entropy, found.variance_entropy_clean, found.max_abs) == (1, 0, None, 0)
+    smallest = torch.zeros(filters, 1, 3, 3)
+    smallest[0, 0, 0, 0] = 1e-45  # the smallest float32 there is: the layer is not zero, its other filters are sparse
+    assert layer_statistics(smallest).sparsity == 1 - 1 / filters
+
+
+@pytest.mark.usefixtures("way")
 def test_known_values() -> None:
     """By hand: four orthogonal channels of one weight each, one of them tiny."""
     weight = torch.zeros(4, 1, 3, 3)

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
+from distributed.records import LAYERS_SCHEMA
 from distributed.references import layer_id_of
 from distributed.statistics import layer_statistics
-from distributed.store import ModelRow, Reject
+from distributed.store import ModelRow, Reject, RowGroups
 
 MODEL_ID = "00112233445566aa"
 OTHER_ID = "ffeeddccbbaa9988"
@@ -24,13 +24,11 @@ def weights(seed: int = 0, shapes: tuple[tuple[int, int], ...] = ((4, 3), (8, 4)
     return [rng.standard_normal((*shape, 3, 3)).astype(np.float32) for shape in shapes]
 
 
-def batches(model_id: str, layers: list[np.ndarray], rows: int = 1 << 20) -> Iterator[pa.RecordBatch]:
+def batches(model_id: str, layers: list[np.ndarray]) -> Iterator[pa.RecordBatch]:
+    groups = RowGroups()
     for index, weight in enumerate(layers):
-        filters = weight.reshape(-1, 9)
-        for start in range(0, len(filters), rows):
-            part = filters[start : start + rows]
-            ids = pa.array(np.full(len(part), layer_id_of(model_id, index)))
-            yield pa.RecordBatch.from_arrays([ids, *(pa.array(c) for c in part.T.copy())], schema=FILTERS_SCHEMA)
+        yield from groups.add(layer_id_of(model_id, index), weight.reshape(-1, 9))
+    yield from groups.rest()
 
 
 def layers_table(model_id: str, layers: list[np.ndarray]) -> pa.Table:

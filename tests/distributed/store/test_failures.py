@@ -34,7 +34,7 @@ def write(
     store: Store, model_id: str = MODEL_ID, shapes: tuple[tuple[int, int], ...] = ((4, 3), (8, 4))
 ) -> WriteReceipt:
     layers = build.weights(0, shapes)
-    return store.write_model(model_id, build.batches(model_id, layers, rows=5000), build.finish(model_id, layers))
+    return store.write_model(model_id, build.batches(model_id, layers), build.finish(model_id, layers))
 
 
 def payload(path: Path, store: Store, shapes: tuple[tuple[int, int], ...] = ((4, 3), (8, 4), (8, 1))) -> str:
@@ -111,6 +111,11 @@ def test_contradictions_are_refused(local_store: Store) -> None:
             "LAYERS_SCHEMA",
         ),
         ((b.select(["w0"]) for b in build.batches(MODEL_ID, layers)), build.finish(MODEL_ID, layers), "FILTERS_SCHEMA"),
+        (
+            (part for b in build.batches(MODEL_ID, layers) for part in (b.slice(0, 20), b.slice(20))),
+            build.finish(MODEL_ID, layers),
+            "batches of 131072 rows, the last one smaller",
+        ),
     ]
     for batches, finish, expected in cases:
         with pytest.raises(ValueError, match=expected):
