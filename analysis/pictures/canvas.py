@@ -16,6 +16,7 @@ from analysis.pictures.texts import text_width, wrapped
 
 INK, FAINT, RULE, ALARM = "#1a1a1a", "#5c5c5c", "#d9d9d9", "#b3261e"
 GAP = 0.12  # inches between parts
+TITLE_ID, REMARK_ID = "title", "remark"  # begin the ``gid`` of the header's texts
 _TITLE, _REMARK = 13.0, 8.5  # points
 _TITLE_LINE, _REMARK_LINE = 0.24, 0.17  # inches
 
@@ -80,16 +81,18 @@ class Canvas:
         """Set the size: ``width`` by the header and ``body`` inches; and write the header, wrapped to the width."""
         inner = width - 2 * GAP
         titles = self._wrapped(title, _TITLE, inner)
-        lines = [line for remark in remarks for line in self._wrapped(remark, _REMARK, inner)]
+        lines = [
+            (f"{REMARK_ID}_{i}", line) for i, text in enumerate(remarks) for line in self._wrapped(text, _REMARK, inner)
+        ]
         self.top = GAP + _TITLE_LINE * len(titles) + _REMARK_LINE * len(lines) + 0.18
         self.width, self.height = width, self.top + body
         self.figure.set_size_inches(self.width, self.height)
         at = GAP
         for line in titles:
-            self.write(GAP, at, line, _TITLE, INK, va="top", fontweight="bold")
+            self.write(GAP, at, line, _TITLE, INK, va="top", fontweight="bold", gid=TITLE_ID)
             at += _TITLE_LINE
-        for line in lines:
-            self.write(GAP, at, line, _REMARK, FAINT, va="top")
+        for name, line in lines:
+            self.write(GAP, at, line, _REMARK, FAINT, va="top", gid=name)
             at += _REMARK_LINE
 
     def write(self, x: float, y: float, text: str, points: float, colour: str, **style: str) -> None:
