@@ -16,6 +16,7 @@ from analysis.pictures.style import FAINT, INK
 from analysis.pictures.texts import text_width, wrapped
 
 GAP = 0.12  # inches between parts
+TITLE_ID, REMARK_ID = "title", "remark"  # begin the ``gid`` of the header's texts
 _TITLE, _REMARK = 13.0, 8.5  # points
 _TITLE_LINE, _REMARK_LINE = 0.24, 0.17  # inches
 
@@ -77,16 +78,20 @@ class Canvas:
         """Set the size: ``width`` by the header and ``body`` inches; and write the header, wrapped to the width."""
         inner, scale = width - 2 * GAP, self.scale
         titles = self._wrapped(title, _TITLE * scale, inner)
-        lines = [line for remark in remarks for line in self._wrapped(remark, _REMARK * scale, inner)]
+        lines = [
+            (f"{REMARK_ID}_{i}", line)
+            for i, text in enumerate(remarks)
+            for line in self._wrapped(text, _REMARK * scale, inner)
+        ]
         self.top = GAP + scale * (_TITLE_LINE * len(titles) + _REMARK_LINE * len(lines) + 0.18)
         self.width, self.height = width, self.top + body
         self.figure.set_size_inches(self.width, self.height)
         at = GAP
         for line in titles:
-            self.write(GAP, at, line, _TITLE * scale, INK, va="top", fontweight="bold")
+            self.write(GAP, at, line, _TITLE * scale, INK, va="top", fontweight="bold", gid=TITLE_ID)
             at += _TITLE_LINE * scale
-        for line in lines:
-            self.write(GAP, at, line, _REMARK * scale, FAINT, va="top")
+        for name, line in lines:
+            self.write(GAP, at, line, _REMARK * scale, FAINT, va="top", gid=name)
             at += _REMARK_LINE * scale
 
     def write(self, x: float, y: float, text: str, points: float, colour: str, **style: str) -> None:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+import matplotlib
+from matplotlib.figure import Figure
+
 from analysis.output.files import Outputs
-from analysis.report.content import report_content
-from analysis.report.figures import write_figures
+from analysis.output.names import writable_folder
+from analysis.pictures.canvas import Drawing
+from analysis.pictures.style import default_style
 from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
-from analysis.wording import one_line
+from analysis.report.pictures import drawings, matrices
+from analysis.report.svg import Embedded, dots_as_picture, embedded
 
 PAGE_FILE = "index.html"
+FOLDER = "figures"
+
+#: Says at length which font tables it keeps.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+
+#: More dots than this are one picture inside the PDF: as vectors they would take minutes to open.
+_MOST_VECTOR_DOTS = 5000
 
 
 def write(result: ReportResult, folder: Path) -> list[Path]:
@@ -20,7 +35,32 @@ def write(result: ReportResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    figures = write_figures(result, folder) if result.settings.figures else {}
-    with Outputs(folder, "report") as outputs:
-        outputs.text(PAGE_FILE, page_of(report_content(result, figures), f"CNN filter shift: {one_line(result.uri)}"))
-    return [*outputs.written, *(folder / path for paths in figures.values() for path in paths)]
+    shown, files = dict[str, Embedded](), dict[str, list[str]]()
+    with ExitStack() as stack:
+        stack.enter_context(default_style())
+        outputs = stack.enter_context(Outputs(folder, "report"))
+        beside = None
+        if result.settings.figures:
+            beside = stack.enter_context(Outputs(writable_folder(str(folder / FOLDER)), "report"))
+        for drawing in drawings(result):
+            figure = drawing.draw()
+            if beside:
+                _for_papers(beside, drawing, figure)
+            shown[drawing.stem] = embedded(figure, drawing.title, f"f{len(shown)}-")
+        for drawing in matrices(result) if beside else ():
+            _for_papers(beside, drawing, drawing.draw())
+        figures = beside.written if beside else []
+        for path in figures:
+            files.setdefault(path.stem, []).append(f"{FOLDER}/{path.name}")
+        outputs.text(PAGE_FILE, page_of(result, shown, files))
+    return [*outputs.written, *figures]
+
+
+def _for_papers(outputs: Outputs, drawing: Drawing, figure: Figure) -> None:
+    """As PNG and as vector PDF."""
+    outputs.png(drawing.stem, figure, drawing.title)
+    dots_as_picture(figure, _MOST_VECTOR_DOTS)
+    about = {"Title": drawing.title, "Creator": "cnn-filter-shift", "CreationDate": None}
+    # Type 42: letters stay letters in the PDF, as journals ask.
+    with matplotlib.rc_context({"pdf.fonttype": 42}):
+        outputs.file(f"{drawing.stem}.pdf", partial(figure.savefig, metadata=about, dpi=200))

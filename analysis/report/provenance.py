@@ -1,4 +1,4 @@
-"""The exact commands and versions behind each figure."""
+"""How the page was made: the exact commands and versions behind each figure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import shlex
 from dataclasses import fields
 from importlib.metadata import version
 
-from plotly.offline import get_plotlyjs_version
-
 from analysis.measures.drift import DIVERGENCES
+from analysis.report.cards import Cards, section
+from analysis.report.markup import Markup, el
+from analysis.report.measure import ReportResult
 from analysis.report.settings import ReportSettings
 from analysis.settings import MatrixSettings, SketchSettings
+from analysis.wording import count, one_line
 from distributed import __version__
 
 #: Settings of the drift and its uncertainty.
 _SKETCH = {field.name for field in fields(SketchSettings)}
 _DRIFT = tuple(field.name for field in fields(MatrixSettings) if field.name not in _SKETCH)
 
-_DISTRIBUTIONS = ("numpy", "pyarrow", "ray", "duckdb", "numba", "matplotlib", "plotly")
+_DISTRIBUTIONS = ("numpy", "pyarrow", "ray", "duckdb", "numba", "matplotlib")
 
 
-def versions() -> dict[str, str]:
-    """This tool, Python, what the numbers and pictures were made with."""
+def versions() -> str:
+    """This tool, Python, what the numbers and pictures were made with, in a line."""
     found = {"cnn-filter-shift": __version__, "Python": platform.python_version()}
     found |= {name: version(name) for name in _DISTRIBUTIONS}
-    return found | {"plotly.js": get_plotlyjs_version()}
+    return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
 def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, str]:
@@ -61,6 +63,35 @@ def _store(settings: ReportSettings, uri: str) -> list[str]:
 
 def _line(module: str, store: list[str], arguments: list[str]) -> str:
     return shlex.join(["python", "-m", f"analysis.{module}", *store, *arguments])
+
+
+def provenance_section(report: ReportResult, cards: Cards) -> Markup:
+    """The commands, and what the numbers rest on."""
+    titles = {
+        "report": "This page",
+        "shift": "Drift matrices and box plots",
+        "structure": "Eigenfilters, cumulative variance, disagreement",
+        "quality": "Quality and degenerate layers",
+    }
+    facts = {
+        "Store": one_line(report.uri),
+        "Made": f"{report.made_at:%Y-%m-%d %H:%M} UTC",
+        "Condition": one_line(report.where) if report.where else "none: all layers of all models",
+        **settings_in_words(report.settings),
+    }
+    if report.shift:
+        basis = report.shift.basis
+        facts["Basis"] = (
+            f"{basis.digest}, of {count(basis.filters, 'filter')}; {basis.bins} bins from {basis.low:.5g} to "
+            f"{basis.high:.5g}"
+        )
+        facts["Explained variance"] = " · ".join(f"{share:.1%}" for share in basis.explained_variance_ratio)
+        facts["Sketch"] = one_line(report.shift.sketch.provenance)
+    facts["Versions"] = cards.versions
+    lines = [[el("h3", title), el("pre", cards.commands[name])] for name, title in titles.items()]
+    about = el("dl", [[el("dt", name), el("dd", value)] for name, value in facts.items()], class_="panel")
+    lead = "The commands below give the same numbers again; every figure names its own."
+    return section("provenance", "How it was made", lead, el("section", lines, about, class_="card"))
 
 
 def settings_in_words(settings: ReportSettings) -> dict[str, str]:

@@ -1,39 +1,84 @@
-// The page.
-const theme = document.getElementById('theme');
-function nameTheme() { theme.textContent = isDark() ? 'Light' : 'Dark'; }
-theme.addEventListener('click', () => {
-  document.documentElement.dataset.theme = isDark() ? 'light' : 'dark';
-  nameTheme();
-  repaint();
-});
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { nameTheme(); repaint(); });
-nameTheme();
+// The page: what stands in it as markup is filled with matrices and tables, and given its tabs.
+const SHOW = { whole, digits: (value) => digits(value), percent, text: (value) => value ?? '–' };
+const DRAW = []; // draws each matrix again, for another width or theme
 
-const { totals } = report.contents;
-const main = document.getElementById('main');
-main.append(
-  el('h1', {}, `${plural(totals.filters, 'filter')} of ${plural(totals.models, 'model')}`),
-  el('p', { class: 'lead' }, 'Learned 3×3 convolution kernels of trained networks: what they are, how far apart groups of them are, and which layers went wrong.'),
-  el('dl', { class: 'facts' }, [['models', totals.models], ['3×3 layers', totals.layers], ['3×3 filters', totals.filters], ['skipped or failed', report.contents.rejects.length]]
-    .map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, whole(value))))),
-  el('p', { class: 'where' }, `${report.store} · ${report.made_at}${report.settings.where ? ` · where ${report.settings.where}` : ''}`),
-);
-const SECTIONS = [['contents', 'Contents', contentsSection], ['drift', 'Drift', driftSection], ['structure', 'Structure', structureSection],
-  ['quality', 'Quality', qualitySection], ['models', 'Models', modelsSection], ['provenance', 'How it was made', provenanceSection]];
-const nav = document.getElementById('nav');
-for (const [id, title, build] of SECTIONS) {
-  main.append(build());
-  nav.append(el('a', { href: `#${id}` }, title));
+// A table of the page's data; with a search over its words where its place asks for one, and a row's whole record.
+function tableIn(place) {
+  const { caption, rows, columns, sort, down } = report.tables[place.dataset.table];
+  const find = place.dataset.search;
+  const record = el('dl', { class: 'panel', 'aria-live': 'polite', hidden: true });
+  const text = (column, row) => SHOW[column.show](valueOf(column, row));
+  const table = windowed({
+    caption, rows, sort: sort < 0 ? null : { column: sort, down },
+    columns: columns.filter((column) => !column.aside).map((column) => ({ ...column, number: Boolean(column.numbers), value: (row) => valueOf(column, row), show: SHOW[column.show] })),
+    pick: find && ((row) => {
+      record.hidden = false;
+      record.replaceChildren(...columns.filter((column) => valueOf(column, row) !== null).flatMap((column) => [el('dt', {}, column.title), el('dd', {}, text(column, row))]));
+    }),
+  });
+  if (!find) return table.node;
+  let texts = null; // what a search looks through is made once, at the first search
+  const search = el('input', { type: 'search', placeholder: 'name, task, data set, license …', size: 34, on: { input: later(() => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    texts = texts || range(rows).map((row) => columns.filter((c) => c.words).map((c) => valueOf(c, row) ?? '').join('\n').toLowerCase());
+    table.keep(range(rows).filter((row) => words.every((word) => texts[row].includes(word))));
+  }, 80) } });
+  return el('div', {}, el('div', { class: 'controls' }, field(`Search ${find}`, search)), table.node, record);
 }
-document.getElementById('foot').textContent = `Made by cnn-filter-shift ${report.provenance.versions['cnn-filter-shift']}. Method: Gavrikov & Keuper, arXiv 2201.08465 and 2203.15331. This page loads nothing from anywhere.`;
+
+// Tabs after the ARIA pattern: the arrow keys move.
+function tabs(place) {
+  const panels = [...place.children];
+  const show = (i) => {
+    buttons.forEach((button, j) => { button.setAttribute('aria-selected', j === i); button.tabIndex = j === i ? 0 : -1; panels[j].hidden = j !== i; });
+    redraw();
+  };
+  const buttons = panels.map((panel, i) => {
+    filled(panel, { role: 'tabpanel', id: nextId('panel'), 'aria-labelledby': nextId('tab') }, []);
+    return el('button', { type: 'button', role: 'tab', id: panel.getAttribute('aria-labelledby'), 'aria-controls': panel.id, on: {
+      click: () => show(i),
+      keydown: (event) => {
+        const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: panels.length - 1 }[event.key];
+        if (to === undefined) return;
+        event.preventDefault();
+        const next = (to + panels.length) % panels.length;
+        show(next);
+        buttons[next].focus();
+      },
+    } }, panel.dataset.tab);
+  });
+  place.prepend(el('div', { class: 'tabs', role: 'tablist', 'aria-label': place.dataset.tabs, hidden: panels.length < 2 }, buttons));
+  show(0);
+}
+
+function redraw() { for (const { place, draw } of DRAW) if (place.clientWidth) draw(); }
+
+for (const place of document.querySelectorAll('[data-matrix]')) DRAW.push({ place, draw: matrix(place, report.matrices[place.dataset.matrix]) });
+for (const place of document.querySelectorAll('[data-table]')) {
+  if (place.localName === 'details') whenOpened(place, () => tableIn(place));
+  else place.append(tableIn(place));
+}
+for (const place of document.querySelectorAll('[data-tabs]')) tabs(place);
+
+const theme = document.getElementById('theme');
+function themed() { theme.textContent = isDark() ? 'Light' : 'Dark'; redraw(); }
+theme.hidden = false;
+theme.addEventListener('click', () => { document.documentElement.dataset.theme = isDark() ? 'light' : 'dark'; themed(); });
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', themed);
+themed();
+addEventListener('resize', later(redraw, 150));
+// Paper is light.
+let before = null;
+addEventListener('beforeprint', () => { before = document.documentElement.dataset.theme; document.documentElement.dataset.theme = 'light'; redraw(); });
+addEventListener('afterprint', () => { if (before) document.documentElement.dataset.theme = before; else delete document.documentElement.dataset.theme; redraw(); });
 
 const spy = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     if (!entry.isIntersecting) continue;
-    for (const link of nav.children) {
+    for (const link of document.getElementById('nav').children) {
       if (link.hash === `#${entry.target.id}`) link.setAttribute('aria-current', 'true');
       else link.removeAttribute('aria-current');
     }
   }
 }, { rootMargin: '-15% 0px -75% 0px' });
-for (const [id] of SECTIONS) spy.observe(document.getElementById(id));
+for (const section of document.querySelectorAll('main > section')) spy.observe(section);

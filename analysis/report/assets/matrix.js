@@ -1,29 +1,24 @@
-const percentOf = (share) => `${Math.round(100 * share)} %`;
-
 // One axis as a matrix that can be ordered, filtered, pointed at and walked through with the arrow keys.
-function matrixCard(axis) {
-  const number = axis.groups.names.length;
+function matrix(place, axis) {
+  const number = axis.names.length;
   const all = range(number);
   const pairs = { drift: new Pairs(axis.drift, number, 0), disagreement: new Pairs(axis.disagreement, number, 0) };
   const extra = {};
   for (const key of ['low', 'high', 'null_high', 'p_value', 'q_value']) if (axis[key]) extra[key] = new Pairs(axis[key], number, NaN);
-  const natural = axis.axis === 'depth';
-  const state = { measure: 'drift', order: natural || number < 3 ? 'name' : 'cluster', words: '', least: 0, few: true, chosen: new Set(all), cursor: null, cells: [] };
-  const hint = 'Point at a cell, or walk through the matrix with the arrow keys, to read it here.';
-  const readout = el('output', { class: 'readout', 'aria-live': 'polite' }, hint);
+  const state = { measure: 'drift', order: axis.natural || number < 3 ? 'name' : 'cluster', words: '', least: 0, few: true, chosen: new Set(all), cursor: null, cells: [] };
+  const readout = el('output', { class: 'readout', 'aria-live': 'polite' });
   const values = () => pairs[state.measure];
   const largest = () => values().values.reduce((most, v) => (v > most ? v : most), 0);
 
   function groupsShown() {
     const words = state.words.toLowerCase();
-    return all.filter((i) => state.chosen.has(i) && (state.few || !axis.groups.few[i]) && (!words || axis.groups.names[i].toLowerCase().includes(words)));
+    return all.filter((i) => state.chosen.has(i) && (state.few || !axis.few[i]) && (!words || axis.names[i].toLowerCase().includes(words)));
   }
-  const groupLabel = (i) => axis.groups.single ? axis.groups.names[i] : `${axis.groups.names[i]} (${whole(axis.groups.models[i])})`;
+  const groupLabel = (i) => axis.single ? axis.names[i] : `${axis.names[i]} (${whole(axis.models[i])})`;
   const blockLabel = (block) => block.length === 1 ? groupLabel(block[0]) : `${groupLabel(block[0])} … ${groupLabel(block[block.length - 1])}`;
 
-  function words(row, column) {
-    const [a, b] = [state.cells[row], state.cells[column]];
-    if (!a || !b) return null;
+  // What a cell says.
+  function words(a, b) {
     const name = MEASURES[state.measure].unit;
     if (a.length > 1 || b.length > 1) {
       return [`${blockLabel(a)}  ↔  ${blockLabel(b)}`, `mean ${name} of ${plural(a.length * b.length, 'pair')}: ${digits(blockMean(values(), a, b))}`, 'search or choose groups to see single pairs'];
@@ -31,116 +26,84 @@ function matrixCard(axis) {
     return pairWords(a[0], b[0], name);
   }
   function pairWords(a, b, name) {
-    const lines = [`${axis.groups.names[a]}  ↔  ${axis.groups.names[b]}`, `${name} ${digits(values().at(a, b))}`];
-    if (a === b) return [axis.groups.names[a], 'the group itself: 0 by definition'];
+    if (a === b) return [axis.names[a], 'the group itself: 0 by definition'];
+    const lines = [`${axis.names[a]}  ↔  ${axis.names[b]}`, `${name} ${digits(values().at(a, b))}`];
     if (state.measure === 'drift' && extra.low) {
       const [low, high] = [extra.low.at(a, b), extra.high.at(a, b)];
-      lines[1] += Number.isNaN(low) ? ' (no interval: one model on a side)' : ` (${percentOf(report.settings.level)} interval ${digits(low)} to ${digits(high)})`;
+      lines[1] += Number.isNaN(low) ? ' (no interval: one model on a side)' : ` (${Math.round(100 * axis.level)} % interval ${digits(low)} to ${digits(high)})`;
       lines.push(`p ${digits(extra.p_value.at(a, b), 2)}, q ${digits(extra.q_value.at(a, b), 2)}; by chance up to ${digits(extra.null_high.at(a, b))}`);
     }
-    const sizes = (i) => `${plural(axis.groups.models[i], 'model')}, ${plural(axis.groups.filters[i], 'filter')}`;
+    const sizes = (i) => `${plural(axis.models[i], 'model')}, ${plural(axis.filters[i], 'filter')}`;
     lines.push(`${sizes(a)} ↔ ${sizes(b)}`);
-    if (axis.groups.few[a] || axis.groups.few[b]) lines.push(`few models (under ${report.settings.min_models}): not to be relied upon`);
+    if (axis.few[a] || axis.few[b]) lines.push(`few models (under ${axis.least}): not to be relied upon`);
     return lines;
   }
-  function say(row, column) {
-    const lines = words(row, column);
-    if (!lines) return null;
+  function say([row, column]) {
+    const lines = words(state.cells[row], state.cells[column]);
     state.cursor = [row, column];
+    picture.mark(state.cursor);
     readout.replaceChildren(el('strong', {}, lines[0]), `\n${lines.slice(1).join(' · ')}`);
     return lines.join('\n');
   }
 
-  const picture = plot({
-    name: `Matrix of drift by ${spaced(axis.axis)}; the arrow keys move through it and the text below says what each cell holds; the same as a table follows`,
-    build, tip: (point) => say(point.pointIndex[0], point.pointIndex[1]),
-    ready: (node) => node.on('plotly_click', (event) => { say(...event.points[0].pointIndex); mark(); }),
-    keys: (event) => {
-      const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (!step || !state.cells.length) return;
-      event.preventDefault();
-      const last = state.cells.length - 1;
-      const [row, column] = state.cursor || [0, 0];
-      say(Math.min(last, Math.max(0, row + step[0])), Math.min(last, Math.max(0, column + step[1])));
-      mark();
-    },
-  });
-  const cursorShape = () => (state.cursor && state.cursor[0] < state.cells.length && state.cursor[1] < state.cells.length
-    ? [{ type: 'rect', x0: state.cursor[1] - 0.5, x1: state.cursor[1] + 0.5, y0: state.cursor[0] - 0.5, y1: state.cursor[0] + 0.5, line: { color: colour('focus'), width: 2.5 } }] : []);
-  function mark() { picture.drawn.then(() => Plotly.relayout(picture.node, { shapes: cursorShape() })); }
+  let picture = null;
+  const frame = el('div', { class: 'frame', role: 'img', tabindex: 0,
+    'aria-label': `Matrix of drift by ${axis.axis}; the arrow keys move through it and the text below says what each cell holds; the same as a table follows`,
+    on: {
+      pointermove: (event) => { const cell = picture.at(event); if (cell) pointAt(event, say(cell)); else tooltip.hidden = true; },
+      pointerleave: () => { tooltip.hidden = true; },
+      keydown: (event) => {
+        const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+        if (!step || !state.cells.length) return;
+        event.preventDefault();
+        say((state.cursor || [0, 0]).map((at, k) => Math.min(state.cells.length - 1, Math.max(0, at + step[k]))));
+      },
+    } });
 
-  function build() {
-    state.cells = blocks(ordered(axis, values(), groupsShown(), state.order));
-    const n = state.cells.length;
-    const single = state.cells.every((block) => block.length === 1);
-    const top = largest();
-    const z = state.cells.map((a) => state.cells.map((b) => {
-      const value = blockMean(values(), a, b);
-      return value === null || (value < state.least && !(single && a[0] === b[0])) ? null : value;
-    }));
-    const wide = picture.node.clientWidth;
-    const letters = narrow() ? 13 : 30;
-    const side = Math.max(wide * 0.45, Math.min(wide - (narrow() ? 110 : 330), Math.max(n * 46, narrow() ? 320 : 240), 760));
-    const size = Math.max(7, Math.min(12, (side / n) * 0.8));
-    const every = Math.max(1, Math.ceil((size * 1.15) / (side / n)));
-    const labels = state.cells.map((block) => literal(elide(blockLabel(block), letters)));
-    const at = range(n).filter((i) => i % every === 0);
-    const ticks = { tickvals: at, ticktext: at.map((i) => labels[i]), tickfont: { size }, showgrid: false, ticks: '' };
-    const longest = Math.max(0, ...labels.map((l) => l.length));
-    const gap = n <= 60 ? (n <= 24 ? 2 : 1) : 0;
-    const data = [{ type: 'heatmap', z, x: range(n), y: range(n), zmin: 0, zmax: top || 1, colorscale: scale(), xgap: gap, ygap: gap, hoverinfo: 'none', hoverongaps: true,
-      colorbar: { thickness: 12, outlinewidth: 0, len: 1, title: { text: MEASURES[state.measure].title, side: 'right', font: { size: 12 } }, tickfont: { size: 11, color: colour('soft') }, ...(narrow() ? { orientation: 'h', y: -0.02, yanchor: 'top', len: 0.9, title: { text: MEASURES[state.measure].title, side: 'top' } } : {}) } }];
-    const decimals = top > 0 ? Math.min(5, Math.max(2, 2 - Math.floor(Math.log10(top)))) : 2;
-    if (single && !narrow() && side / n > 7.5 * (decimals + 2) + 6) data[0].texttemplate = `%{z:.${decimals}f}`;
-    if (single && n <= 60) data.push(...hatches());
-    // Column labels stand above, so that the colour bar has the room below on a phone.
-    const head = Math.min(longest * size * 0.6 * 0.75, narrow() ? 95 : 170) + 16;
-    return { data, width: narrow() ? null : Math.round(Math.min(wide, side + Math.min(longest, letters) * size * 0.62 + 130)), height: Math.round(side + head + (narrow() ? 80 : 30)), layout: {
-      shapes: cursorShape(), margin: { l: 8, r: 8, t: Math.round(head), b: narrow() ? 70 : 12 },
-      xaxis: { ...ticks, side: 'top', range: [-0.5, n - 0.5], tickangle: n > 10 || narrow() ? -60 : -38, constrain: 'domain' },
-      yaxis: { ...ticks, range: [n - 0.5, -0.5], scaleanchor: 'x', constrain: 'domain' } } };
-  }
-  // Cells that rest on few models are hatched, in a corner where a value is written: two lines in all, dark on light, so
-  // that they show on every colour of the scale.
-  function hatches() {
-    const n = state.cells.length;
-    const strokes = n <= 20 ? [[0.12, 0.46, 0.46, 0.12], [0.29, 0.46, 0.46, 0.29]] : [[-0.4, 0.4, 0.4, -0.4]];
-    const x = [];
-    const y = [];
-    for (let i = 0; i < n; i += 1) for (let j = 0; j < n; j += 1) {
-      if (i === j || !(axis.groups.few[state.cells[i][0]] || axis.groups.few[state.cells[j][0]])) continue;
-      for (const [x0, y0, x1, y1] of strokes) { x.push(j + x0, j + x1, null); y.push(i + y0, i + y1, null); }
-    }
-    if (!x.length) return [];
-    const line = (width, ink) => ({ type: 'scatter', mode: 'lines', x, y, hoverinfo: 'skip', line: { width, color: ink } });
-    return [line(n > 24 ? 1.6 : 3, 'rgba(255,255,255,.75)'), line(n > 24 ? 0.7 : 1.2, 'rgba(0,0,0,.8)')];
+  function draw() {
+    const cells = state.cells;
+    const single = cells.every((block) => block.length === 1);
+    const flagged = (i, j) => single && cells.length <= 60 && i !== j && (axis.few[cells[i][0]] || axis.few[cells[j][0]]);
+    picture = heatmap({
+      values: cells.map((a) => cells.map((b) => {
+        const value = blockMean(values(), a, b);
+        return value === null || (value < state.least && !(single && a[0] === b[0])) ? null : value;
+      })),
+      labels: cells.map((block) => elide(blockLabel(block), narrow() ? 13 : 30)),
+      top: largest(), title: MEASURES[state.measure].title, flagged, wide: frame.clientWidth || 680,
+    });
+    frame.replaceChildren(picture.node);
+    if (state.cursor) picture.mark(state.cursor);
   }
 
-  const table = asTable(pairsTable, 'Every pair as a table');
   function pairsTable() {
     const shown = groupsShown();
     const [a, b] = [[], []];
     shown.forEach((i, k) => shown.slice(k + 1).forEach((j) => { if (!(values().at(i, j) < state.least)) { a.push(i); b.push(j); } }));
-    const number_ = (title, value, show) => ({ title, width: 6, number: true, value, show: show || ((v) => digits(v)) });
-    const columns = [{ title: spaced(axis.axis), width: 14, value: (r) => groupLabel(a[r]) }, { title: 'and', width: 14, value: (r) => groupLabel(b[r]) },
-      number_(MEASURES[state.measure].unit, (r) => values().at(a[r], b[r]))];
-    if (state.measure === 'drift') for (const key of Object.keys(extra)) columns.push(number_(key.replace('_value', '').replace('_', ' '), (r) => extra[key].at(a[r], b[r])));
-    columns.push({ title: 'few models', width: 6, value: (r) => (axis.groups.few[a[r]] || axis.groups.few[b[r]] ? 'few' : '') });
-    return windowed({ caption: `Pairs of groups by ${spaced(axis.axis)}`, rows: a.length, columns, sort: { column: 2, down: true } }).node;
+    const number_ = (title, of) => ({ title, width: 6, number: true, value: (r) => of.at(a[r], b[r]), show: (v) => digits(v) });
+    const name = (title, of) => ({ title, width: 14, value: (r) => groupLabel(of[r]) });
+    const columns = [name(axis.axis, a), name('and', b), number_(MEASURES[state.measure].unit, values())];
+    if (state.measure === 'drift') for (const key of Object.keys(extra)) columns.push(number_(key.replace('_value', '').replace('_', ' '), extra[key]));
+    columns.push({ title: 'few models', width: 6, value: (r) => (axis.few[a[r]] || axis.few[b[r]] ? 'few' : '') });
+    return windowed({ caption: `Pairs of groups by ${axis.axis}`, rows: a.length, columns, sort: { column: 2, down: true } }).node;
   }
+  const details = el('details', {}, el('summary', {}, 'Every pair as a table'));
+  const table = whenOpened(details, pairsTable);
 
   const said = el('p', { class: 'where' });
   const binned = el('p', { class: 'where' });
+  const card = place.closest('.card');
   function update() {
     const shown = groupsShown();
-    binned.textContent = shown.length > MOST_SHOWN ? `${whole(shown.length)} groups in ${MOST_SHOWN} blocks of neighbours, each the mean of its pairs; search or choose groups to see single ones.` : '';
-    if (!shown.length) said.textContent = 'No group fits the search and the choice.';
-    else said.textContent = summary(shown);
+    state.cells = blocks(ordered(axis, values(), shown, state.order));
     state.cursor = null;
-    readout.textContent = hint;
-    picture.draw();
+    binned.textContent = shown.length > MOST_SHOWN ? `${whole(shown.length)} groups in ${MOST_SHOWN} blocks of neighbours, each the mean of its pairs; search or choose groups to see single ones.` : '';
+    said.textContent = shown.length ? summary(shown) : 'No group fits the search and the choice.';
+    readout.textContent = 'Point at a cell, or walk through the matrix with the arrow keys, to read it here.';
+    card.querySelector('h3').textContent = `${MEASURES[state.measure].heading} by ${axis.axis}`;
+    for (const links of card.querySelectorAll('[data-measure]')) links.hidden = links.dataset.measure !== state.measure;
+    draw();
     table.refresh();
-    heading();
   }
   function summary(shown) {
     let best = null;
@@ -151,55 +114,41 @@ function matrixCard(axis) {
       if (!best || v > best[0]) best = [v, shown[k], shown[m]];
       if (!least || v < least[0]) least = [v, shown[k], shown[m]];
     }
-    const say_ = ([v, a, b]) => `${axis.groups.names[a]} ↔ ${axis.groups.names[b]} (${digits(v)})`;
-    return best && best[1] !== undefined && shown.length > 2 ? `Farthest apart: ${say_(best)}. Nearest: ${say_(least)}.` : '';
+    const pair = ([v, a, b]) => `${axis.names[a]} ↔ ${axis.names[b]} (${digits(v)})`;
+    return best && shown.length > 2 ? `Farthest apart: ${pair(best)}. Nearest: ${pair(least)}.` : '';
   }
 
-  const links = el('span');
-  const title = el('h3');
-  function heading() {
-    title.textContent = state.measure === 'drift' ? `Drift by ${spaced(axis.axis)}` : `Disagreement of eigenfilters by ${spaced(axis.axis)}`;
-    const made = files(`${MEASURES[state.measure].stem}_${report.axes.findIndex((each) => each.axis === axis.axis)}`);
-    links.replaceChildren(...(made ? [made] : []));
-  }
-  const limit = el('input', { type: 'range', min: 0, max: 100, value: 0, 'aria-valuetext': 'all pairs', on: { input: () => {
-    state.least = (largest() * Number(limit.value)) / 100;
-    limit.setAttribute('aria-valuetext', `at least ${digits(state.least, 2)}`);
-    bound.textContent = state.least ? `hide pairs below ${digits(state.least, 2)}` : 'hide pairs below: none';
-    slow();
-  } } });
   const slow = later(update, 120);
-  const bound = el('span', {}, 'hide pairs below: none');
+  const bound = el('span');
+  const limit = el('input', { type: 'range', min: 0, max: 100, value: 0, on: { input: () => { bounded(); slow(); } } });
+  function bounded() {
+    state.least = (largest() * Number(limit.value)) / 100;
+    const least = state.least ? digits(state.least, 2) : 'none';
+    limit.setAttribute('aria-valuetext', state.least ? `at least ${least}` : 'all pairs');
+    bound.textContent = `hide pairs below: ${least}`;
+  }
   const search = el('input', { type: 'search', placeholder: 'part of a name', on: { input: () => { state.words = search.value.trim(); slow(); } } });
   const few = el('input', { type: 'checkbox', checked: true, on: { change: () => { state.few = few.checked; update(); } } });
-  const fewGroups = axis.groups.few.filter(Boolean).length;
-  const controls = el('div', { class: 'controls' },
-    select('Order', [['cluster', 'alike together'], ['name', natural ? 'by depth' : 'by name'], ['mean', 'by mean drift'], ['models', 'by number of models']], state.order, (v) => { state.order = v; update(); }),
-    select('Show', Object.entries(MEASURES).map(([key, m]) => [key, m.title]), 'drift', (v) => { state.measure = v; limit.value = 0; state.least = 0; bound.textContent = 'hide pairs below: none'; update(); }),
+  const fewGroups = axis.few.filter(Boolean).length;
+  place.append(el('div', { class: 'controls' },
+    select('Order', [['cluster', 'alike together'], ['name', axis.natural ? 'by depth' : 'by name'], ['mean', 'by mean drift'], ['models', 'by number of models']], state.order, (v) => { state.order = v; update(); }),
+    select('Show', Object.entries(MEASURES).map(([key, m]) => [key, m.title]), 'drift', (v) => { state.measure = v; limit.value = 0; bounded(); update(); }),
     field('Search groups', search), field(bound, limit),
-    fewGroups ? field(`groups of few models (${fewGroups})`, few, true) : null);
-  const node = el('section', { class: 'card' }, el('header', {}, title, links),
-    el('p', {}, explanation(axis)), controls, chooser(axis, state, update), binned, picture.node, readout, said, table, notes(axis.notes), madeBy('shift'));
+    fewGroups ? field(`groups of few models (${fewGroups})`, few, true) : null),
+  chooser(axis, state, update), binned, frame, readout, said, details);
+  bounded();
   update();
-  return node;
-}
-
-function explanation(axis) {
-  const few = axis.groups.few.some(Boolean);
-  const marked = few ? ` A stroke marks pairs with fewer than ${report.settings.min_models} models on a side: there the drift says as much about those models as about the group.` : '';
-  const interval = axis.low ? ' Intervals come from drawing models again with replacement; p and q from dealing the models of both groups out anew.' : '';
-  return `How far apart the filters of two groups are: 0 is alike, more is farther.${axis.groups.single ? '' : ' Brackets hold the number of models.'}${marked}${interval}`;
+  return draw;
 }
 
 function chooser(axis, state, update) {
-  const number = axis.groups.names.length;
-  if (number < 4) return null;
-  const place = el('details', { on: { toggle: () => { if (place.open && place.children.length < 2) fill(); } } }, el('summary', {}, 'Choose groups'));
-  function fill() {
-    const marks = range(number).map((i) => el('input', { type: 'checkbox', checked: state.chosen.has(i), on: { change: (e) => { if (e.target.checked) state.chosen.add(i); else state.chosen.delete(i); update(); } } }));
+  if (axis.names.length < 4) return null;
+  const place = el('details', {}, el('summary', {}, 'Choose groups'));
+  whenOpened(place, () => {
+    const marks = axis.names.map((name, i) => el('input', { type: 'checkbox', checked: state.chosen.has(i), on: { change: (e) => { if (e.target.checked) state.chosen.add(i); else state.chosen.delete(i); update(); } } }));
     const every = (on) => { marks.forEach((m, i) => { m.checked = on; if (on) state.chosen.add(i); else state.chosen.delete(i); }); update(); };
-    place.append(el('div', { class: 'controls' }, el('button', { type: 'button', on: { click: () => every(true) } }, 'all'), el('button', { type: 'button', on: { click: () => every(false) } }, 'none')),
-      el('div', { class: 'choose' }, marks.map((m, i) => el('label', {}, m, ' ', axis.groups.names[i]))));
-  }
+    return el('div', {}, el('div', { class: 'controls' }, el('button', { type: 'button', on: { click: () => every(true) } }, 'all'), el('button', { type: 'button', on: { click: () => every(false) } }, 'none')),
+      el('div', { class: 'choose' }, marks.map((m, i) => el('label', {}, m, ' ', axis.names[i]))));
+  });
   return place;
 }

@@ -27,15 +27,15 @@ class Pairs {
 }
 
 const MEASURES = {
-  drift: { title: 'drift D', unit: 'drift', stem: 'drift', key: 'drift' },
-  disagreement: { title: 'disagreement of eigenfilters', unit: 'disagreement', stem: 'agreement', key: 'disagreement' },
+  drift: { title: 'drift D', unit: 'drift', heading: 'Drift' },
+  disagreement: { title: 'disagreement of eigenfilters', unit: 'disagreement', heading: 'Disagreement of eigenfilters' },
 };
 
 function ordered(axis, pairs, chosen, how) {
   const set = new Set(chosen);
   if (how === 'cluster') return axis.cluster.filter((i) => set.has(i));
   if (how === 'name') return [...chosen]; // the order of the axis: by name, depth and numbers by value
-  const key = how === 'models' ? (i) => axis.groups.models[i] : (i) => pairs.mean(i, chosen);
+  const key = how === 'models' ? (i) => axis.models[i] : (i) => pairs.mean(i, chosen);
   const keys = new Map(chosen.map((i) => [i, key(i)]));
   return [...chosen].sort((a, b) => keys.get(b) - keys.get(a) || a - b);
 }

@@ -9,8 +9,9 @@ function windowed({ caption, columns, rows, sort, pick, rowName }) {
   const heads = columns.map((column, i) => el('th', { scope: 'col', class: column.number ? 'number' : null, 'aria-sort': 'none' },
     el('button', { type: 'button', on: { click: () => by(i) } }, column.title)));
   const label = el('caption', {}, caption);
-  const table = el('table', { class: 'windowed', style: { minWidth: `${columns.reduce((sum, c) => sum + c.width, 0)}rem` } }, label,
-    el('colgroup', {}, columns.map((c) => el('col', { style: { width: `${c.width}rem` } }))),
+  const wide = columns.reduce((sum, column) => sum + column.width, 0);
+  const table = el('table', { class: 'windowed', style: { minWidth: `${wide}rem` } }, label,
+    el('colgroup', {}, columns.map((column) => el('col', { style: { width: `${(100 * column.width) / wide}%` } }))),
     el('thead', {}, el('tr', {}, heads)), body);
   const box = el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption }, table);
   let shownFrom = -1;
@@ -34,10 +35,10 @@ function windowed({ caption, columns, rows, sort, pick, rowName }) {
     for (const each of body.querySelectorAll('tr[data-row]')) each.setAttribute('aria-selected', Number(each.dataset.row) === row);
     pick(row);
   }
-  function render(force) {
+  function render(force, all) {
     const high = box.clientHeight || 432;
-    const from = Math.max(0, Math.floor(box.scrollTop / ROW) - OVERSCAN);
-    const to = Math.min(state.order.length, Math.ceil((box.scrollTop + high) / ROW) + OVERSCAN);
+    const from = all ? 0 : Math.max(0, Math.floor(box.scrollTop / ROW) - OVERSCAN);
+    const to = all ? state.order.length : Math.min(state.order.length, Math.ceil((box.scrollTop + high) / ROW) + OVERSCAN);
     if (!force && from === shownFrom && to === shownTo) return;
     const kept = document.activeElement && body.contains(document.activeElement) ? document.activeElement.dataset.row : null;
     shownFrom = from;
@@ -77,6 +78,8 @@ function windowed({ caption, columns, rows, sort, pick, rowName }) {
     waiting = true;
     requestAnimationFrame(() => { waiting = false; render(false); });
   });
+  addEventListener('beforeprint', () => { if (box.isConnected) render(true, true); });
+  addEventListener('afterprint', () => { if (box.isConnected) render(true); });
   arrange();
   return { node: box, keep(kept) { state.all = kept; box.scrollTop = 0; arrange(); }, rows: () => state.order };
 }
