@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException
@@ -21,7 +21,7 @@ from distributed.configuration import register, setting_names, settings_from
 from distributed.errors import UserError
 from distributed.overrides import quoted_texts
 from distributed.settings import ClusterSettings
-from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, TimmSettings
+from distributed.sources.settings import SourceSettings
 from distributed.store.settings import StoreSettings
 from distributed.suggestions import did_you_mean
 
@@ -39,7 +39,7 @@ def composed(config_name: str, settings_class: type[Settings], arguments: Sequen
         UserError: a wrong key, type or choice, or ``--multirun``.
     """
     register(f"{config_name}_schema", settings_class)
-    for source in (SampleSettings, LocalSettings, TimmSettings, HubSettings):
+    for source in get_args(SourceSettings):
         register(f"{source.kind}_schema", source, group="source")
     register("store_schema", StoreSettings, group="store")
     register("cluster_schema", ClusterSettings, group="cluster")
