@@ -370,8 +370,7 @@ def test_any_axis_groups(store: Path, axis: str) -> None:
 def test_bad_requests_end_in_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], message: str
 ) -> None:
-    asked = settings(store, tmp_path, **{"axes": ("task",), **change})
-    assert guarded(lambda: carry_out(steps(), asked)) == 2
+    assert guarded(lambda: carry_out(steps(), settings(store, tmp_path, **{"axes": ("task",), **change}))) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

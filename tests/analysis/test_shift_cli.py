@@ -171,7 +171,7 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
         ({"axes": ()}, "axes is empty"),
         ({"axes": ("paper",)}, "axis 'paper' is null for all of 7 models"),
         ({"axes": ("layer",), "max_groups": 5}, "28 groups, more than max_groups=5"),
-        ({"where": "tusk = 1"}, 'Referenced column "tusk" not found'),
+        ({"where": "tusk = 1"}, "there is no column 'tusk'; did you mean 'task'?"),
         ({"where": "conv_depth >"}, "cannot be evaluated: Parser Error"),
         ({"where": "conv_depth > 99"}, "leaves no filter"),
         ({"basis": "missing.json"}, "cannot read the basis missing.json"),

@@ -300,8 +300,7 @@ def test_a_single_group_without_directions_still_gives_its_files(store: Path, tm
 def test_bad_requests_end_in_one_line(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], message: str
 ) -> None:
-    asked = settings(store, tmp_path, **{"axes": ("task",), **change})
-    assert guarded(lambda: carry_out(steps(), asked)) == 2
+    assert guarded(lambda: carry_out(steps(), settings(store, tmp_path, **{"axes": ("task",), **change}))) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
