@@ -95,7 +95,7 @@ def test_wrong_requests_are_one_line(demo: Path) -> None:
     store = demo / "data/demo"
     for call, said in (
         (lambda: api.shift(store, "colour"), "colour"),
-        (lambda: api.shift(store, "task", weights="models"), "there is no setting 'weights'; there are: "),
+        (lambda: api.shift(store, "task", weights="models"), "there is no setting 'weights'; did you mean 'weight'?"),
         (lambda: api.shift(store, "task", weight="pixels"), "weight='pixels': choose one of filters, layers, models"),
         (lambda: api.quality(store, "task", cluster=None), "there is no setting 'cluster'"),
         (lambda: api.models(demo / "nothing"), "nothing"),
