@@ -94,7 +94,6 @@ def _kernels(rows: int, device: torch.device, copy: float) -> list[Row]:
             "histograms": lambda: [
                 kernels.histograms(part, s, projection, binning) for part, s in zip(parts, starts, strict=True)
             ],
-            "moments": lambda: [kernels.moments(part, s) for part, s in zip(parts, starts, strict=True)],
         }
 
     compiled, ours = work(kernels_for("cpu")), work(TorchKernels(device))

@@ -20,17 +20,17 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import torch
 
-from analysis.arrays.kernels import kernels_for
+from analysis.arrays.types import Float32, Float64
 from distributed import __version__
-from distributed.records import LAYERS_SCHEMA
+from distributed.records import GRAM_LENGTH, LAYERS_SCHEMA
 from distributed.references import layer_id_of
+from distributed.statistics import pack_lower
+from distributed.statistics.compiled_sums import compiled_sums
 from distributed.store import ModelRow, RowGroups, Store
 from distributed.store.settings import StoreSettings
-
-Float32 = npt.NDArray[np.float32]
 
 #: Explained variance of the published data: real filters are far from isotropic.
 _VARIANCES = np.array([0.3982, 0.1833, 0.1170, 0.0985, 0.0658, 0.0552, 0.0301, 0.0282, 0.0237])
@@ -129,7 +129,7 @@ def _cut(shapes: Shapes, rows: int) -> Shapes:
 
 
 class _Weights:
-    """Columns (9, n) of layers."""
+    """Filters (n, 9) of layers."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(20220120)
@@ -143,7 +143,7 @@ class _Weights:
         mixing = (self._patterns + 0.1 * rng.standard_normal((9, 9))).astype(np.float32) * np.float32(0.05)
         for size in _split(rows, _POOL_ROWS):
             start = int(rng.integers(0, _POOL_ROWS - size + 1))
-            yield mixing @ self._pool[:, start : start + size]
+            yield np.ascontiguousarray((mixing @ self._pool[:, start : start + size]).T)
 
 
 _weights: _Weights | None = None  # of this process
@@ -160,22 +160,27 @@ def write_models(uri: str, models: Sequence[PlannedModel]) -> None:
 
 def _write_model(store: Store, model: PlannedModel, weights: _Weights) -> None:
     rng = np.random.default_rng([model.seed, model.number])
-    kernels = kernels_for("cpu")
     moments: list[tuple[list[float], list[float]]] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         groups = RowGroups()
         for index, (out, each) in enumerate(model.shapes):
-            total, gram = np.zeros(9), np.zeros(45)
-            for columns in weights.layer(rng, out * each):
-                sums = kernels.moments(list(columns), np.array([0, columns.shape[1]]))
-                total += sums.sum[0]
-                gram += sums.gram[0]
-                yield from groups.add(layer_id_of(model.model_id, index), columns.T)
+            total, gram = np.zeros(9), np.zeros(GRAM_LENGTH)
+            for filters in weights.layer(rng, out * each):
+                more = _scaled_moments(filters)
+                total += more[0]
+                gram += more[1]
+                yield from groups.add(layer_id_of(model.model_id, index), filters)
             moments.append((total.tolist(), gram.tolist()))
         yield from groups.rest()
 
     store.write_model(model.model_id, batches(), lambda: (_row(model), _layers(model, moments)))
+
+
+def _scaled_moments(filters: Float32) -> tuple[Float64, Float64]:
+    """(9,) sum of the scaled filters and (45,) of their products, of (n, 9) filters: by the loops of extraction."""
+    sums = compiled_sums([torch.from_numpy(filters)], 0.0)
+    return sums.scaled_sum.numpy(), pack_lower(sums.scaled_gram.numpy())
 
 
 def _layers(model: PlannedModel, moments: list[tuple[list[float], list[float]]]) -> pa.Table:
@@ -256,7 +261,7 @@ def make_store(
     models = plan_models(rows, layout, seed)
     store = Store.open(StoreSettings(str(folder)))
     store.prepare()
-    kernels_for("cpu").warm()
+    _scaled_moments(np.ones((1, 9), np.float32))  # compiled once, before the processes ask for it
     number = min(processes or os.cpu_count() or 1, len(models))
     by_size = sorted(models, key=lambda model: -sum(out * each for out, each in model.shapes))
     if number == 1:

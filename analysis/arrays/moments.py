@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +26,7 @@ class Moments:
 
     @classmethod
     def empty(cls) -> Moments:
-        """Of no filter: the neutral element of ``merge``."""
+        """Of no filter."""
         return cls(0, np.zeros(9), np.zeros((9, 9)))
 
     @classmethod
@@ -61,16 +60,6 @@ class Moments:
         counts, sums, grams = layer_sums(layers)
         return cls.from_sums(counts, sums, grams)
 
-    def merge(self, other: Moments) -> Moments:
-        """Of both sets of filters together (Chan et al. 1979)."""
-        if self.count == 0 or other.count == 0:
-            return other if self.count == 0 else self
-        count = self.count + other.count
-        apart = other.mean - self.mean
-        mean = (self.count * self.mean + other.count * other.mean) / count
-        weight = self.count * (other.count / count)
-        return Moments(count, mean, self.scatter + other.scatter + weight * np.outer(apart, apart))
-
     @property
     def covariance(self) -> Float64:
         """(9, 9) = scatter / (count − 1).
@@ -81,14 +70,6 @@ class Moments:
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 filters, not {self.count}")
         return self.scatter / (self.count - 1)
-
-
-def merge_all(parts: Iterable[Moments]) -> Moments:
-    """The merge of any number of moments."""
-    total = Moments.empty()
-    for part in parts:
-        total = total.merge(part)
-    return total
 
 
 def layer_sums(layers: pa.Table) -> tuple[Int64, Float64, Float64]:

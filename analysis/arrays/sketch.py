@@ -42,11 +42,6 @@ class SketchOrigin:
     seconds: float = 0.0
     rows: int = 0
 
-    @property
-    def rows_per_second(self) -> float:
-        """Filters read per second of wall time, both scans counted; 0 without a scan."""
-        return self.rows / self.seconds if self.seconds > 0 else 0.0
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
@@ -108,14 +103,6 @@ class Sketch:
         """These rows (ascending indices or a mask)."""
         parts = (self.layer_ids[rows], self.counts[rows], self.below[rows], self.above[rows])
         return Sketch(*parts, self.basis)
-
-    def merge(self, other: Sketch) -> Sketch:
-        """The sketch of the filters of both; counts of a layer in both are added.
-
-        Raises:
-            UserError: they are on different bases.
-        """
-        return merge_sketches([self, other])
 
     def group_counts(self, group_of_layer: Int64, groups: int | None = None) -> Int64:
         """(G, 9, bins) sums over the layers of each group; ``group_of_layer`` (L,) is 0 … G − 1, or −1 for none."""

@@ -21,7 +21,7 @@ import pyarrow.fs as pafs
 from analysis.arrays.basis import SCALING, Basis
 from analysis.arrays.kernels import SIZE
 from analysis.arrays.moments import layer_sums
-from analysis.arrays.sketch import Sketch
+from analysis.arrays.sketch import Sketch, merge_sketches
 from analysis.arrays.types import Bool
 from analysis.scanning.reading import FilterStore
 from analysis.scanning.units import LayerIndex
@@ -133,7 +133,7 @@ class SketchArea:
 def with_new_layers(found: Sketch, more: Sketch, layers: LayerIndex) -> Sketch:
     """``found`` and those layers of ``more`` that it lacks, that ``layers`` names, and whose filters are all there."""
     wanted = _wanted(more, layers) & ~np.isin(more.layer_ids, found.layer_ids)
-    return replace(found.merge(more.take(wanted)), origin=found.origin)
+    return replace(merge_sketches([found, more.take(wanted)]), origin=found.origin)
 
 
 def _wanted(sketch: Sketch, layers: LayerIndex) -> Bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -67,9 +65,6 @@ def test_the_same_numbers_as_the_compiled_loops(kernels: Kernels, rows: int) -> 
     ours, theirs = (each.histograms(columns, starts, ROTATION, BINNING) for each in (kernels, COMPILED))
     np.testing.assert_array_equal(ours.counts, theirs.counts)
     np.testing.assert_allclose(ours.checks, theirs.checks, rtol=0, atol=1e-13 * max(1, rows))
-    sums, reference = kernels.moments(columns, starts), COMPILED.moments(columns, starts)
-    np.testing.assert_allclose(sums.sum, reference.sum, rtol=1e-13, atol=1e-12)
-    np.testing.assert_allclose(sums.gram, reference.gram, rtol=1e-13, atol=1e-12)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -80,10 +75,9 @@ def test_any_runs_and_pieces(rows: int, bounds: list[int]) -> None:
     starts = np.array(sorted([0, rows, *(b for b in bounds if b < rows)]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda, "_PIECE", 97)
-        ours, sums = kernels.histograms(columns, starts, ROTATION, BINNING), kernels.moments(columns, starts)
-    theirs, reference = COMPILED.histograms(columns, starts, ROTATION, BINNING), COMPILED.moments(columns, starts)
+        ours = kernels.histograms(columns, starts, ROTATION, BINNING)
+    theirs = COMPILED.histograms(columns, starts, ROTATION, BINNING)
     np.testing.assert_array_equal(ours.counts, theirs.counts)
-    np.testing.assert_allclose(sums.gram, reference.gram, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.usefixtures("piece")
@@ -131,38 +125,11 @@ def test_a_filter_that_is_not_finite_is_named(kernels: Kernels, bad: float) -> N
     calls = (
         lambda: kernels.extremes(columns, ROTATION),
         lambda: kernels.histograms(columns, runs, ROTATION, BINNING),
-        lambda: kernels.moments(columns, runs),
     )
     for call in calls:
         with pytest.raises(NonFiniteFilterError) as error:
             call()
         assert error.value.row == 431
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        300_000,
-        pytest.param(10_000_000, marks=pytest.mark.slow),
-    ],
-)
-def test_moments_are_good_to_twelve_digits(kernels: Kernels, rows: int) -> None:
-    """Of adversarial data in one run, against sums without any rounding but the last."""
-    filters = np.concatenate([adversarial(np.random.default_rng(i), 100_000) for i in range(rows // 100_000)])
-    columns, starts = columns_of(filters), np.array([0, rows])
-    scaled = [column.astype(np.float64) for column in columns]
-    largest = np.max([np.abs(column) for column in scaled], axis=0)
-    largest[largest == 0] = 1
-    scaled = [column / largest for column in scaled]
-    pairs = [(i, j) for i in range(9) for j in range(i + 1)]
-    checked = range(0, 45, 1 if rows < 1_000_000 else 11)
-    exact_sums = [math.fsum(column) for column in scaled]
-    exact_gram = {at: math.fsum(scaled[pairs[at][0]] * scaled[pairs[at][1]]) for at in checked}
-    for backend in (kernels, COMPILED):
-        found = backend.moments(columns, starts)
-        np.testing.assert_allclose(found.sum[0], exact_sums, rtol=1e-12)
-        for at, exact in exact_gram.items():
-            assert found.gram[0, at] == pytest.approx(exact, rel=1e-12, abs=0)
 
 
 def test_auto_is_the_cpu_without_a_gpu_of_ray() -> None:

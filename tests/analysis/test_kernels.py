@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import subprocess
 import sys
@@ -107,7 +106,6 @@ def test_a_filter_that_is_not_finite_is_named(bad: float, row: int) -> None:
     calls = (
         lambda: KERNELS.extremes(columns, ROTATION),
         lambda: KERNELS.histograms(columns, runs, ROTATION, Binning(-9, 9, 70)),
-        lambda: KERNELS.moments(columns, runs),
     )
     for call in calls:
         with pytest.raises(NonFiniteFilterError) as error:
@@ -144,22 +142,6 @@ def test_any_partition_into_calls_and_runs_gives_the_same(rows: int, cuts: list[
     np.testing.assert_array_equal(high, everything.high)
 
 
-def test_moments_are_good_to_twelve_digits() -> None:
-    filters = random_filters(np.random.default_rng(11), 200_000)
-    filters[:, 0] += 0.5 * np.abs(filters).max(axis=1)  # a large offset
-    scaled = scale(filters)
-    runs = np.array([0, 9, 9, 100_000, 200_000])
-    found = KERNELS.moments(columns_of(filters), runs)
-    lower = np.tril_indices(9)
-    for run in range(4):
-        part = scaled[runs[run] : runs[run + 1]]
-        for k in range(9):
-            exact = math.fsum(part[:, k])
-            assert found.sum[run, k] == pytest.approx(exact, rel=1e-12, abs=1e-12)
-        for at, (i, j) in enumerate(zip(*lower, strict=True)):
-            assert found.gram[run, at] == pytest.approx(math.fsum(part[:, i] * part[:, j]), rel=1e-12, abs=1e-12)
-
-
 def test_wrong_shapes_are_refused() -> None:
     columns = columns_of(np.ones((5, 9), np.float32))
     with pytest.raises(ValueError, match="nine columns"):
@@ -168,7 +150,7 @@ def test_wrong_shapes_are_refused() -> None:
         KERNELS.extremes([*columns[:3], columns[3].astype(float), *columns[4:]], ROTATION)
     for starts in ([0, 4], [1, 5], [0, 3, 2, 5], []):
         with pytest.raises(ValueError, match="starts must rise"):
-            KERNELS.moments(columns, np.array(starts, np.int64))
+            KERNELS.histograms(columns, np.array(starts, np.int64), ROTATION, Binning(-9, 9, 70))
     with pytest.raises(ValueError, match="no kernels for device 'tpu'"):
         kernels_for("tpu")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.arrays.moments import Moments, layer_sums, merge_all
+from analysis.arrays.moments import Moments, layer_sums
 from distributed.errors import StoreError
 from tests.analysis.reference import scale
 from tests.analysis.synthetic import moments_columns, random_filters
@@ -45,11 +45,9 @@ def test_any_partition_gives_the_same(rows: int, cuts: list[int]) -> None:
     whole = Moments.from_layers(layers_of([filters]))
     parts = split(filters, cuts)
     together = Moments.from_layers(layers_of(parts))
-    merged = merge_all(Moments.from_layers(layers_of([part])) for part in parts)
-    for found in (together, merged):
-        assert found.count == rows
-        np.testing.assert_allclose(found.mean, whole.mean, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(found.scatter, whole.scatter, rtol=1e-12, atol=1e-12 * rows)
+    assert together.count == rows
+    np.testing.assert_allclose(together.mean, whole.mean, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(together.scatter, whole.scatter, rtol=1e-12, atol=1e-12 * rows)
 
 
 def test_the_order_of_layers_changes_nothing() -> None:
@@ -77,10 +75,7 @@ def test_half_a_billion_filters_keep_twelve_digits() -> None:
         assert found.scatter[k, k] == pytest.approx(exact, rel=1e-12)
 
 
-def test_empty_is_neutral() -> None:
-    some = Moments.from_layers(layers_of([random_filters(np.random.default_rng(4), 10)]))
-    assert Moments.empty().merge(some) is some
-    assert some.merge(Moments.empty()) is some
+def test_of_nothing_there_is_no_covariance() -> None:
     with pytest.raises(ValueError, match="at least 2 filters"):
         _ = Moments.empty().covariance
 

@@ -1,4 +1,4 @@
-"""The three inner loops over filters, behind one small interface: moments, range, histograms.
+"""The two inner loops over filters, behind one small interface: range, histograms.
 
 All take nine flat float32 columns (the columns ``w0`` … ``w8`` of the store, see ``distributed.records``) and work in
 float64: a filter is scaled by its largest magnitude, f / max|f| (an all-zero filter stays zero and counts), and
@@ -60,14 +60,6 @@ class Extremes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RunSums:
-    """Of the scaled filters of R runs: ``sum`` (R, 9), ``gram`` (R, 45), the lower triangle row by row."""
-
-    sum: Float64
-    gram: Float64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class RunCounts:
     """Of the coefficients of R runs.
 
@@ -113,15 +105,6 @@ class Kernels(Protocol):
     def warm(self) -> None:
         """Compile, or load what this machine compiled before, ahead of the first rows."""
 
-    def moments(self, columns: Columns, starts: Int64) -> RunSums:
-        """Sums and products of the scaled filters per run of rows.
-
-        ``starts`` (R + 1,) rises from 0 to the number of rows; run r is rows ``starts[r]`` … ``starts[r + 1] - 1``.
-
-        Raises:
-            NonFiniteFilterError: the first such row.
-        """
-
     def extremes(self, columns: Columns, projection: Projection) -> Extremes:
         """Smallest and largest coefficients of all rows.
 
@@ -132,7 +115,8 @@ class Kernels(Protocol):
     def histograms(self, columns: Columns, starts: Int64, projection: Projection, binning: Binning) -> RunCounts:
         """Counts of the coefficients per run and component.
 
-        They are NumPy's counts except for values within rounding of an edge. At most 2^32 - 1 rows a call.
+        ``starts`` (R + 1,) rises from 0 to the number of rows; run r is rows ``starts[r]`` … ``starts[r + 1] - 1``. The
+        counts are NumPy's except for values within rounding of an edge. At most 2^32 - 1 rows a call.
 
         Raises:
             NonFiniteFilterError: the first such row.
@@ -181,6 +165,5 @@ __all__ = [
     "NonFiniteFilterError",
     "Projection",
     "RunCounts",
-    "RunSums",
     "kernels_for",
 ]

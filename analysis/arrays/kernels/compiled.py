@@ -17,7 +17,7 @@ def cache_folder() -> Path | None:
 
 @functools.cache
 def compiled(name: str) -> Callable[..., int]:
-    """One of ``loops``'s entry points as machine code: ``extremes``, ``histograms`` or ``moments``.
+    """One of ``loops``'s entry points as machine code: ``extremes`` or ``histograms``.
 
     Loaded if this machine has compiled it before, else compiled, which takes some seconds.
     """

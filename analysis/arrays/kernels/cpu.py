@@ -14,7 +14,6 @@ from analysis.arrays.kernels import (
     NonFiniteFilterError,
     Projection,
     RunCounts,
-    RunSums,
 )
 from analysis.arrays.kernels.arguments import checked_columns, checked_matrix, checked_starts, checked_vector
 from analysis.arrays.kernels.compiled import compiled
@@ -35,14 +34,6 @@ class CpuKernels:
         """See ``Kernels.warm``: the two loops of a scan."""
         compiled("extremes")
         compiled("histograms")
-
-    def moments(self, columns: Columns, starts: Int64) -> RunSums:
-        """See ``Kernels.moments``."""
-        bits = _bits(columns)
-        runs = checked_starts(starts, bits[0].size)
-        result = RunSums(np.zeros((runs.size - 1, SIZE)), np.zeros((runs.size - 1, SIZE * (SIZE + 1) // 2)))
-        _check_finite(compiled("moments")(bits, runs, result.sum, result.gram))
-        return result
 
     def extremes(self, columns: Columns, projection: Projection) -> Extremes:
         """See ``Kernels.extremes``."""

@@ -7,7 +7,6 @@ no GPU.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,7 +23,6 @@ from analysis.arrays.kernels import (
     NonFiniteFilterError,
     Projection,
     RunCounts,
-    RunSums,
 )
 from analysis.arrays.kernels.arguments import checked_columns, checked_matrix, checked_starts, checked_vector
 from analysis.arrays.types import Int64
@@ -32,11 +30,6 @@ from distributed.errors import UserError
 
 #: Rows on the device at a time: nine float64 columns of 2^20 rows are 75 MB, and a handful of arrays that size live.
 _PIECE = 1 << 20
-
-#: Rows whose products are summed plainly in float64, at most, before the sums are added with more digits.
-_LARGEST_BLOCK = 256
-
-_LOWER = np.tril_indices(SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +59,6 @@ class TorchKernels:
     def warm(self) -> None:
         """See ``Kernels.warm``: makes the device's context, which takes a second."""
         torch.zeros(1, device=self._device)
-
-    def moments(self, columns: Columns, starts: Int64) -> RunSums:
-        """See ``Kernels.moments``."""
-        columns = checked_columns(columns)
-        runs = checked_starts(starts, columns[0].size)
-        total = np.zeros((runs.size - 1, SIZE + _LOWER[0].size), np.longdouble)
-        for piece in self._pieces(columns):
-            first, bounds = _runs_of(piece, runs)
-            total[first : first + bounds.size - 1] += self._sums(piece.weights * piece.inverse, bounds)
-        result = total.astype(np.float64)
-        return RunSums(np.ascontiguousarray(result[:, :SIZE]), np.ascontiguousarray(result[:, SIZE:]))
 
     def extremes(self, columns: Columns, projection: Projection) -> Extremes:
         """See ``Kernels.extremes``."""
@@ -138,33 +120,6 @@ class TorchKernels:
                 raise NonFiniteFilterError(start + int(wrong.nonzero()[0, 0]))
             inverse = torch.where(magnitude > 0, magnitude.reciprocal(), 0.0)
             yield _Piece(start, stop, weights, inverse)
-
-    def _sums(self, scaled: torch.Tensor, bounds: Int64) -> npt.NDArray[np.longdouble]:
-        """(R, 54) sums and products of the columns of ``scaled`` (9, n) in each run, ``bounds`` (R + 1,).
-
-        Blocks of rows of one run are multiplied at once, filled up with zeros; their sums are added on the host in the
-        longest floating-point numbers it has. Blocks are about as long as the runs, so that little is filled up.
-        """
-        lengths = np.diff(bounds)
-        block = min(_LARGEST_BLOCK, 1 << math.ceil(math.log2(max(1.0, bounds[-1] / lengths.size))))
-        blocks = -(-lengths // block)
-        of_run = np.concatenate([[0], np.cumsum(blocks)])
-        run = np.repeat(np.arange(lengths.size), blocks)
-        first = bounds[run] + (np.arange(run.size) - of_run[run]) * block
-        size = np.minimum(first + block, bounds[run + 1]) - first
-        begin, count = self._on_device(first), self._on_device(size)
-        within = torch.arange(block, device=self._device)
-        rows = torch.minimum(begin[:, None] + within, begin[:, None] + (count[:, None] - 1))
-        tall = torch.cat([scaled, torch.ones_like(scaled[:1])])[:, rows]  # (10, blocks, block)
-        tall *= within < count[:, None]
-        tall = tall.permute(1, 0, 2)
-        products = torch.bmm(tall, tall.transpose(1, 2)).cpu().numpy()
-        sums = np.concatenate([products[:, SIZE, :SIZE], products[:, _LOWER[0], _LOWER[1]]], axis=1)
-        total = np.zeros((lengths.size, sums.shape[1]), np.longdouble)
-        filled = np.flatnonzero(blocks)
-        if filled.size:
-            total[filled] = np.add.reduceat(sums.astype(np.longdouble), of_run[:-1][filled], axis=0)
-        return total
 
     def _run_of_row(self, bounds: Int64) -> torch.Tensor:
         lengths = self._on_device(np.diff(bounds))

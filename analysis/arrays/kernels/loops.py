@@ -31,7 +31,6 @@ _VECTOR = types.Array(float64, 1, "C", readonly=True)
 _STARTS = types.Array(int64, 1, "C", readonly=True)
 
 #: Signatures, so that each loop is compiled once whatever arrays come (writable ones are accepted as read-only).
-MOMENTS = int64(_COLUMNS, _STARTS, types.Array(float64, 2, "C"), types.Array(float64, 2, "C"))
 EXTREMES = int64(_COLUMNS, _MATRIX, _VECTOR, types.Array(float64, 2, "C"), types.Array(float64, 2, "C"))
 HISTOGRAMS = int64(
     _COLUMNS, _STARTS, _MATRIX, _VECTOR, float64, _VECTOR, types.Array(uint32, 3, "C"), types.Array(float64, 1, "C")
@@ -243,64 +242,4 @@ def histograms(columns, starts, matrix, offset, tolerance, direction, counts, ch
             _scatter(unsigned, at - start, until - start, counts[run])
             checks[run] += _sum(values[at - start : until - start])
             at = until
-    return -1
-
-
-@njit(error_model="numpy", nogil=True, fastmath=_FINITE_FLAGS)
-def _block_sums(x, n, out):  # type: ignore[no-untyped-def]
-    """Nine sums, then the 45 products of the lower triangle row by row, over the first n rows."""
-    at = 9
-    for a in range(9):
-        xa = x[a, :n]
-        total = 0.0
-        for i in range(n):
-            total += xa[i]
-        out[a] = total
-        for b in range(a + 1):
-            xb = x[b, :n]
-            total = 0.0
-            for i in range(n):
-                total += xa[i] * xb[i]
-            out[at] = total
-            at += 1
-
-
-@njit(error_model="numpy", nogil=True)
-def _add_compensated(value, total, lost):  # type: ignore[no-untyped-def]
-    """Neumaier's compensated sum; no floating-point flags here, they would remove it."""
-    for k in range(value.size):
-        t = total[k] + value[k]
-        if abs(total[k]) >= abs(value[k]):
-            lost[k] += (total[k] - t) + value[k]
-        else:
-            lost[k] += (value[k] - t) + total[k]
-        total[k] = t
-
-
-def moments(columns, starts, sums, grams):  # type: ignore[no-untyped-def]
-    """Fills ``sums`` (R, 9) and ``grams`` (R, 45); the first row that is not finite, else -1.
-
-    Blocks are added with compensation, so that the error does not grow with the number of rows.
-    """
-    x, inverse = np.empty((9, BLOCK), np.float64), np.empty(BLOCK, np.float64)
-    magnitude = np.empty(BLOCK, np.int32)
-    largest = magnitude.view(np.float32)
-    block, total, lost = np.empty(54, np.float64), np.empty(54, np.float64), np.empty(54, np.float64)
-    for run in range(starts.size - 1):
-        total[:] = 0.0
-        lost[:] = 0.0
-        for start in range(starts[run], starts[run + 1], BLOCK):
-            stop = min(start + BLOCK, starts[run + 1])
-            if not _load(columns, start, stop, x, magnitude):
-                return _first_not_finite(start, stop, magnitude)
-            n = stop - start
-            _reciprocals(largest[:n], inverse)
-            for k in range(9):
-                xk = x[k, :n]
-                for i in range(n):
-                    xk[i] *= inverse[i]
-            _block_sums(x, n, block)
-            _add_compensated(block, total, lost)
-        sums[run] = total[:9] + lost[:9]
-        grams[run] = total[9:] + lost[9:]
     return -1
