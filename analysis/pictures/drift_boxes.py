@@ -25,7 +25,7 @@ _STYLE: Mapping[str, Any] = {
     "whiskerprops": {"color": BLUE, "linewidth": 1.0},
     "medianprops": {"color": INK, "linewidth": 1.5},
     "meanprops": {"marker": "D", "markersize": 3.5, "markerfacecolor": INK, "markeredgecolor": INK},
-    "flierprops": {"marker": ".", "markersize": 3.5, "markerfacecolor": BLUE, "markeredgewidth": 0, "alpha": 0.55},
+    "flierprops": {"marker": "o", "markersize": 2.6, "markerfacecolor": BLUE, "markeredgewidth": 0, "alpha": 0.55},
 }
 
 

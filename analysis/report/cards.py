@@ -34,7 +34,9 @@ class Cards:
         header = el("header", el("h3", title), self.links(stem))
         shown = self.figures.get(stem)
         figure = [el("div", shown.svg, class_="figure", tabindex=0), notes(shown.remarks)] if shown else None
-        return el("section", header, el("p", about), figure, body, self.made_by(command), class_="card")
+        return el(
+            "section", header, el("p", about) if about else None, figure, body, self.made_by(command), class_="card"
+        )
 
     def links(self, stem: str, **attributes: str | bool) -> Markup | None:
         """Links to the files for papers, if they were made."""

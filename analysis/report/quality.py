@@ -97,8 +97,8 @@ def _degenerate(report: ReportResult, cards: Cards) -> Markup:
     said = ", ".join(f"{numbers[column]:,} {kind}" for column, kind in _KINDS.items())
     about = (
         f"Layers that look untrained (entropy within {RANDOM_MARGIN} of that of random filters), that collapsed "
-        f"(entropy under {COLLAPSED_ENTROPY} with {COLLAPSED_SPARSITY:.0%} or more sparse filters), or hold only zeros: "
-        f"{said}."
+        f"(entropy under {COLLAPSED_ENTROPY} with {COLLAPSED_SPARSITY:.0%} or more sparse filters), or hold only zeros:"
+        f" {said}."
     )
     if few := int(pc.sum(quality.layers.column("few_filters")).as_py() or 0):
         about += f" {count(few, 'layer')} of fewer than {FEW_FILTERS} filters: entropy says little about them."

@@ -8,7 +8,7 @@ function tableIn(place) {
   for (const column of columns) {
     column.value = (row) => column.values[row];
     column.text = (row) => (column.number ? digits(column.values[row]) : column.values[row] ?? '–');
-    column.width = column.number ? 6 : Math.min(16, 3 + 0.5 * column.values.reduce((most, value) => Math.max(most, (value ?? '').length), 8));
+    column.width = column.number ? Math.max(5, 3 + 0.5 * column.title.length) : Math.min(16, 3 + 0.5 * column.values.reduce((most, value) => Math.max(most, (value ?? '').length), column.title.length));
   }
   const shown = columns.filter((column) => !column.aside);
   const record = el('dl', { class: 'panel', 'aria-live': 'polite', hidden: true });
