@@ -20,11 +20,12 @@ _LABEL_WIDTH = 34
 _MOST_BOXES = 60
 
 _STYLE: Mapping[str, Any] = {
+    **{"patch_artist": True, "showmeans": True, "showcaps": False, "manage_ticks": False},
     "boxprops": {"facecolor": LIGHT, "edgecolor": BLUE, "linewidth": 0.9},
     "whiskerprops": {"color": BLUE, "linewidth": 1.0},
     "medianprops": {"color": INK, "linewidth": 1.5},
     "meanprops": {"marker": "D", "markersize": 3.5, "markerfacecolor": INK, "markeredgecolor": INK},
-    "flierprops": {"marker": ".", "markersize": 3.5, "markerfacecolor": BLUE, "markeredgewidth": 0, "alpha": 0.55},
+    "flierprops": {"marker": "o", "markersize": 2.6, "markerfacecolor": BLUE, "markeredgewidth": 0, "alpha": 0.55},
 }
 
 
@@ -52,17 +53,7 @@ def draw_drift_boxes(boxes: Sequence[Mapping[str, Any]], caption: Caption, unit:
         )
         axes = canvas.axes(left, canvas.top, 4.9, height)
         places = np.arange(len(boxes))
-        axes.bxp(
-            [dict(box) for box in boxes],
-            places,
-            0.5,
-            orientation="horizontal",
-            patch_artist=True,
-            showmeans=True,
-            showcaps=False,
-            manage_ticks=False,
-            **_STYLE,
-        )
+        axes.bxp([dict(box) for box in boxes], positions=places, widths=0.5, orientation="horizontal", **_STYLE)
         plain_axes(axes)
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])

@@ -1,4 +1,4 @@
-"""What is in the store: how many models of which kind, and what was left out."""
+"""What is in the store: its models, of which kind they are, and what was left out."""
 
 from __future__ import annotations
 
@@ -6,57 +6,76 @@ from collections import Counter
 
 import pyarrow as pa
 
+from analysis.output.markup import Markup, el
 from analysis.pictures.counts import Counts
-from analysis.report.cards import Cards, section
-from analysis.report.markup import Markup, el
+from analysis.report.cards import Cards, spaced
 from analysis.report.measure import ReportResult
-from analysis.report.tables import Shown, table_data
+from analysis.report.tables import table_data
 from analysis.wording import one_line
 
-#: Columns of ``models`` that are counted, with what people call them; one that is null everywhere is passed over.
-COUNTED = {
-    "task": "Task",
-    "visual_category": "Visual category",
-    "architecture": "Architecture",
-    "family": "Family",
-    "training_dataset": "Training data",
-    "library": "Library",
-    "license": "License",
-    "format": "Format",
-}
+#: Columns of ``models`` that are counted; one that is null everywhere is passed over.
+_KINDS = ("task", "visual_category", "architecture", "family", "training_dataset", "library", "license", "format")
 
-_REJECTS = (
-    Shown("name", "name", 13),
-    Shown("what", "what", 5),
-    Shown("reason", "reason", 9),
-    Shown("message", "message", 30),
-    Shown("place", "place", 18),
+#: Columns of the table of models, and of the record of one besides.
+_SHOWN = ("name", *_KINDS[:5], "num_parameters", "num_filters", "num_layers_3x3", "degenerate", "library", "license")
+_RECORDED = (
+    *("pretraining_dataset", "format", "source", "uri", "file", "revision", "paper", "model_id", "tool_version"),
+    *("share_3x3", "bytes_total", "depth_method", "notes"),
 )
+
+#: What people call columns, where the name does not say it.
+_TITLES = {
+    "training_dataset": "Training data",
+    "pretraining_dataset": "Pre-training data",
+    "num_parameters": "Parameters",
+    "num_filters": "3×3 filters",
+    "num_layers_3x3": "3×3 layers",
+    "degenerate": "Degenerate layers",
+    "uri": "Repository",
+    "tool_version": "Extracted by",
+    "share_3x3": "Share of 3×3",
+    "bytes_total": "Bytes",
+    "depth_method": "Depth known by",
+}
 
 
 def contents_section(report: ReportResult, cards: Cards) -> Markup:
     """Models by kind, and what was skipped or failed."""
-    tables = [_kinds(report.models, column, cards) for column in COUNTED]
-    return section(
-        "contents",
-        "What is in it",
-        "How many models of each kind take part. Unknown is unknown: nothing was guessed.",
-        cards.card("Models by kind", "", el("div", tables, class_="aside"), stem="contents"),
-        _rejects(report, cards),
-    )
+    tables = [_kinds(report.models, column, cards) for column in _KINDS]
+    kinds = cards.card("Models by kind", "", el("div", tables, class_="aside"), stem="contents")
+    return Markup(kinds + _rejects(report, cards))
+
+
+def models_section(report: ReportResult, cards: Cards) -> Markup:
+    """Every model that takes part, with a search over all columns and one row's whole record."""
+    ids, methods = (report.selected.column(name).to_pylist() for name in ("model_id", "depth_method"))
+    method = dict(zip(reversed(ids), reversed(methods), strict=True))  # of each model's first layer
+    degenerate = Counter(report.quality.degenerate.column("model_id").to_pylist())
+    models = report.models.column("model_id").to_pylist()
+    notes = ["; ".join(each or ()) or None for each in report.models.column("notes").to_pylist()]
+    found = {name: report.models.column(name) for name in (*_SHOWN, *_RECORDED) if name in report.models.column_names}
+    found["degenerate"] = pa.array([degenerate[each] for each in models], pa.int64())
+    found["depth_method"] = pa.array([method.get(each) for each in models], pa.string())
+    found["notes"] = pa.array(notes, pa.string())
+    table = pa.table({_title(name): found[name] for name in (*_SHOWN, *_RECORDED)})
+    return cards.open_table(table_data("Models", table, sort="Name", aside=len(_RECORDED)), data_search="models")
 
 
 def counts_of(models: pa.Table) -> list[Counts]:
     """For each counted column with a value: its values by falling number of models."""
     found = []
-    for column, title in COUNTED.items():
+    for column in _KINDS:
         values = models.column(column).to_pylist()
         often = Counter(value for value in values if value is not None)
         order = sorted(often, key=lambda value: (-often[value], value.casefold()))
         if order:
             names = [one_line(value) for value in order]
-            found.append(Counts(title, names, [often[value] for value in order], values.count(None)))
+            found.append(Counts(_title(column), names, [often[value] for value in order], values.count(None)))
     return found
+
+
+def _title(column: str) -> str:
+    return _TITLES.get(column, spaced(column).capitalize())
 
 
 def _kinds(models: pa.Table, column: str, cards: Cards) -> Markup | None:
@@ -65,13 +84,8 @@ def _kinds(models: pa.Table, column: str, cards: Cards) -> Markup | None:
     if not known.num_rows:
         return None
     counted = known.group_by(column).aggregate([("model_id", "count"), ("num_filters", "sum")])
-    title = COUNTED[column]
-    columns = (
-        Shown(column, title, 12),
-        Shown("model_id_count", "models", 5, "whole"),
-        Shown("num_filters_sum", "filters", 7, "whole"),
-    )
-    table = table_data(f"Models by {title.lower()}", counted, columns, sort="model_id_count", down=True)
+    title = _title(column)
+    table = table_data(f"Models by {title.lower()}", counted.rename_columns([title, "models", "filters"]), "models")
     return cards.table(table, f"{title}: all {counted.num_rows}, with filters")
 
 
@@ -81,15 +95,15 @@ def _rejects(report: ReportResult, cards: Cards) -> Markup:
         return cards.card(title, "No listed model was skipped, none failed.")
     rows = [
         {
-            "what": "skipped" if str(found.kind) == "skips" else "failed",
             "name": found.reject.name,
-            "place": "/".join(part for part in (found.reject.uri, found.reject.file or "") if part),
+            "what": "skipped" if str(found.kind) == "skips" else "failed",
             "reason": found.reject.reason,
             "message": found.reject.message,
+            "place": "/".join(part for part in (found.reject.uri, found.reject.file or "") if part),
         }
         for found in report.rejects
     ]
     often = Counter(f"{row['what']}: {one_line(row['reason'])}" for row in rows)
     said = " · ".join(f"{what} ({number})" for what, number in often.most_common())
     about = f"Models that were listed and hold nothing to extract, or could not be extracted. {said}"
-    return cards.card(title, about, cards.open_table(table_data("Models left out", pa.Table.from_pylist(rows), _REJECTS)))
+    return cards.card(title, about, cards.open_table(table_data("Models left out", pa.Table.from_pylist(rows))))

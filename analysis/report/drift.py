@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from analysis.measures.drift_matrix import AxisShift
+from analysis.output.markup import Markup, el, together
 from analysis.output.names import file_stem
 from analysis.pictures.drift_boxes import drift_box
-from analysis.report.cards import Cards, notes, section, spaced, tabs
+from analysis.report.cards import Cards, notes, spaced, tabs
 from analysis.report.clustering import cluster_order
-from analysis.report.markup import Markup, el
 from analysis.report.measure import ReportResult
-from analysis.report.tables import Shown, table_data, upper
+from analysis.report.tables import table_data, upper
 from analysis.wording import count, one_line
 
-_BOX = (
-    *(Shown(key, title, 6, "digits") for key, title in (("whislo", "low"), ("q1", "quartile 1"), ("med", "median"))),
-    *(Shown(key, title, 6, "digits") for key, title in (("q3", "quartile 3"), ("whishi", "high"), ("mean", "mean"))),
-)
+#: What a table calls the numbers of a box.
+_BOX = {"whislo": "low", "q1": "quartile 1", "med": "median", "q3": "quartile 3", "whishi": "high", "mean": "mean"}
 
 
 def boxes_by_axis(shifts: Sequence[AxisShift]) -> list[dict[str, Any]]:
@@ -43,18 +41,11 @@ def boxes_by_group(shift: AxisShift) -> list[dict[str, Any]]:
 def drift_section(report: ReportResult, cards: Cards) -> Markup:
     """Boxes of all axes, then each axis's matrix and the boxes of its groups."""
     left_out = [el("p", reason, class_="warn") for reason in report.left_out.values()]
-    lead = (
-        "Every filter is scaled to a largest weight of 1 and written in the store’s nine principal components; drift D "
-        "compares two groups’ histograms of these coefficients"
-        + (f" ({report.shifts[0].divergence})" if report.shifts else "")
-        + ". It says that distributions differ, not why."
-    )
     panels = [
         (shift.axis, [_matrix(shift, number, cards), _groups(shift, cards)])
         for number, shift in enumerate(report.shifts)
     ]
-    matrices = tabs("Axis of the drift matrix", panels) if panels else None
-    return section("drift", "Drift", lead, left_out, _axes(report.shifts, cards), matrices)
+    return together((left_out, _axes(report.shifts, cards), tabs("Axis of the drift matrix", panels)))
 
 
 def matrix_data(shift: AxisShift, report: ReportResult) -> dict[str, Any]:
@@ -85,58 +76,50 @@ def matrix_data(shift: AxisShift, report: ReportResult) -> dict[str, Any]:
 
 def _matrix(shift: AxisShift, number: int, cards: Cards) -> Markup:
     stem = file_stem(shift.axis)
-    about = ["How far apart the filters of two groups are: 0 is alike, more is farther."]
+    about = "How far apart the filters of two groups are: 0 is alike, more is farther."
     if not shift.grouping.single_models:
-        about.append("Brackets hold the number of models.")
+        about += " Brackets hold the number of models."
     if shift.few_models.any():
-        about.append(
-            f"A stroke marks pairs with fewer than {shift.min_models} models on a side: there the drift says as much "
+        about += (
+            f" A stroke marks pairs with fewer than {shift.min_models} models on a side: there the drift says as much "
             "about those models as about the group."
         )
     if shift.uncertainty is not None:
-        about.append(
-            "Intervals come from drawing models again with replacement; p and q from dealing the models of both groups "
-            "out anew."
+        about += (
+            " Intervals come from drawing models again with replacement; p and q from dealing the models of both "
+            "groups out anew."
         )
-    return el(
-        "section",
-        el(
-            "header",
-            el("h3", f"Drift by {spaced(shift.axis)}"),
-            cards.links(f"drift_{stem}", data_measure="drift"),
-            cards.links(f"agreement_{stem}", data_measure="disagreement", hidden=True),
-        ),
-        el("p", " ".join(about)),
-        el("div", data_matrix=number),
-        notes(shift.notes),
-        cards.made_by("shift"),
-        class_="card",
+    links = (
+        cards.links(f"drift_{stem}", data_measure="drift"),
+        cards.links(f"agreement_{stem}", data_measure="disagreement", hidden=True),
     )
+    header = el("header", el("h3", f"Drift by {spaced(shift.axis)}"), links)
+    body = (el("div", data_matrix=number), notes(shift.notes), cards.made_by("shift"))
+    return el("section", header, el("p", about), body, class_="card")
 
 
 def _axes(shifts: Sequence[AxisShift], cards: Cards) -> Markup | None:
     boxes = boxes_by_axis(shifts)
     if not boxes:
         return None
-    about = (
-        "All pairs of groups of each axis. Axes with many small groups look farther apart: small groups differ by chance "
-        "too."
-    )
-    table = _boxes("Drift by axis", boxes, "axis")
     title = "Which axis separates filters most?"
-    return cards.card(title, about, cards.table(table), stem="drift_boxes", command="shift")
+    about = (
+        "All pairs of groups of each axis. Axes with many small groups look farther apart: small groups differ by "
+        "chance too."
+    )
+    return cards.card(title, about, cards.table(_boxes(boxes, "axis")), stem="drift_boxes", command="shift")
 
 
 def _groups(shift: AxisShift, cards: Cards) -> Markup | None:
     if len(shift.groups) < 3:
         return None
     by, stem = spaced(shift.axis), f"drift_groups_{file_stem(shift.axis)}"
-    table = _boxes(f"Drift of each group by {by} to the others", boxes_by_group(shift), by)
+    table = cards.table(_boxes(boxes_by_group(shift), by))
     about = "Each group’s drift to all others, the farthest on top."
-    return cards.card(f"Which group by {by} stands out?", about, cards.table(table), stem=stem, command="shift")
+    return cards.card(f"Which group by {by} stands out?", about, table, stem=stem, command="shift")
 
 
-def _boxes(caption: str, boxes: Sequence[dict[str, Any]], what: str) -> dict[str, Any]:
-    content = {"label": [box["label"] for box in boxes]}
-    content |= {shown.column: [float(box[shown.column]) for box in boxes] for shown in _BOX}
-    return table_data(caption, pa.table(content), (Shown("label", what, 14), *_BOX))
+def _boxes(boxes: Sequence[Mapping[str, Any]], what: str) -> dict[str, Any]:
+    content = {what: [box["label"] for box in boxes]}
+    content |= {title: [float(box[key]) for box in boxes] for key, title in _BOX.items()}
+    return table_data(f"Drift by {what}", pa.table(content))

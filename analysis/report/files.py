@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from analysis.output.files import Outputs
 from analysis.output.names import writable_folder
+from analysis.output.svg import Embedded, dots_as_picture, embedded
 from analysis.pictures.canvas import Drawing
 from analysis.pictures.style import default_style
 from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
 from analysis.report.pictures import drawings, matrices
-from analysis.report.svg import Embedded, dots_as_picture, embedded
 
 PAGE_FILE = "index.html"
 FOLDER = "figures"
@@ -35,25 +35,27 @@ def write(result: ReportResult, folder: Path) -> list[Path]:
     Raises:
         UserError: the disk refuses.
     """
-    shown, files = dict[str, Embedded](), dict[str, list[str]]()
+    shown, files, figures = dict[str, Embedded](), dict[str, list[str]](), folder / FOLDER
+    if result.settings.figures:
+        writable_folder(str(figures))
     with ExitStack() as stack:
         stack.enter_context(default_style())
         outputs = stack.enter_context(Outputs(folder, "report"))
-        beside = None
-        if result.settings.figures:
-            beside = stack.enter_context(Outputs(writable_folder(str(folder / FOLDER)), "report"))
+        # Also where none are asked for: those of an earlier run go.
+        beside = stack.enter_context(Outputs(figures, "report")) if figures.is_dir() else None
         for drawing in drawings(result):
             figure = drawing.draw()
-            if beside:
+            if beside and result.settings.figures:
                 _for_papers(beside, drawing, figure)
             shown[drawing.stem] = embedded(figure, drawing.title, f"f{len(shown)}-")
-        for drawing in matrices(result) if beside else ():
-            _for_papers(beside, drawing, drawing.draw())
-        figures = beside.written if beside else []
-        for path in figures:
+        if beside and result.settings.figures:
+            for drawing in matrices(result):
+                _for_papers(beside, drawing, drawing.draw())
+        papers = beside.written if beside else []
+        for path in papers:
             files.setdefault(path.stem, []).append(f"{FOLDER}/{path.name}")
         outputs.text(PAGE_FILE, page_of(result, shown, files))
-    return [*outputs.written, *figures]
+    return [*outputs.written, *papers]
 
 
 def _for_papers(outputs: Outputs, drawing: Drawing, figure: Figure) -> None:

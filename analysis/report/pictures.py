@@ -6,21 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from analysis.output.names import file_stem
 from analysis.pictures.canvas import Caption, Drawing
 from analysis.pictures.counts import draw_counts
 from analysis.pictures.drift_boxes import draw_drift_boxes
+from analysis.pictures.eigenfilters import draw_eigenfilters
 from analysis.quality.pictures import drawings as of_quality
 from analysis.report.contents import counts_of
 from analysis.report.drift import boxes_by_axis, boxes_by_group
 from analysis.report.measure import ReportResult
 from analysis.shift.pictures import drawings as of_shift
 from analysis.structure.pictures import drawings as of_structure
-
-#: Figures of matrices, which the page draws anew at each of its reader's wishes.
-_MATRICES = ("shift_", "agreement_")
 
 
 def drawings(result: ReportResult) -> Iterator[Drawing]:
@@ -37,18 +33,25 @@ def drawings(result: ReportResult) -> Iterator[Drawing]:
                 groups = Caption(f"Drift of each group by {shift.axis} to the others", remarks)
                 draw = partial(draw_drift_boxes, boxes_by_group(shift), groups, unit)
                 yield Drawing(f"drift_groups_{file_stem(shift.axis)}", groups.title, draw)
-    theirs = [*of_structure(result.structure), *of_quality(result.quality)]
-    yield from _named([each for each in theirs if not each.stem.startswith(_MATRICES)], "boxes_", "quality_")
+    if not result.structure.axes:
+        tiles = Caption("Eigenfilters", remarks)
+        yield Drawing("eigenfilters", tiles.title, partial(draw_eigenfilters, result.structure.standing, tiles))
+    yield from (drawing for drawing in of_structure(result.structure) if not _is_matrix(drawing))
+    yield from _renamed(of_quality(result.quality), "boxes_", "quality_")
 
 
 def matrices(result: ReportResult) -> Iterator[Drawing]:
-    """The figures that stand beside the page only."""
+    """The figures that stand beside the page only: in it, matrices are drawn anew at each wish of its reader."""
     if result.shift:
-        yield from _named(of_shift(result.shift), "shift_", "drift_")
-    yield from (each for each in of_structure(result.structure) if each.stem.startswith(_MATRICES))
+        yield from _renamed(of_shift(result.shift), "shift_", "drift_")
+    yield from filter(_is_matrix, of_structure(result.structure))
 
 
-def _named(found: Iterable[Drawing], theirs: str, ours: str) -> Iterator[Drawing]:
+def _is_matrix(drawing: Drawing) -> bool:
+    return drawing.stem.startswith("agreement_")
+
+
+def _renamed(found: Iterable[Drawing], theirs: str, ours: str) -> Iterator[Drawing]:
     for drawing in found:
         stem = drawing.stem
-        yield replace(drawing, stem=ours + stem.removeprefix(theirs) if stem.startswith(theirs) else stem)
+        yield replace(drawing, stem=ours + stem.removeprefix(theirs)) if stem.startswith(theirs) else drawing

@@ -8,8 +8,7 @@ from dataclasses import fields
 from importlib.metadata import version
 
 from analysis.measures.drift import DIVERGENCES
-from analysis.report.cards import Cards, section
-from analysis.report.markup import Markup, el
+from analysis.output.markup import Markup, el
 from analysis.report.measure import ReportResult
 from analysis.report.settings import ReportSettings
 from analysis.settings import MatrixSettings, SketchSettings
@@ -65,33 +64,22 @@ def _line(module: str, store: list[str], arguments: list[str]) -> str:
     return shlex.join(["python", "-m", f"analysis.{module}", *store, *arguments])
 
 
-def provenance_section(report: ReportResult, cards: Cards) -> Markup:
-    """The commands, and what the numbers rest on."""
-    titles = {
-        "report": "This page",
-        "shift": "Drift matrices and box plots",
-        "structure": "Eigenfilters, cumulative variance, disagreement",
-        "quality": "Quality and degenerate layers",
-    }
+def facts_of(report: ReportResult, made_with: str) -> Markup:
+    """What the numbers rest on."""
     facts = {
-        "Store": one_line(report.uri),
+        "Store": report.uri,
         "Made": f"{report.made_at:%Y-%m-%d %H:%M} UTC",
-        "Condition": one_line(report.where) if report.where else "none: all layers of all models",
+        "Condition": report.where or "none: all layers of all models",
         **settings_in_words(report.settings),
     }
     if report.shift:
         basis = report.shift.basis
-        facts["Basis"] = (
-            f"{basis.digest}, of {count(basis.filters, 'filter')}; {basis.bins} bins from {basis.low:.5g} to "
-            f"{basis.high:.5g}"
-        )
+        histograms = f"{basis.bins} bins from {basis.low:.5g} to {basis.high:.5g}"
+        facts["Basis"] = f"{basis.digest}, of {count(basis.filters, 'filter')}; {histograms}"
         facts["Explained variance"] = " · ".join(f"{share:.1%}" for share in basis.explained_variance_ratio)
-        facts["Sketch"] = one_line(report.shift.sketch.provenance)
-    facts["Versions"] = cards.versions
-    lines = [[el("h3", title), el("pre", cards.commands[name])] for name, title in titles.items()]
-    about = el("dl", [[el("dt", name), el("dd", value)] for name, value in facts.items()], class_="panel")
-    lead = "The commands below give the same numbers again; every figure names its own."
-    return section("provenance", "How it was made", lead, el("section", lines, about, class_="card"))
+        facts["Sketch"] = report.shift.sketch.provenance
+    facts["Versions"] = made_with
+    return el("dl", [[el("dt", name), el("dd", one_line(value))] for name, value in facts.items()], class_="panel")
 
 
 def settings_in_words(settings: ReportSettings) -> dict[str, str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,41 +16,32 @@ from analysis.wording import one_line
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A column of a table in the page.
+def table_data(caption: str, rows: pa.Table, sort: str = "", aside: int = 0) -> dict[str, Any]:
+    """A table of the page, under the names of its columns; those without a value are left out.
 
-    Attributes:
-        column: of the Arrow table.
-        title: above it.
-        width: rem.
-        show: how a number is written: ``whole``, ``digits``, ``percent``; None: the column holds words.
-        aside: only in the record of a chosen row.
+    Args:
+        caption: above it.
+        rows: texts and numbers.
+        sort: the column it is sorted by at first: names from a, numbers from the largest.
+        aside: so many of the last columns are only shown in the record of a chosen row.
     """
+    columns = [
+        {
+            "title": name,
+            "number": not pa.types.is_string(rows.schema.field(name).type),
+            "aside": number >= rows.num_columns - aside,
+            "values": [_cell(value) for value in rows.column(name).to_pylist()],
+        }
+        for number, name in enumerate(rows.column_names)
+    ]
+    known = [column for column in columns if any(value is not None for value in column["values"])]
+    return {"caption": caption, "rows": rows.num_rows, "columns": known, "sort": sort}
 
-    column: str
-    title: str
-    width: float = 6.0
-    show: str | None = None
-    aside: bool = False
 
-
-def table_data(
-    caption: str, rows: pa.Table, columns: Sequence[Shown], sort: str | None = None, down: bool = False
-) -> dict[str, Any]:
-    """A table, sorted by a column at first. Columns of words without a single one are left out."""
-    shown = []
-    for each in columns:
-        values = rows.column(each.column).to_pylist()
-        if each.show:
-            content: dict[str, Any] = {"numbers": numbers(values, 5), "show": each.show}
-        elif any(value is not None for value in values):
-            content = {**words(values), "show": "text"}
-        else:
-            continue
-        shown.append({"title": each.title, "width": each.width, "aside": each.aside, "key": each.column, **content})
-    first = [column["key"] for column in shown].index(sort) if sort else -1
-    return {"caption": caption, "rows": rows.num_rows, "columns": shown, "sort": first, "down": down}
+def _cell(value: Any) -> str | float | None:
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if value == value else None
+    return one_line(value) if isinstance(value, str) else value
 
 
 def script_json(content: Any) -> str:
@@ -71,24 +60,3 @@ def upper(matrix: npt.NDArray[Any]) -> str:
     """
     pairs = matrix[np.triu_indices(len(matrix), k=1)]
     return base64.b64encode(np.asarray(pairs, "<f4").tobytes()).decode("ascii")
-
-
-def words(values: Sequence[str | None]) -> dict[str, Any]:
-    """A column of names: each different one once, and its number in every row (−1: null)."""
-    known = dict.fromkeys(one_line(value) for value in dict.fromkeys(values) if value is not None)
-    number = {value: index for index, value in enumerate(known)}
-    shown = {value: number[one_line(value)] for value in dict.fromkeys(values) if value is not None}
-    return {"words": list(known), "codes": [-1 if value is None else shown[value] for value in values]}
-
-
-def numbers(values: Sequence[float | None] | npt.NDArray[Any], digits: int = 6) -> list[float | None]:
-    """A column of numbers, floats to ``digits`` significant ones; null and NaN become null."""
-    found: list[float | None] = []
-    for value in values:
-        if value is None or value != value:
-            found.append(None)
-        elif float(value).is_integer():
-            found.append(int(value))
-        else:
-            found.append(float(f"{float(value):.{digits}g}"))
-    return found

@@ -23,8 +23,6 @@ function floats(packed) {
   return new Float32Array(bytes.buffer);
 }
 
-// A cell of a table: words with codes, or plain numbers.
-const valueOf = (column, row) => (column.words ? column.words[column.codes[row]] ?? null : column.numbers[row]);
 const nothing = (value) => value === null || value === undefined || Number.isNaN(value);
 
 const whole = (value) => (nothing(value) ? '–' : String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ','));
@@ -34,7 +32,6 @@ function digits(value, n = 3) {
   const size = Math.abs(value);
   return size >= 1e6 || size < 1e-4 ? value.toExponential(n - 1) : String(Number(value.toPrecision(n)));
 }
-const percent = (value) => (nothing(value) ? '–' : `${(100 * value).toFixed(1)}%`);
 const plural = (n, noun) => `${whole(n)} ${n === 1 ? noun : `${noun}s`}`;
 
 // Both ends of a long name stay: families differ at the beginning, members at the end.

@@ -1,29 +1,32 @@
 // The page: what stands in it as markup is filled with matrices and tables, and given its tabs.
-const SHOW = { whole, digits: (value) => digits(value), percent, text: (value) => value ?? '–' };
 const DRAW = []; // draws each matrix again, for another width or theme
 
 // A table of the page's data; with a search over its words where its place asks for one, and a row's whole record.
 function tableIn(place) {
-  const { caption, rows, columns, sort, down } = report.tables[place.dataset.table];
+  const { caption, rows, columns, sort } = report.tables[place.dataset.table];
   const find = place.dataset.search;
+  for (const column of columns) {
+    column.value = (row) => column.values[row];
+    column.text = (row) => (column.number ? digits(column.values[row]) : column.values[row] ?? '–');
+    column.width = column.number ? Math.max(5, 3 + 0.5 * column.title.length) : Math.min(16, 3 + 0.5 * column.values.reduce((most, value) => Math.max(most, (value ?? '').length), column.title.length));
+  }
+  const shown = columns.filter((column) => !column.aside);
   const record = el('dl', { class: 'panel', 'aria-live': 'polite', hidden: true });
-  const text = (column, row) => SHOW[column.show](valueOf(column, row));
   const table = windowed({
-    caption, rows, sort: sort < 0 ? null : { column: sort, down },
-    columns: columns.filter((column) => !column.aside).map((column) => ({ ...column, number: Boolean(column.numbers), value: (row) => valueOf(column, row), show: SHOW[column.show] })),
+    caption, rows, columns: shown, sort: shown.findIndex((column) => column.title === sort),
     pick: find && ((row) => {
       record.hidden = false;
-      record.replaceChildren(...columns.filter((column) => valueOf(column, row) !== null).flatMap((column) => [el('dt', {}, column.title), el('dd', {}, text(column, row))]));
+      record.replaceChildren(...columns.filter((column) => !nothing(column.value(row))).flatMap((column) => [el('dt', {}, column.title), el('dd', {}, column.text(row))]));
     }),
   });
   if (!find) return table.node;
   let texts = null; // what a search looks through is made once, at the first search
   const search = el('input', { type: 'search', placeholder: 'name, task, data set, license …', size: 34, on: { input: later(() => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    texts = texts || range(rows).map((row) => columns.filter((c) => c.words).map((c) => valueOf(c, row) ?? '').join('\n').toLowerCase());
+    texts = texts || range(rows).map((row) => columns.filter((c) => !c.number).map((c) => c.value(row) ?? '').join('\n').toLowerCase());
     table.keep(range(rows).filter((row) => words.every((word) => texts[row].includes(word))));
   }, 80) } });
-  return el('div', {}, el('div', { class: 'controls' }, field(`Search ${find}`, search)), table.node, record);
+  return el('section', { class: 'card' }, el('div', { class: 'controls' }, field(`Search ${find}`, search)), table.node, record);
 }
 
 // Tabs after the ARIA pattern: the arrow keys move.

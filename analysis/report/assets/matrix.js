@@ -80,12 +80,12 @@ function matrix(place, axis) {
     const shown = groupsShown();
     const [a, b] = [[], []];
     shown.forEach((i, k) => shown.slice(k + 1).forEach((j) => { if (!(values().at(i, j) < state.least)) { a.push(i); b.push(j); } }));
-    const number_ = (title, of) => ({ title, width: 6, number: true, value: (r) => of.at(a[r], b[r]), show: (v) => digits(v) });
-    const name = (title, of) => ({ title, width: 14, value: (r) => groupLabel(of[r]) });
-    const columns = [name(axis.axis, a), name('and', b), number_(MEASURES[state.measure].unit, values())];
-    if (state.measure === 'drift') for (const key of Object.keys(extra)) columns.push(number_(key.replace('_value', '').replace('_', ' '), extra[key]));
-    columns.push({ title: 'few models', width: 6, value: (r) => (axis.few[a[r]] || axis.few[b[r]] ? 'few' : '') });
-    return windowed({ caption: `Pairs of groups by ${axis.axis}`, rows: a.length, columns, sort: { column: 2, down: true } }).node;
+    const numbers = (title, of) => ({ title, width: 6, number: true, value: (r) => of.at(a[r], b[r]), text: (r) => digits(of.at(a[r], b[r])) });
+    const texts = (title, width, text) => ({ title, width, value: text, text });
+    const columns = [texts(axis.axis, 14, (r) => groupLabel(a[r])), texts('and', 14, (r) => groupLabel(b[r])), numbers(MEASURES[state.measure].unit, values())];
+    if (state.measure === 'drift') for (const key of Object.keys(extra)) columns.push(numbers(key.replace('_value', '').replace('_', ' '), extra[key]));
+    columns.push(texts('few models', 6, (r) => (axis.few[a[r]] || axis.few[b[r]] ? 'few' : '')));
+    return windowed({ caption: `Pairs of groups by ${axis.axis}`, rows: a.length, columns, sort: 2 }).node;
   }
   const details = el('details', {}, el('summary', {}, 'Every pair as a table'));
   const table = whenOpened(details, pairsTable);

@@ -1,10 +1,10 @@
 // A real table of any length: only the rows in view exist, between two rows that hold the rest of the height.
-//   columns: [{title, width (rem), number, value: (row) => …, show: (value, row) => text}]
+//   columns: [{title, width (rem), number, value: (row) => …, text: (row) => …}], sort: number of the column, or −1
 const ROW = 32;
 const OVERSCAN = 8;
 
-function windowed({ caption, columns, rows, sort, pick, rowName }) {
-  const state = { order: range(rows), all: range(rows), column: sort ? sort.column : -1, down: sort ? sort.down : false, picked: -1 };
+function windowed({ caption, columns, rows, sort, pick }) {
+  const state = { order: range(rows), all: range(rows), column: sort, down: sort >= 0 && columns[sort].number, picked: -1 };
   const body = el('tbody');
   const heads = columns.map((column, i) => el('th', { scope: 'col', class: column.number ? 'number' : null, 'aria-sort': 'none' },
     el('button', { type: 'button', on: { click: () => by(i) } }, column.title)));
@@ -19,9 +19,8 @@ function windowed({ caption, columns, rows, sort, pick, rowName }) {
 
   function line(row, at) {
     const cells = columns.map((column, i) => {
-      const value = column.value(row);
-      const text = column.show ? column.show(value, row) : (value ?? '–');
-      const tag = i === (rowName ?? 0) ? 'th' : 'td';
+      const text = column.text(row);
+      const tag = i ? 'td' : 'th';
       return el(tag, { scope: tag === 'th' ? 'row' : null, class: column.number ? 'number' : null,
         title: text.length > 18 && !column.number ? text : null }, text);
     });
@@ -54,7 +53,6 @@ function windowed({ caption, columns, rows, sort, pick, rowName }) {
       const column = columns[state.column];
       const keys = new Map(state.all.map((row) => [row, column.value(row)]));
       const sign = state.down ? -1 : 1;
-      const nothing = (v) => v === null || v === undefined || Number.isNaN(v);
       state.order = [...state.all].sort((a, b) => {
         const [x, y] = [keys.get(a), keys.get(b)];
         if (nothing(x) || nothing(y)) return nothing(x) - nothing(y) || a - b; // what is unknown stands last either way
