@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from analysis.report.content import report_content
+from analysis.report.drift_section import box_of, pair_values
+from analysis.report.encoding import numbers, packed, script_json, upper, words
 from matplotlib.cbook import boxplot_stats
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from analysis.report import ReportSettings, measure_report, write_report
 from analysis.report.clustering import cluster_order
-from analysis.report.content import report_content
-from analysis.report.drift_section import box_of, pair_values
-from analysis.report.encoding import numbers, packed, script_json, upper, words
 from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
 from analysis.shift import ShiftSettings, measure_shift
