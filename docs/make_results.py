@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -193,6 +195,26 @@ def _nearest(nearest: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(drift=shown["drift"].map("{:.4f}".format))
 
 
+def picture_of_page(page: Path, target: Path) -> None:
+    """A report as a reader sees it who has come to the drift matrices, in the Chromium of this machine.
+
+    Raises:
+        UserError: there is none.
+    """
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        raise UserError("no Chromium to look at the report with: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # No sandbox: containers give a process no namespaces of its own; the page is ours.
+        window = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        tab = window.new_page(viewport={"width": 1180, "height": 1150})
+        tab.goto(page.as_uri())
+        tab.locator(".card", has=tab.get_by_role("heading", name="Drift by task", exact=True)).first.screenshot(
+            path=target
+        )
+        window.close()
+
+
 def keep_picture(source: Path, target: Path) -> None:
     """A copy of a picture in fewer bytes."""
     with Image.open(source) as picture:
@@ -227,7 +249,8 @@ def make(names: Sequence[str]) -> None:
         for name in names:
             text = filled(text, name, found[name])
         for name in names:
-            for picture in SUBJECTS[name].pictures:
+            picture_of_page(Path(scratch, name, "report", "index.html"), Path(scratch, name, "report.png"))
+            for picture in (*SUBJECTS[name].pictures, "report.png"):
                 keep_picture(Path(scratch, name, picture), IMAGES / f"{name}_{Path(picture).name}")
         PAGE.write_text(text, encoding="utf-8")
 
