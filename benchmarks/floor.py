@@ -130,8 +130,8 @@ def _measure(folder: Path, rows: int, repeats: int) -> list[Row]:
 
 
 def _read(store: Store, columns: list[str]) -> None:
-    for file in store.filters_files():
-        for _ in pq.ParquetFile(file.path).iter_batches(_BATCH, columns=columns, use_threads=False):
+    for model_id in sorted(store.model_ids()):
+        for _ in pq.ParquetFile(store.filters_path(model_id)).iter_batches(_BATCH, columns=columns, use_threads=False):
             pass
 
 

@@ -43,12 +43,9 @@ class GraphFacts:
         op_counts: operator name → how often it occurs.
         aliases: further name → first name, for the weights of ``convolutions`` that have several. A checkpoint that
             holds both names holds one layer twice.
-        other_weights: names of four-dimensional tensors of the architecture that no 2-D convolution of the graph uses
-            as its learned weight: buffers (blur kernels), position tables, heads that do not run at inference.
     """
 
     method: DepthMethod
     convolutions: Mapping[str, ConvolutionFacts]
     op_counts: Mapping[str, int]
     aliases: Mapping[str, str] = field(default_factory=dict)
-    other_weights: frozenset[str] = frozenset()

@@ -53,8 +53,8 @@ class OnnxGraph:
     notes: tuple[str, ...]
 
 
-def onnx_graph_facts(model: onnx.ModelProto, file: str = "ONNX model") -> GraphFacts:
-    """Facts from a parsed model; external data is not needed.
+def understand(model: onnx.ModelProto, file: str) -> OnnxGraph:
+    """A parsed model's graph; external data is not needed.
 
     Bodies of If, Loop and Scan and local functions are looked into; a body that runs many times counts once.
     ``op_counts`` are ``op_type`` counts over all of them, Constant nodes included.
@@ -66,11 +66,6 @@ def onnx_graph_facts(model: onnx.ModelProto, file: str = "ONNX model") -> GraphF
     Raises:
         UnextractableError: the graph has a cycle, reads what nothing provides, or is otherwise inconsistent.
     """
-    return understand(model, file).facts
-
-
-def understand(model: onnx.ModelProto, file: str) -> OnnxGraph:
-    """Like ``onnx_graph_facts``, with the flat graph and notes."""
     flow = flatten(model, file)
     levels = _levels(flow, file)
     convolutions = [
@@ -93,10 +88,7 @@ def understand(model: onnx.ModelProto, file: str) -> OnnxGraph:
             facts[weight.name] = ConvolutionFacts(depth, known.groups, known.transposed)
     notes = tuple(f"left out {count} 2-D convolution(s) {reason}" for reason, count in left_out.items())
     counts = Counter(operator.op_type for operator in flow.operators if operator.op_type)
-    others = frozenset(
-        tensor.name for tensor in flow.tensors.values() if len(tensor.proto.dims) == 4 and tensor.name not in facts
-    )
-    return OnnxGraph(GraphFacts(DepthMethod.ONNX, facts, dict(counts), other_weights=others), flow, notes)
+    return OnnxGraph(GraphFacts(DepthMethod.ONNX, facts, dict(counts)), flow, notes)
 
 
 def stored_origin(flow: OnnxFlow, value: int) -> StoredTensor | str:

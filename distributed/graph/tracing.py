@@ -85,11 +85,6 @@ def trace_module(model: nn.Module, inputs: Sequence[torch.Tensor]) -> GraphFacts
         convolutions=recorder.convolutions,
         op_counts=dict(recorder.op_counts),
         aliases=recorder.aliases,
-        other_weights=frozenset(
-            name
-            for name, tensor in model.state_dict().items()
-            if tensor.dim() == 4 and name not in recorder.convolutions
-        ),
     )
 
 

@@ -3,12 +3,11 @@
 from distributed.store.row_groups import ROW_GROUP_ROWS, RowGroups
 from distributed.store.rows import ModelRow, Reject, RejectKind, StoredReject
 from distributed.store.settings import StoreSettings
-from distributed.store.store import FiltersFile, Store
+from distributed.store.store import Store
 from distributed.store.writer import Finish, WriteReceipt
 
 __all__ = [
     "ROW_GROUP_ROWS",
-    "FiltersFile",
     "Finish",
     "ModelRow",
     "Reject",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -22,21 +21,6 @@ from distributed.store.settings import StoreSettings
 from distributed.store.writer import Finish, WriteReceipt, write_model
 
 _SKETCHES = "sketches/"
-
-
-@dataclass(frozen=True, slots=True)
-class FiltersFile:
-    """The filters of one model that exists.
-
-    Attributes:
-        model_id: the model.
-        path: for ``Store.arrow_filesystem``.
-        size: bytes.
-    """
-
-    model_id: str
-    path: str
-    size: int
 
 
 class Store:
@@ -75,7 +59,7 @@ class Store:
         return self._location.settings.uri
 
     def arrow_filesystem(self) -> pafs.FileSystem:
-        """A pyarrow file system that the store's paths (``filters_path``, ``FiltersFile.path``) belong to."""
+        """A pyarrow file system that the store's paths (``filters_path``) belong to."""
         return self._arrow
 
     # Writing
@@ -222,14 +206,6 @@ class Store:
             StoreError: there is none, a model's file is missing, or a file is not the store's.
         """
         return read_tables(self._arrow, self._existing("layers"), LAYERS_SCHEMA, columns)
-
-    def filters_files(self) -> list[FiltersFile]:
-        """The filters of the models that exist, sorted by model; what dead writers left is not among them.
-
-        Raises:
-            StoreError: there is none, or a model's file is missing.
-        """
-        return [FiltersFile(file.key, file.path, file.size) for file in self._existing("filters")]
 
     def filters_path(self, model_id: str) -> str:
         """Where a model's filters are, for ``arrow_filesystem``."""

@@ -43,7 +43,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def head(s3_server: S3Server) -> Iterator[Head]:
     dashboard_port = free_port()
     environment = {

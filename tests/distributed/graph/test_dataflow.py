@@ -127,7 +127,6 @@ def test_reparametrised_weights_are_found_under_the_materialised_name() -> None:
         "2.parametrizations.weight.original": 2,
     }
     assert facts.aliases["1.parametrizations.weight.original1"] == "1.weight"
-    assert {"0.weight_g", "1.parametrizations.weight.original0"} <= facts.other_weights
 
 
 def test_standardised_masked_cast_and_cut_weights_keep_their_name() -> None:
@@ -156,7 +155,6 @@ def test_standardised_masked_cast_and_cut_weights_keep_their_name() -> None:
         "cast": 2,
         "supernet": 3,
     }
-    assert facts.other_weights == {"gain", "mask"}
 
 
 def test_a_weight_modulated_by_data_is_listed_and_a_mixture_of_experts_is_not() -> None:
@@ -187,7 +185,6 @@ def test_a_position_table_of_a_kernels_size_is_no_kernel() -> None:
     model = Module(forward, first=conv(), table=nn.Parameter(torch.randn(1, 4, 8, 8)))
     facts = traced(model)
     assert list(facts.convolutions) == ["first.weight"]
-    assert facts.other_weights == {"table"}
 
 
 def test_a_blur_kernel_is_a_buffer_and_is_counted_but_not_listed() -> None:
@@ -195,7 +192,6 @@ def test_a_blur_kernel_is_a_buffer_and_is_counted_but_not_listed() -> None:
     model.register_buffer("blur", torch.ones(4, 1, 3, 3))
     facts = traced(model)
     assert {name: f.depth for name, f in facts.convolutions.items()} == {"first.weight": 0, "after.weight": 2}
-    assert facts.other_weights == {"blur"}
 
 
 def test_groups_and_transposed_convolutions() -> None:
@@ -223,14 +219,13 @@ def test_one_and_three_dimensional_convolutions_are_not_counted_but_pass_depth_o
     assert facts.op_counts["convolution"] == 4
 
 
-def test_a_head_that_does_not_run_is_among_the_other_weights() -> None:
+def test_a_head_that_does_not_run_is_not_listed() -> None:
     def forward(m: Module, x: torch.Tensor) -> torch.Tensor:
         return m.auxiliary(m.first(x)) if m.training else m.first(x)
 
     model = Module(forward, first=conv(), auxiliary=conv()).train()
     facts = traced(model)
     assert list(facts.convolutions) == ["first.weight"]
-    assert facts.other_weights == {"auxiliary.weight"}
     assert model.training
     assert model.first.training
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from distributed.errors import SkipReason, UnextractableError
 from distributed.graph import onnx_flow
-from distributed.graph.facts import ConvolutionFacts, DepthMethod
-from distributed.graph.onnx_levels import onnx_graph_facts, understand
+from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
+from distributed.graph.onnx_levels import understand
 
 IMAGE = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 4, 8, 8])
 
@@ -30,8 +30,12 @@ def model_of(nodes, weights=(), **options) -> onnx.ModelProto:
     return helper.make_model(graph_of(nodes, weights, **options))
 
 
+def facts_of(model: onnx.ModelProto) -> GraphFacts:
+    return understand(model, "net.onnx").facts
+
+
 def depths(model: onnx.ModelProto) -> dict[str, int]:
-    return {name: facts.depth for name, facts in onnx_graph_facts(model).convolutions.items()}
+    return {name: facts.depth for name, facts in facts_of(model).convolutions.items()}
 
 
 def node(op: str, inputs: str, output: str, **attributes) -> onnx.NodeProto:
@@ -46,7 +50,7 @@ def test_a_chain_counts_convolutions_and_no_other_node() -> None:
         node("Conv", "3, c", "4"),
     ]
     model = model_of(nodes, [weight("a"), weight("b", 4, 4, 1, 1), weight("c")])
-    facts = onnx_graph_facts(model)
+    facts = facts_of(model)
     assert facts.method is DepthMethod.ONNX
     assert {name: f.depth for name, f in facts.convolutions.items()} == {"a": 0, "b": 1, "c": 2}
     assert facts.op_counts == {"Conv": 3, "Relu": 1}
@@ -122,7 +126,7 @@ def test_groups_transposed_and_other_ranks() -> None:
         node("ConvTranspose", "3, up", "4", group=4),
     ]
     weights = [weight("grouped", 4, 2, 3, 3), weight("one", 4, 4, 3), weight("three", 4, 4, 3, 3, 3), weight("up")]
-    assert onnx_graph_facts(model_of(nodes, weights)).convolutions == {
+    assert facts_of(model_of(nodes, weights)).convolutions == {
         "grouped": ConvolutionFacts(0, 2),
         "up": ConvolutionFacts(1, 4, transposed=True),
     }
@@ -178,7 +182,7 @@ def test_both_branches_of_an_if_are_looked_into() -> None:
         node("Conv", "2, b", "3"),
     ]
     flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [])
-    facts = onnx_graph_facts(model_of(nodes, [weight("a"), weight("b")], inputs=[IMAGE, flag]))
+    facts = facts_of(model_of(nodes, [weight("a"), weight("b")], inputs=[IMAGE, flag]))
     found = {name: f.depth for name, f in facts.convolutions.items()}
     # Two bodies, two tensors of one name; the one that comes second in the file is called after its body.
     assert found == {"a": 0, "inner": 2, "choice.then_branch/inner": 1, "b": 3}
@@ -224,7 +228,7 @@ def test_local_functions_are_opened() -> None:
     model = helper.make_model(
         graph_of(nodes, [weight("a", 4, 2, 3, 3), weight("b", 4, 1, 3, 3), weight("c")]), functions=[block]
     )
-    facts = onnx_graph_facts(model)
+    facts = facts_of(model)
     assert facts.convolutions == {
         "a": ConvolutionFacts(1, 2),
         "b": ConvolutionFacts(2, 4),
@@ -235,7 +239,7 @@ def test_local_functions_are_opened() -> None:
 
 def refused(model: onnx.ModelProto) -> UnextractableError:
     with pytest.raises(UnextractableError) as caught:
-        onnx_graph_facts(model, "bad.onnx")
+        understand(model, "bad.onnx")
     assert caught.value.reason is SkipReason.UNREADABLE
     assert caught.value.place.file == "bad.onnx"
     assert "\n" not in str(caught.value)

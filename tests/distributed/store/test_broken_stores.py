@@ -36,24 +36,23 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 def test_an_absent_or_empty_store_says_what_to_run(store: Store) -> None:
     assert store.model_ids() == set()
     assert store.reference_keys() == {}
-    for read in (store.models, store.layers, store.filters_files):
+    for read in (store.models, store.layers):
         text = message(read)
         assert store.uri in text
         assert "holds no models: run launch/extract.py" in text
 
 
-@pytest.mark.parametrize("table", ["layers", "filters"])
-def test_a_missing_file_is_named(local_store: Store, root: Path, table: str) -> None:
-    (root / table / f"{MODEL_ID}.parquet").unlink()
-    text = message(getattr(local_store, {"layers": "layers", "filters": "filters_files"}[table]))
-    assert f"{root}/{table}/{MODEL_ID}.parquet is missing although {root}/models/{MODEL_ID}.parquet exists" in text
+def test_a_missing_file_is_named(local_store: Store, root: Path) -> None:
+    (root / "layers" / f"{MODEL_ID}.parquet").unlink()
+    text = message(local_store.layers)
+    assert f"{root}/layers/{MODEL_ID}.parquet is missing although {root}/models/{MODEL_ID}.parquet exists" in text
 
 
 def test_orphans_of_dead_writers_are_not_seen(local_store: Store, root: Path) -> None:
     for table in ("layers", "filters"):
         orphan = root / table / "0000000000000000.parquet"
         orphan.write_bytes((root / table / f"{MODEL_ID}.parquet").read_bytes())
-    assert len(local_store.filters_files()) == 1
+    assert local_store.model_ids() == {MODEL_ID}
     assert local_store.layers().num_rows == 3
 
 

@@ -247,7 +247,7 @@ def test_a_killed_writer_leaves_nothing_visible(store: Store, stage: str, tmp_pa
     assert store.model_ids() == ({MODEL_ID} if complete else set())
     if not complete:
         with pytest.raises(StoreError, match="holds no models"):
-            store.filters_files()
+            store.models()
     layers = build.weights()
     receipt = store.write_model(MODEL_ID, build.batches(MODEL_ID, layers), build.finish(MODEL_ID, layers))
     assert receipt.created is not complete

@@ -118,7 +118,7 @@ def test_a_store_in_a_ray_task(filled: Path, local_ray: None, monkeypatch: pytes
 def test_s3_by_other_readers(s3_store: Store, s3_server: S3Server, bucket: str) -> None:
     """The store's own file system, pyarrow by path, and Ray Data's argument are one and the same."""
     _fill(s3_store)
-    paths = [file.path for file in s3_store.filters_files()]
+    paths = [s3_store.filters_path(model_id) for model_id in (MODEL_ID, OTHER_ID)]
     assert paths == [f"{bucket}/some/prefix/filters/{i}.parquet" for i in (MODEL_ID, OTHER_ID)]
     table = pq.read_table(f"{bucket}/some/prefix/filters", filesystem=s3_store.arrow_filesystem())
     assert table.num_rows == FILTERS

@@ -41,9 +41,7 @@ def test_a_model_is_read_as_it_was_written(store: Store) -> None:
     assert store.models().equals(build.model_row(MODEL_ID, layers).to_table())
     assert store.layers().equals(build.layers_table(MODEL_ID, layers))
     assert store.layers(["name", "layer_id"]).column_names == ["name", "layer_id"]
-    (file,) = store.filters_files()
-    assert (file.model_id, file.path) == (MODEL_ID, store.filters_path(MODEL_ID))
-    table = pq.read_table(file.path, filesystem=store.arrow_filesystem())
+    table = pq.read_table(store.filters_path(MODEL_ID), filesystem=store.arrow_filesystem())
     assert table.schema.equals(FILTERS_SCHEMA)
     found = np.stack([table[f"w{i}"].to_numpy() for i in range(9)], axis=1)
     expected = np.concatenate([w.reshape(-1, 9) for w in layers])
@@ -234,7 +232,6 @@ def test_many_models_are_read_in_order(store: Store) -> None:
     for i, model_id in enumerate(ids):
         write(store, model_id, seed=i, name=f"model {i}")
     assert store.models()["model_id"].to_pylist() == ids
-    assert [f.model_id for f in store.filters_files()] == ids
     assert store.layers(["model_id"])["model_id"].to_pylist() == [i for i in ids for _ in range(3)]
     assert len(store.reference_keys()) == 40
 
