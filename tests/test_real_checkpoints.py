@@ -23,8 +23,7 @@ from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
-from tests import cli
-from tests.analysis import reference
+from tests import cli, reference
 
 #: 3x3 filters of each model, counted by a few plain lines of torch and onnx.
 FILTERS = {

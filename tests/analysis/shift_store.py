@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, WEIGHT_COLUMNS
 from distributed.references import layer_id_of, model_id_of
-from tests.analysis import reference
+from tests import reference
 
 
 @dataclass

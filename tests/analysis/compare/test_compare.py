@@ -24,10 +24,10 @@ from analysis.pictures.canvas import Caption
 from analysis.pictures.placement import DriftBlock, DriftRow, draw_drift_to_groups
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
-from tests.analysis import reference
-from tests.analysis.picture_checks import assert_nothing_is_cut, texts
+from tests import reference
+from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
+from tests.analysis.shift.test_measure import decile
 from tests.analysis.shift_store import Model, random_filters, sample_models, write_store
-from tests.analysis.test_shift_cli import decile
 from tests.cli import run_command
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from analysis.arrays.kernels import Binning, NonFiniteFilterError, Projection, kernels_for
 from analysis.arrays.kernels.compiled import cache_folder
-from tests.analysis.reference import scale
 from tests.analysis.synthetic import random_filters
+from tests.conftest import REPOSITORY
+from tests.reference import scale
 
 KERNELS = kernels_for("cpu")
 ROTATION = Projection(np.linalg.qr(np.random.default_rng(7).standard_normal((9, 9)))[0], np.linspace(-0.2, 0.3, 9))
@@ -164,8 +165,7 @@ def test_compiled_code_is_kept_and_loaded_by_the_next_process() -> None:
     script = "from analysis.arrays.kernels import kernels_for; kernels_for('cpu').warm(); "
     script += "import analysis.arrays.kernels.compiled as c; "
     script += "assert not [k for k in c.compiled('extremes').stats.cache_misses]; print('loaded')"
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "loaded", done.stderr
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.nbc")} == before
 
@@ -175,7 +175,8 @@ def test_a_folder_others_may_write_to_is_not_trusted(tmp_path: Path) -> None:
     unsafe = tmp_path / "unsafe" / "cnn-filter-shift"
     unsafe.mkdir(parents=True)
     unsafe.chmod(0o777)
-    root = Path(__file__).resolve().parents[2]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "unsafe")}
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "None", done.stderr

@@ -22,8 +22,8 @@ from analysis.scanning.task import Workers
 from analysis.scanning.workers import scan_workers
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
+from tests.analysis.scanning.test_scan import expected_counts
 from tests.analysis.synthetic import SyntheticStore, write_store
-from tests.analysis.test_scan import expected_counts
 
 BASIS = Basis(np.zeros(9), np.eye(9), np.full(9, 1 / 9), -1.0, 1.0, 5, 100)
 

@@ -14,8 +14,8 @@ from analysis.pictures.canvas import Caption
 from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
 from analysis.selection.grouping import Group
 from distributed.errors import UserError
-from tests.analysis import reference
-from tests.analysis.picture_checks import assert_nothing_is_cut, texts
+from tests import reference
+from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 
 NAMES = (
     "Segmentation",

@@ -15,9 +15,9 @@ from sklearn.decomposition import PCA
 from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.moments import Moments
 from distributed.errors import UserError
-from tests.analysis.reference import scale
+from tests.analysis.arrays.test_moments import layers_of, split
 from tests.analysis.synthetic import random_filters
-from tests.analysis.test_moments import layers_of, split
+from tests.reference import scale
 
 
 def axes_of(filters: np.ndarray) -> PrincipalAxes:

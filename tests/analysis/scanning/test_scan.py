@@ -26,8 +26,8 @@ from analysis.scanning.task import Workers
 from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import FilePart, LayerIndex, WorkUnit, plan_units
 from distributed.errors import StoreError
-from tests.analysis.reference import scale
 from tests.analysis.synthetic import SyntheticStore, write_store
+from tests.reference import scale
 
 KERNELS = kernels_for("cpu")
 ONCE = ReadPolicy(attempts=1)

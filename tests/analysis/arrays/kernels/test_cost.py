@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from analysis.arrays.kernels import Binning, Projection, kernels_for
-from tests.analysis.reference_loops import counted, projected
+from tests.analysis.arrays.kernels.reference_loops import counted, projected
 
 ROWS = 1 << 15
 REPEATS = 150

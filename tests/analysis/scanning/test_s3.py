@@ -13,8 +13,8 @@ from analysis.scanning.thread_workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
+from tests.analysis.scanning.test_scan import expected_counts
 from tests.analysis.synthetic import SyntheticStore, write_store
-from tests.analysis.test_scan import expected_counts
 from tests.s3 import S3Server, s3_server
 
 __all__ = ["s3_server"]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from analysis.arrays.moments import Moments, layer_sums
 from distributed.errors import StoreError
-from tests.analysis.reference import scale
 from tests.analysis.synthetic import moments_columns, random_filters
+from tests.reference import scale
 
 
 def layers_of(parts: list[np.ndarray]) -> pa.Table:

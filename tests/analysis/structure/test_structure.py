@@ -23,8 +23,7 @@ from analysis.structure import StructureSettings, measure_structure
 from analysis.structure.__main__ import steps
 from distributed.entry import guarded
 from distributed.store.settings import StoreSettings
-from tests import cli
-from tests.analysis import reference
+from tests import cli, reference
 from tests.analysis.layer_tables import Model, real_models, write_store
 
 

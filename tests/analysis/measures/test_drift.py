@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import entropy
 
 from analysis.measures.drift import DIVERGENCES, EMPTY_BIN_DENSITY, distributions, symmetric_kl
-from tests.analysis import reference
+from tests import reference
 
 LOW, HIGH = -1.7, 2.3
 RATIO = np.array([0.4, 0.18, 0.12, 0.1, 0.07, 0.055, 0.03, 0.025, 0.02])

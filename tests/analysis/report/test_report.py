@@ -25,7 +25,7 @@ from analysis.report.page import page_of
 from analysis.shift import ShiftSettings, measure_shift
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
-from tests.analysis.report_stores import IMAGE, LINK, SCRIPT, hostile_store
+from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
 from tests.cli import run_command
 
 

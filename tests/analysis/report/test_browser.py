@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analysis.report.content import report_content
 
 from analysis.report import ReportSettings, measure_report
-from analysis.report.content import report_content
 from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
 from distributed.store.settings import StoreSettings
-from tests.analysis.report_stores import IMAGE, LINK, SCRIPT, hostile_store
+from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser (test extra)")
 

@@ -23,8 +23,8 @@ from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import layer_statistics
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
-from tests.analysis.reference import scale
 from tests.analysis.synthetic import SyntheticStore, write_store
+from tests.reference import scale
 
 COLUMN_TYPE = LAYERS_SCHEMA.field("extreme_filters").type
 

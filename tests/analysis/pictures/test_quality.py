@@ -15,7 +15,7 @@ from analysis.selection.grouping import group_layers
 from analysis.selection.view import flat_view
 from analysis.settings import Weight
 from tests.analysis.layer_tables import Model, layers_table, models_table
-from tests.analysis.picture_checks import assert_nothing_is_cut, texts
+from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 from tests.distributed.statistics import reference
 
 NAMES = ("Segmentation", r"$\alpha_{GAN}$ 100%", "手写数字 распознавание", "A very long name " + "of a model card " * 5)

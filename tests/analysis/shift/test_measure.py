@@ -16,7 +16,7 @@ from analysis.shift import ShiftSettings, measure_shift
 from analysis.shift.__main__ import steps
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
-from tests.analysis import reference
+from tests import reference
 from tests.analysis.shift_store import Layer, Model, sample_models, write_store
 from tests.cli import run_command, shift
 

@@ -29,8 +29,9 @@ from analysis.selection.grouping import Group, Grouping
 from distributed.errors import StoreError, UserError
 from distributed.overrides import quoted_texts
 from distributed.store.settings import StoreSettings
-from tests.analysis import reference, synthetic
-from tests.analysis.picture_checks import assert_nothing_is_cut, texts
+from tests import reference
+from tests.analysis import synthetic
+from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 from tests.analysis.shift_store import sample_models, write_store
 
 LOW, HIGH = -2.5, 2.75
