@@ -16,8 +16,8 @@ from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.moments import Moments
 from distributed.errors import UserError
 from tests.analysis.arrays.test_moments import layers_of, split
-from tests.analysis.synthetic import random_filters
 from tests.reference import scale
+from tests.stores import random_filters
 
 
 def axes_of(filters: np.ndarray) -> PrincipalAxes:

@@ -23,7 +23,7 @@ from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import layer_statistics
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
-from tests.analysis.synthetic import SyntheticStore, write_store
+from tests.analysis.scanning.stores import MadeStore, make_store
 from tests.reference import scale
 
 COLUMN_TYPE = LAYERS_SCHEMA.field("extreme_filters").type
@@ -35,7 +35,7 @@ def kept_of(filters: np.ndarray) -> list[float]:
     return layer_statistics(weight).extreme_filters.tolist()
 
 
-def with_extremes(made: SyntheticStore) -> pa.Table:
+def with_extremes(made: MadeStore) -> pa.Table:
     ids = made.layers.column("layer_id").to_pylist()
     column = pa.array([kept_of(made.filters[layer]) for layer in ids], COLUMN_TYPE)
     return made.layers.append_column("extreme_filters", column)
@@ -90,13 +90,13 @@ def test_every_coefficient_lies_within_the_bounds_of_its_layer(sizes: list[int],
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStore:
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeStore:
     """Models of smooth filters; row groups that end within layers."""
     sizes = [[3000, 500, 2000], [700, 40], [9] * 30, [5000]]
-    return write_store(tmp_path_factory.mktemp("smooth"), sizes, row_group=640, filters=smooth_filters)
+    return make_store(tmp_path_factory.mktemp("smooth"), sizes, row_group=640, filters=smooth_filters)
 
 
-def sketch_here(made: SyntheticStore, layers: pa.Table, folder: Path) -> Sketch:
+def sketch_here(made: MadeStore, layers: pa.Table, folder: Path) -> Sketch:
     """By threads, into a copy of the store without sketches."""
     (folder / "filters").mkdir(parents=True)
     for model in made.model_ids:
@@ -105,7 +105,7 @@ def sketch_here(made: SyntheticStore, layers: pa.Table, folder: Path) -> Sketch:
     return sketch_of_store(store, layers, options=ScanOptions(workers=lambda _: nullcontext(ThreadWorkers(2))))
 
 
-def test_few_filters_are_read_for_the_same_range(made: SyntheticStore, tmp_path: Path) -> None:
+def test_few_filters_are_read_for_the_same_range(made: MadeStore, tmp_path: Path) -> None:
     total = sum(map(len, made.filters.values()))
     whole = sketch_here(made, made.layers, tmp_path / "whole")
     few = sketch_here(made, with_extremes(made), tmp_path / "few")
@@ -119,7 +119,7 @@ def test_few_filters_are_read_for_the_same_range(made: SyntheticStore, tmp_path:
     assert not few.outside
 
 
-def test_layers_of_older_versions_are_read_for_the_range(made: SyntheticStore, tmp_path: Path) -> None:
+def test_layers_of_older_versions_are_read_for_the_range(made: MadeStore, tmp_path: Path) -> None:
     table = with_extremes(made)
     column = table.column("extreme_filters").to_pylist()
     older = table.column("model_id").to_pylist()
@@ -132,7 +132,7 @@ def test_layers_of_older_versions_are_read_for_the_range(made: SyntheticStore, t
     np.testing.assert_array_equal(found.counts, whole.counts)
 
 
-def test_a_range_that_is_too_small_is_noticed(made: SyntheticStore, tmp_path: Path) -> None:
+def test_a_range_that_is_too_small_is_noticed(made: MadeStore, tmp_path: Path) -> None:
     """The layer with the largest coefficient claims to hold none of note, and so it is not read for the range."""
     whole = sketch_here(made, made.layers, tmp_path / "whole")
     largest = int(whole.layer_ids[whole.counts[:, :, -1].any(axis=1)][0])
@@ -147,7 +147,7 @@ def test_a_range_that_is_too_small_is_noticed(made: SyntheticStore, tmp_path: Pa
 
 def test_a_range_that_is_too_large_is_noticed(tmp_path: Path) -> None:
     """Constant filters are claimed where there are none."""
-    made = write_store(tmp_path / "made", [[900, 40], [500]], filters=smooth_filters)
+    made = make_store(tmp_path / "made", [[900, 40], [500]], filters=smooth_filters)
     table = made.layers.append_column("extreme_filters", pa.array([[1.0] * 36] * 3, COLUMN_TYPE))
     with pytest.raises(StoreError, match=r"no coefficient lies at the ends .* extreme_filters in layers/ are of other"):
         sketch_here(made, table, tmp_path / "wrong")

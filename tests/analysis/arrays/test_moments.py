@@ -13,16 +13,21 @@ from hypothesis import strategies as st
 
 from analysis.arrays.moments import Moments, layer_sums
 from distributed.errors import StoreError
-from tests.analysis.synthetic import moments_columns, random_filters
+from tests import reference
 from tests.reference import scale
+from tests.stores import random_filters
 
 
 def layers_of(parts: list[np.ndarray]) -> pa.Table:
-    columns = {
-        "layer_id": pa.array(range(1, len(parts) + 1), pa.int64()),
-        "num_filters": pa.array([len(part) for part in parts], pa.int64()),
-    }
-    return pa.table(columns | moments_columns(parts))
+    sums, grams = zip(*map(reference.moments, parts), strict=True)
+    return pa.table(
+        {
+            "layer_id": pa.array(range(1, len(parts) + 1), pa.int64()),
+            "num_filters": pa.array([len(part) for part in parts], pa.int64()),
+            "scaled_sum": pa.array(list(map(list, sums)), pa.list_(pa.float64(), 9)),
+            "scaled_gram": pa.array(list(map(list, grams)), pa.list_(pa.float64(), 45)),
+        }
+    )
 
 
 def split(filters: np.ndarray, cuts: list[int]) -> list[np.ndarray]:

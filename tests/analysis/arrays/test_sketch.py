@@ -22,8 +22,8 @@ from analysis.scanning.task import Workers
 from analysis.scanning.workers import scan_workers
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
+from tests.analysis.scanning.stores import MadeStore, make_store
 from tests.analysis.scanning.test_scan import expected_counts
-from tests.analysis.synthetic import SyntheticStore, write_store
 
 BASIS = Basis(np.zeros(9), np.eye(9), np.full(9, 1 / 9), -1.0, 1.0, 5, 100)
 
@@ -126,18 +126,18 @@ SIZES = [[3000, 9, 9], [500] * 4, [9] * 50, [20_000]]
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> SyntheticStore:
-    return write_store(tmp_path / "store", SIZES)
+def made(tmp_path: Path) -> MadeStore:
+    return make_store(tmp_path / "store", SIZES)
 
 
-def check(sketch: Sketch, made: SyntheticStore) -> None:
+def check(sketch: Sketch, made: MadeStore) -> None:
     expected = expected_counts(made, sketch.basis)
     assert sketch.layer_ids.tolist() == sorted(expected)
     for row, layer in enumerate(sketch.layer_ids.tolist()):
         np.testing.assert_array_equal(sketch.counts[row], expected[layer])
 
 
-def test_a_later_run_scans_nothing(made: SyntheticStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_later_run_scans_nothing(made: MadeStore, caplog: pytest.LogCaptureFixture) -> None:
     entered: list[object] = []
 
     @contextmanager
@@ -171,9 +171,9 @@ def test_a_later_run_scans_nothing(made: SyntheticStore, caplog: pytest.LogCaptu
 
 
 def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
-    before = write_store(tmp_path / "store", SIZES)
+    before = make_store(tmp_path / "store", SIZES)
     first = sketch_of_store(before.store, before.layers)
-    grown = write_store(tmp_path / "store", [*SIZES, [700, 9], [50]])
+    grown = make_store(tmp_path / "store", [*SIZES, [700, 9], [50]])
     for model_id in before.model_ids:
         grown.path(model_id).unlink()
     second = sketch_of_store(grown.store, grown.layers, basis=first.basis)
@@ -186,7 +186,7 @@ def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
     equal(third, second)
 
 
-def test_coefficients_outside_a_fixed_range_are_counted_apart(made: SyntheticStore) -> None:
+def test_coefficients_outside_a_fixed_range_are_counted_apart(made: MadeStore) -> None:
     free = sketch_of_store(made.store, made.layers)
     narrow = replace(free.basis, low=-0.4, high=0.3)
     found = sketch_of_store(made.store, made.layers, basis=narrow)
@@ -197,7 +197,7 @@ def test_coefficients_outside_a_fixed_range_are_counted_apart(made: SyntheticSto
     np.testing.assert_array_equal(found.num_filters, free.num_filters)
 
 
-def test_damaged_sketches_are_made_again(made: SyntheticStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_sketches_are_made_again(made: MadeStore, caplog: pytest.LogCaptureFixture) -> None:
     first = sketch_of_store(made.store, made.layers)
     folder = made.path(made.model_ids[0]).parent.parent / "sketches"
     (batch,) = folder.glob("*/*.parquet")
@@ -220,7 +220,7 @@ def test_damaged_sketches_are_made_again(made: SyntheticStore, caplog: pytest.Lo
 class ReadOnlyStore:
     """A store whose ``sketches/`` refuses; everything else is the real one."""
 
-    def __init__(self, made: SyntheticStore) -> None:
+    def __init__(self, made: MadeStore) -> None:
         self._store = made.store
         self.uri, self.read_bytes = made.store.uri, made.store.read_bytes
         self.filters_path, self.arrow_filesystem = made.store.filters_path, made.store.arrow_filesystem
@@ -233,11 +233,11 @@ class ReadOnlyStore:
 
     @classmethod
     def _of(cls, store: object) -> ReadOnlyStore:
-        return cls(SyntheticStore(store, pa.table({}), {}))
+        return cls(MadeStore(store, pa.table({}), {}))
 
 
 def test_a_store_that_cannot_be_written_still_works(
-    made: SyntheticStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    made: MadeStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, path = ReadOnlyStore(made), tmp_path / "sketch.parquet"
     first = sketch_of_store(store, made.layers)

@@ -30,9 +30,9 @@ from distributed.errors import StoreError, UserError
 from distributed.overrides import quoted_texts
 from distributed.store.settings import StoreSettings
 from tests import reference
-from tests.analysis import synthetic
 from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
-from tests.analysis.shift_store import sample_models, write_store
+from tests.analysis.scanning.stores import make_store
+from tests.stores import random_filters, sample_models, write_store
 
 LOW, HIGH = -2.5, 2.75
 
@@ -52,7 +52,7 @@ def by_numpy(filters: np.ndarray, where: Projection, pair: tuple[int, int], bins
 @pytest.mark.parametrize("rows", [1, 255, 256, 257, 5000])
 def test_pairs_are_counted_as_numpy_does(rows: int) -> None:
     generator = np.random.default_rng(rows)
-    filters = synthetic.random_filters(generator, rows)
+    filters = random_filters(generator, rows)
     cuts = np.sort(generator.integers(0, rows + 1, 4))
     starts = np.array([0, *cuts, rows])
     targets = np.array([1, 0, -1, 1, 2])
@@ -71,7 +71,7 @@ def test_pairs_are_counted_as_numpy_does(rows: int) -> None:
 
 
 def test_outside_the_range_in_either_component_is_not_counted() -> None:
-    filters = synthetic.random_filters(np.random.default_rng(1), 2000)
+    filters = random_filters(np.random.default_rng(1), 2000)
     columns = [np.ascontiguousarray(filters[:, k]) for k in range(9)]
     counts = np.zeros((1, 1, 10, 10), np.uint32)
     targets, starts = np.zeros(1, np.int64), np.array([0, 2000])
@@ -121,7 +121,7 @@ def synthetic_basis() -> Basis:
 
 
 def test_densities_of_several_axes_in_one_pass(tmp_path: Path) -> None:
-    made = synthetic.write_store(tmp_path / "store", [[700, 30, 500], [900], [256, 1]], row_group=300)
+    made = make_store(tmp_path / "store", [[700, 30, 500], [900], [256, 1]], row_group=300)
     ids = sorted(made.filters)
     index = LayerIndex.from_table(made.layers)
     # Layer 1 belongs to no group of the first axis; the last model to none of either: it is not read.

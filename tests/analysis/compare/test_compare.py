@@ -27,8 +27,8 @@ from distributed.store.settings import StoreSettings
 from tests import reference
 from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 from tests.analysis.shift.test_measure import decile
-from tests.analysis.shift_store import Model, random_filters, sample_models, write_store
 from tests.cli import run_command
+from tests.stores import Model, blob_filters, sample_models, write_store
 
 
 def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safetensors") -> Path:
@@ -42,7 +42,7 @@ def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safeten
 @pytest.fixture(scope="module")
 def layers() -> list[np.ndarray]:
     generator = np.random.default_rng(5)
-    return [random_filters(generator, size, 0.5) for size in (300, 64, 150)]
+    return [blob_filters(generator, size, 0.5) for size in (300, 64, 150)]
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_quality_is_that_of_an_extraction_and_percentiles_are_mid_ranks(result: 
     layers = result.layers
     assert layers.column("layer").to_pylist() == ["layer0.weight", "layer1.weight", "layer2.weight"]
     assert layers.column("num_filters").to_pylist() == [300, 64, 150]
-    stored = [layer.extra["sparsity"] for each in sample_models() for layer in each.layers]
+    stored = [layer.columns["sparsity"] for each in sample_models() for layer in each.layers]
     expected = [percentileofscore(stored, value, kind="mean") for value in layers.column("sparsity").to_pylist()]
     assert layers.column("sparsity_percentile").to_pylist() == pytest.approx(expected)
     # The synthetic store has no orthogonality: there is nothing to be a percentile of.

@@ -14,9 +14,9 @@ from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_en
 from analysis.selection.grouping import group_layers
 from analysis.selection.view import flat_view
 from analysis.settings import Weight
-from tests.analysis.layer_tables import Model, layers_table, models_table
 from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 from tests.distributed.statistics import reference
+from tests.stores import chain, tables
 
 NAMES = ("Segmentation", r"$\alpha_{GAN}$ 100%", "手写数字 распознавание", "A very long name " + "of a model card " * 5)
 CAPTION = Caption("Layer quality by task", ("3 groups · 11 models · 100 layers",))
@@ -31,8 +31,8 @@ def made_up(number: int) -> tuple[object, list[BoxRow]]:
             mixing = np.diag(generator.uniform(0.1, 3, 9))
             filters = generator.normal(size=(8 * (1 + layer), 9)) @ mixing
             weights[f"conv{layer}"] = filters.reshape(8, -1, 3, 3)
-        models.append(Model(f"m{index}", weights, {"task": NAMES[index] if index < len(NAMES) else f"task {index:03}"}))
-    flat = flat_view(models_table(models), layers_table(models))
+        models.append(chain(f"m{index}", weights, {"task": NAMES[index] if index < len(NAMES) else f"task {index:03}"}))
+    flat = flat_view(*tables(models))
     quality, grouping = layer_quality(flat), group_layers(flat, "task", max_groups=1000)
     summary = summarise(quality, grouping, Weight.layers).to_pylist()
     rows = [

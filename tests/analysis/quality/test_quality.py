@@ -30,8 +30,9 @@ from distributed.entry import guarded
 from distributed.statistics import layer_statistics
 from distributed.store.settings import StoreSettings
 from tests import cli
-from tests.analysis.layer_tables import Model, real_models, write_store
+from tests.checkpoints import real_models
 from tests.distributed.statistics import reference
+from tests.stores import Model, chain, write_store
 
 #: Our column → torchconvquality's.
 PEER_COLUMNS = {
@@ -58,7 +59,7 @@ def layers_of(result: QualityResult) -> dict[tuple[str, str], dict[str, object]]
 @pytest.fixture(scope="module")
 def real(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Model], QualityResult]:
     models = real_models(checkpoints)
-    store = write_store(tmp_path_factory.mktemp("real") / "store", models)
+    store = write_store(tmp_path_factory.mktemp("real") / "store", models, with_filters=False)
     return models, measure_quality(settings(store, axes=("task",)))
 
 
@@ -76,7 +77,7 @@ def test_every_real_layer_equals_torchconvquality(real: tuple[list[Model], Quali
     assert len(ours) == 236
     compared = 0
     for model in models:
-        for name, weight in model.weights.items():
+        for name, weight in ((layer.name, layer.weight) for layer in model.layers):
             expected = peer_quality(weight)
             row = ours[model.name, name]
             assert row["num_filters"] == expected["n"]
@@ -94,7 +95,7 @@ def test_every_real_layer_equals_the_transcription(real: tuple[list[Model], Qual
     models, result = real
     ours = layers_of(result)
     for model in models:
-        for name, weight in model.weights.items():
+        for name, weight in ((layer.name, layer.weight) for layer in model.layers):
             expected = reference.statistics(weight)
             row = ours[model.name, name]
             for column in METRICS:
@@ -171,16 +172,16 @@ def made_up() -> list[Model]:
     collapsed = (generator.normal(size=(16, 16, 1, 1)) * np.arange(1, 10).reshape(3, 3)).astype(np.float32)
     collapsed[::4] = 0
     return [
-        Model("good", {f"conv{i}": plain(8, 4 * (i + 1)) for i in range(4)}, {"task": "One", "visual_category": "x"}),
-        Model("noisy", {"stem": plain(8, 3), "random": noise}, {"task": "One"}),
-        Model("dead", {"stem": plain(8, 3), "rank1": collapsed, "zero": np.zeros((4, 4, 3, 3))}, {"task": "Two"}),
-        Model("small", {"pair": plain(2, 1), "one": plain(1, 1), "row": plain(1, 20)}, {"task": "Two"}),
+        chain("good", {f"conv{i}": plain(8, 4 * (i + 1)) for i in range(4)}, {"task": "One", "visual_category": "x"}),
+        chain("noisy", {"stem": plain(8, 3), "random": noise}, {"task": "One"}),
+        chain("dead", {"stem": plain(8, 3), "rank1": collapsed, "zero": np.zeros((4, 4, 3, 3))}, {"task": "Two"}),
+        chain("small", {"pair": plain(2, 1), "one": plain(1, 1), "row": plain(1, 20)}, {"task": "Two"}),
     ]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_store(tmp_path_factory.mktemp("quality") / "store", made_up())
+    return write_store(tmp_path_factory.mktemp("quality") / "store", made_up(), with_filters=False)
 
 
 def test_degenerate_layers_are_listed_with_model_and_name(store: Path) -> None:
@@ -389,7 +390,7 @@ def test_an_empty_store_and_a_wrong_weight_end_in_one_line(
 
 def test_only_degenerate_layers(tmp_path: Path) -> None:
     """A store of zero weights: no norm to draw on a logarithmic scale, no T(n) to divide by."""
-    store = write_store(tmp_path / "store", [Model("none", {"a": np.zeros((1, 1, 3, 3)), "b": np.zeros((1, 2, 3, 3))})])
+    store = write_store(tmp_path / "store", [chain("none", {"a": np.zeros((1, 1, 3, 3)), "b": np.zeros((1, 2, 3, 3))})])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert guarded(lambda: carry_out(steps(), settings(store, tmp_path / "out", axes=("source",)))) == 0

@@ -16,12 +16,12 @@ from analysis.scanning.reading import ReadPolicy, scan_histograms
 from analysis.scanning.sketching import sketch_of_store
 from analysis.scanning.units import LayerIndex, plan_units
 from distributed.errors import StoreError
-from tests.analysis.synthetic import SyntheticStore, write_store
+from tests.analysis.scanning.stores import MadeStore, make_store
 
 KERNELS = kernels_for("cpu")
 
 
-def counts_of(made: SyntheticStore, basis: Basis) -> np.ndarray:
+def counts_of(made: MadeStore, basis: Basis) -> np.ndarray:
     """What the second scan does, without Ray: counts (L, 9, bins + 2), checked against the layers table.
 
     Raises:
@@ -41,15 +41,15 @@ def counts_of(made: SyntheticStore, basis: Basis) -> np.ndarray:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> SyntheticStore:
-    return write_store(tmp_path, [[3000, 9, 500]])
+def made(tmp_path: Path) -> MadeStore:
+    return make_store(tmp_path, [[3000, 9, 500]])
 
 
-def basis_of(made: SyntheticStore) -> Basis:
+def basis_of(made: MadeStore) -> Basis:
     return PrincipalAxes.from_moments(Moments.from_layers(made.layers)).with_range(-3.5, 3.5)
 
 
-def test_a_flipped_bit_never_gives_other_counts_unnoticed(made: SyntheticStore) -> None:
+def test_a_flipped_bit_never_gives_other_counts_unnoticed(made: MadeStore) -> None:
     basis, path = basis_of(made), made.path(made.model_ids[0])
     expected, content = counts_of(made, basis), path.read_bytes()
     rng = np.random.default_rng(0)
@@ -69,7 +69,7 @@ def test_a_flipped_bit_never_gives_other_counts_unnoticed(made: SyntheticStore) 
     assert not any("\n" in message for message in messages)
 
 
-def test_exchanged_columns_are_noticed(made: SyntheticStore) -> None:
+def test_exchanged_columns_are_noticed(made: MadeStore) -> None:
     basis, path = basis_of(made), made.path(made.model_ids[0])
     table = pq.read_table(path)
     w0, w1 = table.column("w0"), table.column("w1")
@@ -80,14 +80,14 @@ def test_exchanged_columns_are_noticed(made: SyntheticStore) -> None:
 
 def test_the_filters_of_another_model_are_noticed(tmp_path: Path) -> None:
     """Same layers, same numbers of filters, other weights: a file restored from the wrong place."""
-    made, other = write_store(tmp_path / "a", [[3000, 9]]), write_store(tmp_path / "b", [[3000, 9]], seed=1)
+    made, other = make_store(tmp_path / "a", [[3000, 9]]), make_store(tmp_path / "b", [[3000, 9]], seed=1)
     basis = basis_of(made)
     made.path(made.model_ids[0]).write_bytes(other.path(other.model_ids[0]).read_bytes())
     with pytest.raises(StoreError, match="the file is damaged or was changed; extract the model again"):
         counts_of(made, basis)
 
 
-def test_a_foreign_file_among_the_filters_is_not_read(made: SyntheticStore) -> None:
+def test_a_foreign_file_among_the_filters_is_not_read(made: MadeStore) -> None:
     basis = basis_of(made)
     expected = counts_of(made, basis)
     made.path("0" * 16).write_bytes(b"not ours")
@@ -95,7 +95,7 @@ def test_a_foreign_file_among_the_filters_is_not_read(made: SyntheticStore) -> N
     np.testing.assert_array_equal(counts_of(made, basis), expected)
 
 
-def test_no_basis_is_kept_of_damaged_filters(made: SyntheticStore) -> None:
+def test_no_basis_is_kept_of_damaged_filters(made: MadeStore) -> None:
     """Its range would come from wrong weights, and the repaired store has the same key."""
     path = made.path(made.model_ids[0])
     content = path.read_bytes()

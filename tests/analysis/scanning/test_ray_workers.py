@@ -21,7 +21,7 @@ from analysis.scanning.units import LayerIndex, WorkUnit, plan_units
 from analysis.scanning.workers import scan_workers
 from distributed.errors import UserError
 from distributed.settings import ClusterSettings
-from tests.analysis.synthetic import write_store
+from tests.analysis.scanning.stores import make_store
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -35,7 +35,7 @@ def bytes_through_ray(statistics: str) -> int:
 
 def test_nothing_raw_passes_through_the_object_store(tmp_path: Path) -> None:
     workers = RayWorkers()
-    made = write_store(tmp_path, [[200_000, 150_000], [100_000, 9, 9], [150_000]])
+    made = make_store(tmp_path, [[200_000, 150_000], [100_000, 9, 9], [150_000]])
     raw = 600_018 * 36
     index = LayerIndex.from_table(made.layers)
     axes = PrincipalAxes.from_moments(Moments.from_layers(made.layers))
@@ -65,7 +65,7 @@ def test_a_ray_that_is_connected_works_however_little_there_is() -> None:
 def test_ray_data_is_left_as_it_was(tmp_path: Path) -> None:
     context = ray.data.DataContext.get_current()
     before = (context.op_resource_reservation_enabled, context.enable_progress_bars)
-    made = write_store(tmp_path, [[100]])
+    made = make_store(tmp_path, [[100]])
     index = LayerIndex.from_table(made.layers)
     coefficient_extremes(made.store, index, PrincipalAxes.from_moments(Moments.from_layers(made.layers)), RayWorkers())
     assert (context.op_resource_reservation_enabled, context.enable_progress_bars) == before
@@ -73,7 +73,7 @@ def test_ray_data_is_left_as_it_was(tmp_path: Path) -> None:
 
 def test_units_run_side_by_side_from_the_first_moment(tmp_path: Path) -> None:
     """Ray Data's own reservation would hand them out one by one for a second (see ``ray_workers``)."""
-    made = write_store(tmp_path, [[100]] * 4)
+    made = make_store(tmp_path, [[100]] * 4)
     index = LayerIndex.from_table(made.layers)
     units = plan_units(index, made.store.filters_path, 20_000)
     assert len(units) == 4

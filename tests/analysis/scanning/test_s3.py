@@ -13,8 +13,8 @@ from analysis.scanning.thread_workers import ThreadWorkers
 from distributed.errors import StoreError
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
+from tests.analysis.scanning.stores import MadeStore, make_store
 from tests.analysis.scanning.test_scan import expected_counts
-from tests.analysis.synthetic import SyntheticStore, write_store
 from tests.s3 import S3Server, s3_server
 
 __all__ = ["s3_server"]
@@ -23,9 +23,9 @@ BY_THREADS = ScanOptions(workers=lambda _: nullcontext(ThreadWorkers(2)))
 
 
 @pytest.fixture
-def uploaded(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SyntheticStore, Store]:
+def uploaded(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MadeStore, Store]:
     """The same store on disk and in a bucket."""
-    made = write_store(tmp_path, [[4000, 300], [9] * 20, [2500]], row_group=512)
+    made = make_store(tmp_path, [[4000, 300], [9] * 20, [2500]], row_group=512)
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     bucket = f"scan-{tmp_path.name.replace('_', '-')}"[:60].strip("-")
@@ -35,7 +35,7 @@ def uploaded(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return made, Store.open(StoreSettings(f"s3://{bucket}", endpoint_url=s3_server.endpoint_url))
 
 
-def test_threads_read_a_bucket(uploaded: tuple[SyntheticStore, Store]) -> None:
+def test_threads_read_a_bucket(uploaded: tuple[MadeStore, Store]) -> None:
     made, store = uploaded
     sketch = sketch_of_store(store, made.layers, options=BY_THREADS)
     for layer, counts in expected_counts(made, sketch.basis).items():
@@ -45,7 +45,7 @@ def test_threads_read_a_bucket(uploaded: tuple[SyntheticStore, Store]) -> None:
     assert not again.origin.scanned  # its sketch is kept in the bucket
 
 
-def test_an_object_that_is_missing_is_named(uploaded: tuple[SyntheticStore, Store], s3_server: S3Server) -> None:
+def test_an_object_that_is_missing_is_named(uploaded: tuple[MadeStore, Store], s3_server: S3Server) -> None:
     made, store = uploaded
     gone = store.filters_path(made.model_ids[1])
     bucket, key = gone.split("/", 1)

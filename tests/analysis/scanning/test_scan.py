@@ -26,24 +26,24 @@ from analysis.scanning.task import Workers
 from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import FilePart, LayerIndex, WorkUnit, plan_units
 from distributed.errors import StoreError
-from tests.analysis.synthetic import SyntheticStore, write_store
+from tests.analysis.scanning.stores import MadeStore, make_store
 from tests.reference import scale
 
 KERNELS = kernels_for("cpu")
 ONCE = ReadPolicy(attempts=1)
 
 
-def basis_of(made: SyntheticStore) -> Basis:
+def basis_of(made: MadeStore) -> Basis:
     axes = PrincipalAxes.from_moments(Moments.from_layers(made.layers))
     extremes = [scan_extremes(unit, pafs.LocalFileSystem(), KERNELS, axes, ONCE) for unit in units_of(made, 1 << 30)]
     return axes.with_range(min(e["low"].min() for e in extremes), max(e["high"].max() for e in extremes))
 
 
-def units_of(made: SyntheticStore, target: int) -> list[WorkUnit]:
+def units_of(made: MadeStore, target: int) -> list[WorkUnit]:
     return plan_units(LayerIndex.from_table(made.layers), made.store.filters_path, target)
 
 
-def expected_counts(made: SyntheticStore, basis: Basis) -> dict[int, np.ndarray]:
+def expected_counts(made: MadeStore, basis: Basis) -> dict[int, np.ndarray]:
     counts = {}
     for layer, filters in made.filters.items():
         coefficients = (scale(filters) - basis.mean) @ basis.components.T
@@ -55,7 +55,7 @@ def expected_counts(made: SyntheticStore, basis: Basis) -> dict[int, np.ndarray]
     return counts
 
 
-def counted(made: SyntheticStore, basis: Basis, target: int) -> dict[int, np.ndarray]:
+def counted(made: MadeStore, basis: Basis, target: int) -> dict[int, np.ndarray]:
     """Counts by layer, unit by unit, without Ray."""
     total: dict[int, np.ndarray] = {}
     for unit in units_of(made, target):
@@ -67,15 +67,15 @@ def counted(made: SyntheticStore, basis: Basis, target: int) -> dict[int, np.nda
 
 
 @pytest.fixture(scope="module")
-def skewed(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStore:
+def skewed(tmp_path_factory: pytest.TempPathFactory) -> MadeStore:
     """300 000 filters: one layer with most of them, many layers of 9, models of every size between."""
     sizes = [[180_000, 64, 20_000], [9] * 400, [9] * 300 + [4096], [1], *([[64 * (k + 1), 4096] for k in range(20)])]
-    return write_store(tmp_path_factory.mktemp("skewed"), sizes)
+    return make_store(tmp_path_factory.mktemp("skewed"), sizes)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> SyntheticStore:
-    return write_store(tmp_path_factory.mktemp("small"), [[100, 50], [9] * 5, [1000]], row_group=128)
+def small(tmp_path_factory: pytest.TempPathFactory) -> MadeStore:
+    return make_store(tmp_path_factory.mktemp("small"), [[100, 50], [9] * 5, [1000]], row_group=128)
 
 
 @settings(max_examples=30, deadline=None)
@@ -100,7 +100,7 @@ def test_units_cover_every_row_once_and_are_balanced(models: list[list[int]], ta
 
 
 @pytest.mark.parametrize("target", [1 << 30, 60_000, 25_000])
-def test_histograms_are_numpys_however_the_work_is_divided(skewed: SyntheticStore, target: int) -> None:
+def test_histograms_are_numpys_however_the_work_is_divided(skewed: MadeStore, target: int) -> None:
     basis = basis_of(skewed)
     found, expected = counted(skewed, basis, target), expected_counts(skewed, basis)
     assert found.keys() == expected.keys()
@@ -119,7 +119,7 @@ def workers(request: pytest.FixtureRequest) -> Workers:
     return RayWorkers()
 
 
-def test_both_scans(skewed: SyntheticStore, workers: Workers) -> None:
+def test_both_scans(skewed: MadeStore, workers: Workers) -> None:
     index = LayerIndex.from_table(skewed.layers)
     axes = PrincipalAxes.from_moments(Moments.from_layers(skewed.layers))
     extremes, first = coefficient_extremes(skewed.store, index, axes, workers)
@@ -136,7 +136,7 @@ def test_both_scans(skewed: SyntheticStore, workers: Workers) -> None:
 
 
 def test_an_error_in_a_worker_arrives_as_it_was_raised(tmp_path: Path, workers: Workers) -> None:
-    made = write_store(tmp_path, [[500], [300]])
+    made = make_store(tmp_path, [[500], [300]])
     axes = PrincipalAxes.from_moments(Moments.from_layers(made.layers))
     path = made.path(made.model_ids[1])
     table = pq.read_table(path)
@@ -145,7 +145,7 @@ def test_an_error_in_a_worker_arrives_as_it_was_raised(tmp_path: Path, workers: 
         coefficient_extremes(made.store, LayerIndex.from_table(made.layers), axes, workers)
 
 
-def rewritten(made: SyntheticStore, change: object) -> Path:
+def rewritten(made: MadeStore, change: object) -> Path:
     """The first model's file after ``change(table)``."""
     path = made.path(made.model_ids[0])
     pq.write_table(change(pq.read_table(path)), path, row_group_size=64)
@@ -178,7 +178,7 @@ def with_value(name: str, row: int, value: object) -> object:
     ],
 )
 def test_wrong_files_are_named_with_column_and_row(tmp_path: Path, change: object, message: str) -> None:
-    made = write_store(tmp_path, [[100, 50]])
+    made = make_store(tmp_path, [[100, 50]])
     basis = basis_of(made)
     path = rewritten(made, change)
     message = message.replace("{0}", str(min(made.filters))).replace("{1}", str(max(made.filters)))
@@ -194,7 +194,7 @@ def test_wrong_files_are_named_with_column_and_row(tmp_path: Path, change: objec
 
 
 def test_rows_of_a_layer_must_be_together(tmp_path: Path) -> None:
-    made = write_store(tmp_path, [[100, 50]])
+    made = make_store(tmp_path, [[100, 50]])
     basis = basis_of(made)
     rewritten(made, lambda table: table.take(pa.array(np.random.default_rng(0).permutation(150))))
     with pytest.raises(StoreError, match="rows of a layer are not together"):
@@ -202,7 +202,7 @@ def test_rows_of_a_layer_must_be_together(tmp_path: Path) -> None:
 
 
 def test_corrupt_bytes_are_an_error_that_names_the_file(tmp_path: Path) -> None:
-    made = write_store(tmp_path, [[5000]])
+    made = make_store(tmp_path, [[5000]])
     basis, unit, path = basis_of(made), units_of(made, 1 << 30)[0], made.path(made.model_ids[0])
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], b"PAR1" + b"\0" * 100, b""):
@@ -212,7 +212,7 @@ def test_corrupt_bytes_are_an_error_that_names_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_comes_back_is_read_on_a_later_attempt(tmp_path: Path) -> None:
-    made = write_store(tmp_path, [[5000]])
+    made = make_store(tmp_path, [[5000]])
     basis, unit, path = basis_of(made), units_of(made, 1 << 30)[0], made.path(made.model_ids[0])
     away = path.with_suffix(".away")
     path.rename(away)
@@ -225,7 +225,7 @@ def test_a_file_that_comes_back_is_read_on_a_later_attempt(tmp_path: Path) -> No
     assert found["filters"] == 5000
 
 
-def test_the_layers_table_is_checked(small: SyntheticStore) -> None:
+def test_the_layers_table_is_checked(small: MadeStore) -> None:
     with pytest.raises(StoreError, match="no column 'model_id'"):
         LayerIndex.from_table(small.layers.drop_columns(["model_id"]))
     with pytest.raises(StoreError, match="is there twice"):
@@ -235,7 +235,7 @@ def test_the_layers_table_is_checked(small: SyntheticStore) -> None:
         index.check_filters(index.num_filters + np.eye(len(index.layer_ids), dtype=np.int64)[1])
 
 
-def test_units_are_small_to_send(skewed: SyntheticStore) -> None:
+def test_units_are_small_to_send(skewed: MadeStore) -> None:
     units = units_of(skewed, 60_000)
     assert max(len(pickle.dumps(unit)) for unit in units) < 20_000
     part = units[0].parts[0]
@@ -243,7 +243,7 @@ def test_units_are_small_to_send(skewed: SyntheticStore) -> None:
     assert replace(part, start=0).stop == part.stop
 
 
-def test_reading_does_not_hold_the_files_rows(small: SyntheticStore) -> None:
+def test_reading_does_not_hold_the_files_rows(small: MadeStore) -> None:
     """Batches come one after the other from row groups: Arrow's pool holds a few of them, not the file."""
     rows = 1_500_000
     path = small.path(small.model_ids[0]).with_name("0" * 16 + ".parquet")

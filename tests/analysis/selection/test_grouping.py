@@ -15,12 +15,12 @@ from analysis.selection.conditions import select_layers
 from analysis.selection.grouping import Grouping, emptied_groups, group_layers
 from analysis.selection.view import Extent, flat_view
 from distributed.errors import UserError
-from tests.analysis.shift_store import Layer, Model, model_tables, sample_models
+from tests.stores import Layer, Model, sample_models, tables
 
 
 @pytest.fixture(scope="module")
 def flat() -> pa.Table:
-    return flat_view(*model_tables(sample_models()))
+    return flat_view(*tables(sample_models()))
 
 
 def group(flat: pa.Table, axis: str, max_groups: int = 100) -> Grouping:
@@ -42,7 +42,7 @@ def test_flat_view_names_what_clashes(flat: pa.Table) -> None:
 
 
 def test_layers_without_their_model_are_not_there() -> None:
-    models, layers = model_tables(sample_models())
+    models, layers = tables(sample_models())
     flat = flat_view(models.slice(2), layers)
     assert Extent.of(flat).models == 5
     assert set(flat.column("model_id").to_pylist()) == set(models.slice(2).column("model_id").to_pylist())
@@ -100,7 +100,7 @@ def test_numbers_and_truth_values_group_in_their_order(flat: pa.Table) -> None:
 def test_depth_deciles_are_closed_above() -> None:
     values = {0.0: 0, 0.1: 0, 0.1000001: 1, 0.2: 1, 0.3: 2, 0.6: 5, 0.7: 6, 0.70000001: 7, 0.9: 8, 0.95: 9, 1.0: 9}
     layers = [Layer(f"w{i}", i, norm, np.ones((i + 1, 9), np.float32)) for i, norm in enumerate(values)]
-    flat = flat_view(*model_tables([Model("m", layers)]))
+    flat = flat_view(*tables([Model("m", layers)]))
     grouping = group(flat, "depth")
     found = {
         flat.column("conv_depth_norm")[row].as_py(): grouping.groups[c].name for row, c in enumerate(grouping.codes)
@@ -148,7 +148,7 @@ def test_axes_that_cannot_be_say_why(flat: pa.Table, axis: str, message: str) ->
 
 def test_a_measurement_is_no_axis() -> None:
     layers = [Layer(f"w{i}", i, 0.0, np.ones((1, 9), np.float32), {"sparsity": i / 60}) for i in range(60)]
-    flat = flat_view(*model_tables([Model("m", layers)]))
+    flat = flat_view(*tables([Model("m", layers)]))
     with pytest.raises(UserError, match="axis 'sparsity' cannot group: a measurement with 60 different values"):
         group(flat, "sparsity")
 
@@ -168,20 +168,19 @@ def test_one_group_is_flagged(flat: pa.Table) -> None:
 
 
 def test_groups_without_filters_are_flagged() -> None:
-    empty = Layer("none", 0, 0.0, np.zeros((0, 9), np.float32))
     models = [
         Model("a", [one_filter()], {"task": "A"}),
-        Model("b", [empty], {"task": "B"}),
+        Model("b", [one_filter(num_filters=0)], {"task": "B"}),
         Model("c", [one_filter()], {"task": "C"}),
     ]
-    grouping = group(flat_view(*model_tables(models)), "task")
+    grouping = group(flat_view(*tables(models)), "task")
     assert [g.name for g in grouping.groups] == ["A", "C"]
     assert sorted(grouping.codes.tolist()) == [0, 1]
     assert grouping.notes == ("task: left out, they hold no filter: B",)
 
 
 def test_damaged_depth_is_named() -> None:
-    flat = flat_view(*model_tables([Model("broken", [Layer("w", 0, 1.5, np.ones((1, 9), np.float32))])]))
+    flat = flat_view(*tables([Model("broken", [Layer("w", 0, 1.5, np.ones((1, 9), np.float32))])]))
     with pytest.raises(UserError, match=r"layer 'w' of model 'broken' has conv_depth_norm 1\.5, outside 0 … 1"):
         group(flat, "depth")
 
@@ -246,6 +245,6 @@ def test_groups_that_where_empties_are_named(flat: pa.Table) -> None:
 
 def test_names_with_line_breaks_are_labels_on_one_line() -> None:
     models = [Model("m", [one_filter()], {"task": "a\nb\x1b[0m"}), Model("n", [one_filter()], {"task": ""})]
-    groups = group(flat_view(*model_tables(models)), "task").groups
+    groups = group(flat_view(*tables(models)), "task").groups
     assert [g.label for g in groups] == ["(empty) (1)", "a b\\x1b[0m (1)"]
     assert [g.name for g in groups] == ["", "a\nb\x1b[0m"]

@@ -17,8 +17,8 @@ from analysis.shift.__main__ import steps
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests import reference
-from tests.analysis.shift_store import Layer, Model, sample_models, write_store
 from tests.cli import run_command, shift
+from tests.stores import Layer, Model, sample_models, write_store
 
 KeyOf = Callable[[Model, Layer], str | None]
 
@@ -28,7 +28,7 @@ BY_AXIS: dict[str, KeyOf] = {
     "depth": lambda model, layer: decile(layer.depth_norm),
     "model": lambda model, layer: model.name if model.name != "twin" else f"twin [{model.model_id}]",
     "layer": lambda model, layer: f"{BY_AXIS['model'](model, layer)}: {layer.name}",
-    "is_depthwise": lambda model, layer: {None: None, True: "true", False: "false"}[layer.extra["is_depthwise"]],
+    "is_depthwise": lambda model, layer: {None: None, True: "true", False: "false"}[layer.columns["is_depthwise"]],
 }
 
 

@@ -24,7 +24,8 @@ from analysis.structure.__main__ import steps
 from distributed.entry import guarded
 from distributed.store.settings import StoreSettings
 from tests import cli, reference
-from tests.analysis.layer_tables import Model, real_models, write_store
+from tests.checkpoints import real_models
+from tests.stores import Model, chain, write_store
 
 
 def trained(generator: np.random.Generator, out: int, inputs: int, mixing: np.ndarray) -> np.ndarray:
@@ -40,29 +41,29 @@ def made_up() -> list[Model]:
     smooth = np.diag([5, 3, 2, 1.5, 1, 0.8, 0.6, 0.5, 0.3]) @ np.linalg.qr(generator.normal(size=(9, 9)))[0]
     rough = np.diag([3, 2.5, 2.2, 1.5, 1.2, 1, 0.9, 0.4, 0.2]) @ np.linalg.qr(generator.normal(size=(9, 9)))[0]
     return [
-        Model(
+        chain(
             "a",
             {f"conv{i}": trained(generator, 12, 8, smooth) for i in range(3)},
             {"task": "One", "visual_category": "x"},
         ),
-        Model("b", {f"conv{i}": trained(generator, 10, 6, smooth) for i in range(4)}, {"task": "One"}),
-        Model(
+        chain("b", {f"conv{i}": trained(generator, 10, 6, smooth) for i in range(4)}, {"task": "One"}),
+        chain(
             "c",
             {f"conv{i}": trained(generator, 16, 5, rough) for i in range(2)},
             {"task": "Two", "visual_category": "y"},
         ),
-        Model(
+        chain(
             "tiny",
             {"conv0": generator.normal(size=(2, 3, 3, 3)).astype(np.float32)},
             {"task": "Few", "visual_category": "y"},
         ),
-        Model("same", {"conv0": np.ones((4, 4, 3, 3), np.float32)}, {"task": "Equal", "visual_category": "y"}),
+        chain("same", {"conv0": np.ones((4, 4, 3, 3), np.float32)}, {"task": "Equal", "visual_category": "y"}),
     ]
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_store(tmp_path_factory.mktemp("store") / "store", made_up())
+    return write_store(tmp_path_factory.mktemp("store") / "store", made_up(), with_filters=False)
 
 
 def settings(store: Path, out: Path | str = "structure", **others: object) -> StructureSettings:
@@ -95,14 +96,16 @@ def test_store_and_groups_equal_scikit_learn(store: Path) -> None:
     for found in result.axes[1].structures[:3]:
         assert_equals_scikit_learn(found, next(m.filters for m in models if m.name == found.group.name))
     deepest = result.axes[2].structures[-1]
-    last = [list(m.weights.values())[-1].reshape(-1, 9) for m in models if len(m.weights) > 1]
+    last = [m.layers[-1].filters for m in models if len(m.layers) > 1]
     assert deepest.group.name == "(0.9, 1.0]"
     assert_equals_scikit_learn(deepest, np.concatenate(last))
 
 
 def test_real_checkpoints_equal_scikit_learn(checkpoints: Path, tmp_path: Path) -> None:
     models = real_models(checkpoints)
-    result = measure_structure(settings(write_store(tmp_path / "store", models), axes=("task", "model")))
+    result = measure_structure(
+        settings(write_store(tmp_path / "store", models, with_filters=False), axes=("task", "model"))
+    )
     assert_equals_scikit_learn(result.whole, np.concatenate([model.filters for model in models]))
     assert result.whole.moments.count == 232_584
     for found in result.axes[0].structures:
@@ -119,7 +122,7 @@ def test_real_checkpoints_equal_scikit_learn(checkpoints: Path, tmp_path: Path) 
 
 def test_no_filter_is_read(tmp_path: Path) -> None:
     """The command gives the same with the content of ``filters/`` deleted: it follows from the moments alone."""
-    full = write_store(tmp_path / "full", made_up(), filters=True)
+    full = write_store(tmp_path / "full", made_up())
     assert len(list((full / "filters").iterdir())) == 5
     with_filters = measure_structure(settings(full, axes=("task",)))
     for file in (full / "filters").iterdir():

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from analysis.arrays.kernels import Binning, NonFiniteFilterError, Projection, kernels_for
 from analysis.arrays.kernels.compiled import cache_folder
-from tests.analysis.synthetic import random_filters
 from tests.conftest import REPOSITORY
 from tests.reference import scale
+from tests.stores import random_filters
 
 KERNELS = kernels_for("cpu")
 ROTATION = Projection(np.linalg.qr(np.random.default_rng(7).standard_normal((9, 9)))[0], np.linspace(-0.2, 0.3, 9))

@@ -12,8 +12,8 @@ import analysis.arrays.kernels.cuda as cuda
 from analysis.arrays.kernels import Binning, Kernels, NonFiniteFilterError, Projection, kernels_for
 from analysis.arrays.kernels.cuda import TorchKernels
 from distributed.errors import UserError
-from tests.analysis.synthetic import random_filters
 from tests.reference import scale
+from tests.stores import random_filters
 
 COMPILED = kernels_for("cpu")
 ROTATION = Projection(np.linalg.qr(np.random.default_rng(7).standard_normal((9, 9)))[0], np.linspace(-0.2, 0.3, 9))
