@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.numpy_helper
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
 
 from analysis.arrays.basis import PrincipalAxes
@@ -23,8 +20,8 @@ from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
-from tests import cli
-from tests.analysis import reference
+from tests import cli, reference
+from tests.checkpoints import real_models
 
 #: 3x3 filters of each model, counted by a few plain lines of torch and onnx.
 FILTERS = {
@@ -75,35 +72,16 @@ def test_every_model_has_the_filters_the_issue_states(extraction: Extraction) ->
         assert len(filters_of(extraction.store, model["model_id"])) == FILTERS[model["name"]]
 
 
-def plain_torch(path: Path) -> dict[str, torch.Tensor]:
-    """The model's own weights, in a few lines that know each file's nesting."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model_state_dict"):
-        if key in content:
-            content = content[key]
-    return content
-
-
-def plain_onnx(path: Path) -> dict[str, torch.Tensor]:
-    graph = onnx.load(path).graph
-    return {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in graph.initializer}
-
-
 def sorted_rows(rows: np.ndarray) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
 def test_filters_equal_what_a_few_plain_lines_read(extraction: Extraction, checkpoints: Path) -> None:
-    manifest = yaml.safe_load((checkpoints / "manifest.yaml").read_text())["models"]
     ids = {m["name"]: m["model_id"] for m in table(extraction.store, "models")}
-    for entry in manifest:
-        path = checkpoints / entry["file"]
-        tensors = plain_onnx(path) if path.suffix == ".onnx" else plain_torch(path)
-        kernels = [t for name, t in tensors.items() if t.ndim == 4 and t.shape[2:] == (3, 3)]
-        plain = np.concatenate([k.reshape(-1, 9).numpy() for k in kernels])
-        assert len(plain) == FILTERS[entry["name"]]
-        ours = filters_of(extraction.store, ids[entry["name"]])
-        np.testing.assert_array_equal(sorted_rows(ours), sorted_rows(plain), err_msg=entry["name"])
+    for model in real_models(checkpoints):
+        assert len(model.filters) == FILTERS[model.name]
+        ours = filters_of(extraction.store, ids[model.name])
+        np.testing.assert_array_equal(sorted_rows(ours), sorted_rows(model.filters), err_msg=model.name)
 
 
 def test_the_onnx_twin_has_the_same_filters_bit_for_bit(extraction: Extraction) -> None:

@@ -16,7 +16,7 @@ from benchmarks.tables import duckdb_counts, polars_counts
 from distributed.records import WEIGHT_COLUMNS
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
-from tests.analysis.reference import moments
+from tests.reference import moments
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

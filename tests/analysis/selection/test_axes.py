@@ -12,12 +12,12 @@ from analysis.selection.grouping import group_axes, group_layers
 from analysis.selection.view import flat_view
 from analysis.wording import shown_apart
 from distributed.errors import UserError
-from tests.analysis.shift_store import Layer, Model, model_tables, sample_models
+from tests.stores import Layer, Model, sample_models, tables
 
 
 @pytest.fixture(scope="module")
 def flat() -> pa.Table:
-    return flat_view(*model_tables(sample_models()))
+    return flat_view(*tables(sample_models()))
 
 
 def test_groups_of_crossed_axes_are_the_pairs_that_occur(flat: pa.Table) -> None:
@@ -94,7 +94,7 @@ def test_axes_without_a_value_are_left_out_unless_none_is_left(flat: pa.Table) -
 
 
 def test_columns_of_others_never_stand_for_ours() -> None:
-    models, layers = model_tables(sample_models())
+    models, layers = tables(sample_models())
     ours = flat_view(models, layers)
     number = np.arange(models.num_rows)
     foreign = models
@@ -125,5 +125,5 @@ def test_names_that_look_alike_are_shown_apart() -> None:
         Model(f"m{i}", [Layer("w.weight", 0, 0.0, filters)], {"task": name}, content=f"m{i}")
         for i, name in enumerate(names)
     ]
-    labels = [group.label for group in group_layers(flat_view(*model_tables(models)), "task").groups]
+    labels = [group.label for group in group_layers(flat_view(*tables(models)), "task").groups]
     assert len(set(labels)) == len(names)

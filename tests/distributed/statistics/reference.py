@@ -6,16 +6,10 @@ import math
 
 import numpy as np
 
+from tests.reference import scale
+
 #: The constant kernel and the checkerboard, of unit length.
 DIRECTIONS = np.array([[1, 1, 1, 1, 1, 1, 1, 1, 1], [1, -1, 1, -1, 1, -1, 1, -1, 1]]) / 3
-
-
-def scaled(filters: np.ndarray) -> np.ndarray:
-    out = np.zeros((len(filters), 9), dtype=np.float64)
-    for i, f in enumerate(filters.astype(np.float64)):
-        if np.any(f != 0):
-            out[i] = f / np.max(np.abs(f))
-    return out
 
 
 def entropy(filters: np.ndarray) -> float:
@@ -41,7 +35,7 @@ def statistics(weight: np.ndarray) -> dict[str, object]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
     norms = np.linalg.norm(filters, axis=1)
-    s = scaled(filters)
+    s = scale(filters)
     gram = s.T @ s
     h = entropy(filters)
     return {

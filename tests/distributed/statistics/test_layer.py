@@ -22,6 +22,7 @@ from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.statistics import compiled_sums as compiled_module
 from distributed.statistics import layer as layer_module
 from tests.distributed.statistics import reference
+from tests.reference import scale
 
 
 def assert_equals_reference(found: LayerStatistics, weight: np.ndarray) -> None:
@@ -32,7 +33,7 @@ def assert_equals_reference(found: LayerStatistics, weight: np.ndarray) -> None:
         if name == "extreme_filters":
             kept = actual.reshape(4, 9)
             assert all((weight.reshape(-1, 9) == filter_).all(axis=1).any() for filter_ in kept)  # as they are
-            along = (np.repeat(reference.DIRECTIONS, 2, axis=0) * reference.scaled(kept)).sum(axis=1)
+            along = (np.repeat(reference.DIRECTIONS, 2, axis=0) * scale(kept)).sum(axis=1)
             np.testing.assert_allclose(along, value, rtol=0, atol=1e-14)
             continue
         if value is None:

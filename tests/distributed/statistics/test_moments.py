@@ -12,6 +12,7 @@ from distributed.formulas import random_threshold, scale_filters
 from distributed.statistics import pack_lower, unpack_lower
 from distributed.statistics.moments import Scatter
 from tests.distributed.statistics import reference
+from tests.reference import scale
 
 
 def test_packing_is_the_lower_triangle_row_by_row() -> None:
@@ -40,7 +41,7 @@ def test_scaling_is_one_division_per_weight() -> None:
     filters[4] = np.float32(1e-45) * rng.integers(-5, 6, 9)
     filters[5] *= np.float32(1e38)
     found = scale_filters(filters)
-    np.testing.assert_array_equal(found, reference.scaled(filters))  # to the last bit
+    np.testing.assert_array_equal(found, scale(filters))  # to the last bit
     assert found.dtype == np.float64
     assert not found[3].any()
     assert (np.abs(np.delete(found, 3, axis=0)).max(axis=1) == 1).all()

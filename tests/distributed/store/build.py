@@ -1,19 +1,17 @@
-"""Small models to write: real rows, real moments, made from a seed."""
+"""Small models to write, made from a seed: on ``tests.stores``, as what a writer takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from distributed.records import LAYERS_SCHEMA
 from distributed.references import layer_id_of
-from distributed.statistics import layer_statistics
 from distributed.store import ModelRow, Reject, RowGroups
+from tests import stores
 
 MODEL_ID = "00112233445566aa"
 OTHER_ID = "ffeeddccbbaa9988"
@@ -32,64 +30,29 @@ def batches(model_id: str, layers: list[np.ndarray]) -> Iterator[pa.RecordBatch]
 
 
 def layers_table(model_id: str, layers: list[np.ndarray]) -> pa.Table:
-    rows = [
-        {
-            "layer_id": layer_id_of(model_id, index),
-            "model_id": model_id,
-            "layer_index": index,
-            "name": f"conv{index}.weight",
-            "conv_depth": index,
-            "conv_depth_norm": index / max(1, len(layers) - 1),
-            "depth_method": "order",
-            "out_channels": weight.shape[0],
-            "in_channels": weight.shape[1],
-            "groups": None,
-            "is_depthwise": None,
-            "is_transposed": False,
-            "dtype": "float32",
-            **asdict(layer_statistics(torch.from_numpy(weight))),
-        }
-        for index, weight in enumerate(layers)
-    ]
-    return pa.Table.from_pylist(rows, schema=LAYERS_SCHEMA)
+    return stores.layers_table([_model(model_id, layers)])
 
 
 def model_row(model_id: str, layers: list[np.ndarray], name: str = "tiny") -> ModelRow:
-    filters = sum(w.shape[0] * w.shape[1] for w in layers)
-    return ModelRow(
-        model_id=model_id,
-        name=name,
-        source="local",
-        uri="models/tiny",
-        revision=None,
-        file="model.safetensors",
-        format="safetensors",
-        sha256="ab" * 32,
-        reference_key=model_id[::-1],
-        library="torch",
-        architecture=None,
-        family=None,
-        task="Segmentation",
-        visual_category=None,
-        training_dataset=None,
-        pretraining_dataset=None,
-        license="mit",
-        paper=None,
-        origins={"task": "manifest.yaml", "license": "README.md"},
-        num_parameters=9 * filters,
-        total_filters=filters,
-        num_filters=filters,
-        share_3x3=1.0,
-        kernel_shapes={"3x3": filters},
-        op_counts={"aten.relu": 2, "aten.convolution": len(layers)},
-        num_conv_layers=len(layers),
-        num_layers_3x3=len(layers),
-        notes=("left out optimizer state 'optimizer'",),
-        bytes_read=36 * filters,
-        bytes_total=36 * filters + 100,
-        extracted_at=datetime(2026, 11, 23, 12, 30, 15, 250_000, tzinfo=UTC),
-        tool_version="0.2.0",
-    )
+    columns = stores.model_columns(_model(model_id, layers, name))
+    return ModelRow(**{field.name: columns[field.name] for field in fields(ModelRow)})
+
+
+def _model(model_id: str, layers: list[np.ndarray], name: str = "tiny") -> stores.Model:
+    """With a value of every kind in its row."""
+    columns = {
+        "file": "model.safetensors",
+        "format": "safetensors",
+        "sha256": "ab" * 32,
+        "library": "torch",
+        "task": "Segmentation",
+        "license": "mit",
+        "origins": {"task": "manifest.yaml", "license": "README.md"},
+        "op_counts": {"aten.relu": 2, "aten.convolution": len(layers)},
+        "notes": ("left out optimizer state 'optimizer'",),
+        "extracted_at": datetime(2026, 11, 23, 12, 30, 15, 250_000, tzinfo=UTC),
+    }
+    return stores.chain(name, {f"conv{i}.weight": weight for i, weight in enumerate(layers)}, columns, model_id)
 
 
 def finish(model_id: str, layers: list[np.ndarray], name: str = "tiny") -> Callable[[], tuple[ModelRow, pa.Table]]:

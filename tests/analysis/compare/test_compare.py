@@ -1,0 +1,319 @@
+"""One model against a store: drifts against the definitions, leave-one-out, percentiles, files, one-line errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import save_file
+from scipy.stats import percentileofscore
+
+import analysis.compare.measure as compare_module
+from analysis.command import carry_out
+from analysis.compare import CompareSettings, compare_model
+from analysis.compare.__main__ import steps
+from analysis.compare.measure import CompareResult
+from analysis.measures.placement import percentiles
+from analysis.pictures.canvas import Caption
+from analysis.pictures.placement import DriftBlock, DriftRow, draw_drift_to_groups
+from distributed.errors import UserError
+from distributed.store.settings import StoreSettings
+from tests import reference
+from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
+from tests.analysis.shift.test_measure import decile
+from tests.cli import run_command
+from tests.stores import Model, blob_filters, sample_models, write_store
+
+
+def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safetensors") -> Path:
+    """A bare state dict of (n, 9) layers as convolutions of one input channel; keys sort by depth."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {f"layer{index}.weight": torch.from_numpy(each.reshape(-1, 1, 3, 3)) for index, each in enumerate(layers)}
+    save_file(weights, folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def layers() -> list[np.ndarray]:
+    generator = np.random.default_rng(5)
+    return [blob_filters(generator, size, 0.5) for size in (300, 64, 150)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, layers: list[np.ndarray]) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("model"), layers)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("compare") / "store", sample_models())
+
+
+@pytest.fixture(scope="module")
+def result(store: Path, model: Path) -> CompareResult:
+    """The first comparison: it scans, and keeps the sketch in the store."""
+    return compare_model(settings_for(store, model))
+
+
+def settings_for(store: Path, model: Path | str, **changes: object) -> CompareSettings:
+    settings = CompareSettings(StoreSettings(str(store)), model=str(model), replicates=200)
+    return replace(settings, **changes)  # type: ignore[arg-type]
+
+
+class Expected:
+    """Drifts by the definitions alone, on the basis and range of all filters of the store."""
+
+    def __init__(self, models: list[Model]) -> None:
+        everything = np.concatenate([layer.filters for model in models for layer in model.layers])
+        self.basis = reference.principal(everything)
+        coefficients = reference.coefficients(everything, self.basis)
+        self.low, self.high = coefficients.min(), coefficients.max()
+
+    def drift(self, first: list[np.ndarray], second: list[np.ndarray]) -> float:
+        """Coefficients outside the range are left out by NumPy's histogram as well."""
+        a, b = (reference.coefficients(np.concatenate(each), self.basis) for each in (first, second))
+        return reference.drift(a, b, self.basis.explained_variance_ratio, self.low, self.high)
+
+
+def filters_of(models: list[Model], **columns: str) -> list[np.ndarray]:
+    key, value = next(iter(columns.items()))
+    return [layer.filters for model in models if model.columns[key] == value for layer in model.layers]
+
+
+def test_drift_to_groups_of_models_is_that_of_the_definition(result: CompareResult, layers: list[np.ndarray]) -> None:
+    models = sample_models()
+    expected = Expected(models)
+    for axis, groups in (("task", 3), ("visual_category", 3)):
+        rows = [row for row in result.groups.to_pylist() if row["axis"] == axis]
+        assert len(rows) == groups
+        for row in rows:
+            assert row["drift"] == pytest.approx(expected.drift(layers, filters_of(models, **{axis: row["group"]})))
+            assert row["own_filters"] == 514
+
+
+def test_groups_of_layers_are_compared_with_like_layers(result: CompareResult, layers: list[np.ndarray]) -> None:
+    models = sample_models()
+    expected = Expected(models)
+    mine = {decile(0.0): layers[0], decile(0.5): layers[1], decile(1.0): layers[2]}
+    rows = {row["group"]: row for row in result.groups.to_pylist() if row["axis"] == "depth"}
+    assert set(mine) <= set(rows)
+    for name, row in rows.items():
+        if name not in mine:
+            assert row["drift"] is None
+            assert row["own_filters"] == 0
+            continue
+        theirs = [layer.filters for model in models for layer in model.layers if decile(layer.depth_norm) == name]
+        assert row["drift"] == pytest.approx(expected.drift([mine[name]], theirs))
+        assert row["own_filters"] == len(mine[name])
+
+
+def test_nearest_models_and_usual_drift(result: CompareResult, layers: list[np.ndarray]) -> None:
+    models = sample_models()
+    expected = Expected(models)
+    found = {row["model_id"]: row["drift"] for row in result.nearest.to_pylist()}
+    assert list(found.values()) == sorted(found.values())
+    assert result.nearest.column("rank").to_pylist() == list(range(1, 8))
+    for each in models:
+        drift = expected.drift(layers, [layer.filters for layer in each.layers])
+        assert found[each.model_id] == pytest.approx(drift)
+    group = [model for model in models if model.columns["task"] == "Classification"]
+    within = []
+    for each in group:
+        rest = [layer.filters for other in group if other is not each for layer in other.layers]
+        within.append(expected.drift([layer.filters for layer in each.layers], rest))
+    row = next(row for row in result.groups.to_pylist() if row["group"] == "Classification")
+    assert row["usual_drift"] == pytest.approx(np.median(within))
+    assert row["members_farther"] == pytest.approx(np.mean(np.array(within) > row["drift"]))
+
+
+def test_intervals_draw_whole_models_and_keep_the_model_fixed(
+    result: CompareResult, store: Path, model: Path, layers: list[np.ndarray]
+) -> None:
+    row = next(row for row in result.groups.to_pylist() if row["group"] == "Denoising")
+    twins = [each for each in sample_models() if each.columns["task"] == "Denoising"]
+    expected = Expected(sample_models())
+    parts = [[layer.filters for layer in twin.layers] for twin in twins]
+    # Two models: a draw is the first twice, both, or the second twice. 95 % reach the two extremes.
+    possible = [expected.drift(layers, chosen) for chosen in (parts[0], parts[1], parts[0] + parts[1])]
+    assert row["drift_lo"] == pytest.approx(min(possible))
+    assert row["drift_hi"] == pytest.approx(max(possible))
+    assert row["few_models"]
+    again = compare_model(settings_for(store, model))
+    assert again.groups.equals(result.groups)
+    assert not compare_model(settings_for(store, model, seed=1)).groups.equals(result.groups)
+    without = compare_model(settings_for(store, model, replicates=0)).groups
+    assert without.column("drift_lo").null_count == without.num_rows
+    assert without.column("drift").equals(result.groups.column("drift"))
+
+
+def test_one_model_groups_have_no_interval(store: Path, model: Path, result: CompareResult) -> None:
+    rows = compare_model(settings_for(store, model, axes=("model",))).groups.to_pylist()
+    assert len(rows) == 7
+    assert all(row["drift_lo"] is None and row["usual_drift"] is None and row["drift"] > 0 for row in rows)
+
+
+def test_a_model_of_the_store_is_left_out(tmp_path: Path, layers: list[np.ndarray]) -> None:
+    models = sample_models()
+    path = checkpoint(tmp_path / "in", [layer.filters for layer in models[0].layers])
+    models[0].columns["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    models[0].columns["visual_category"] = "alone"
+    result = compare_model(settings_for(write_store(tmp_path / "store", models), path))
+    assert result.extent.models == 6
+    assert "alpha" not in result.nearest.column("model").to_pylist()
+    assert "alone" not in result.groups.column("group").to_pylist()
+    assert any("holds this model itself (alpha" in note for note in result.notes)
+    assert any(note == "visual_category: no other model than this one in alone" for note in result.axes[1].notes)
+    expected = Expected(models)  # the basis stays the store's, the model's own filters in it
+    row = next(row for row in result.groups.to_pylist() if row["group"] == "Classification")
+    rest = [layer.filters for m in models[1:] if m.columns["task"] == "Classification" for layer in m.layers]
+    assert row["drift"] == pytest.approx(expected.drift([layer.filters for layer in models[0].layers], rest))
+    with pytest.raises(UserError, match="no other model than alpha"):
+        compare_model(settings_for(tmp_path / "store", path, where="name = 'alpha'"))
+
+
+def test_coefficients_outside_the_range_are_counted(
+    result: CompareResult, store: Path, model: Path, tmp_path: Path, layers: list[np.ndarray]
+) -> None:
+    basis = result.model.sketch.basis
+    narrow = basis.with_range(-0.4, 0.4) if hasattr(basis, "with_range") else replace(basis, low=-0.4, high=0.4)
+    (tmp_path / "basis.json").write_text(narrow.to_json())
+    found = compare_model(settings_for(store, model, basis=str(tmp_path / "basis.json")))
+    coefficients = reference.coefficients(np.concatenate(layers), Expected(sample_models()).basis)
+    outside = int(((coefficients < -0.4) | (coefficients > 0.4)).sum())
+    assert found.model.sketch.outside == outside > 0
+    assert any(f"{outside:,} coefficients" in note and "the drifts miss" in note for note in found.notes)
+
+
+def test_the_sketch_is_used_without_a_scan(
+    result: CompareResult, store: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("workers were asked for")
+
+    monkeypatch.setattr(compare_module, "scan_workers", refuse)
+    assert compare_model(settings_for(store, model)).provenance.endswith("nothing scanned")
+
+
+def test_quality_is_that_of_an_extraction_and_percentiles_are_mid_ranks(result: CompareResult) -> None:
+    layers = result.layers
+    assert layers.column("layer").to_pylist() == ["layer0.weight", "layer1.weight", "layer2.weight"]
+    assert layers.column("num_filters").to_pylist() == [300, 64, 150]
+    stored = [layer.columns["sparsity"] for each in sample_models() for layer in each.layers]
+    expected = [percentileofscore(stored, value, kind="mean") for value in layers.column("sparsity").to_pylist()]
+    assert layers.column("sparsity_percentile").to_pylist() == pytest.approx(expected)
+    # The synthetic store has no orthogonality: there is nothing to be a percentile of.
+    assert layers.column("orthogonality_percentile").null_count == 3
+
+
+def test_percentiles_of_ties_and_missing_values() -> None:
+    among = np.array([1.0, 2.0, 2.0, np.nan, 5.0])
+    found = percentiles(np.array([0.0, 2.0, 9.0, np.nan]), among)
+    np.testing.assert_allclose(found, [0, 50, 100, np.nan])
+    assert np.isnan(percentiles(np.array([1.0]), np.array([np.nan]))).all()
+
+
+def test_files_and_terminal(store: Path, model: Path, result: CompareResult, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert carry_out(steps(), settings_for(store, model, out=str(tmp_path / "out"))) == 0
+    shown = capsys.readouterr().out
+    assert "Nearest models (of 7)" in shown
+    assert "mine (local): 3 layers, 514 filters" in shown
+    folder = tmp_path / "out"
+    assert pq.read_table(folder / "groups.parquet").equals(result.groups)
+    assert pq.read_table(folder / "layers.parquet").num_rows == 3
+    content = json.loads((folder / "compare.json").read_text())
+    assert content["model"]["name"] == "mine"
+    assert [row["model"] for row in content["nearest"]] == result.nearest.column("model").to_pylist()[:10]
+    assert content["axes"]["task"][0]["drift"] == result.groups.column("drift")[0].as_py()
+    for name in ("groups.png", "layers.png", "groups.csv", "nearest.csv", "layers.csv"):
+        assert (folder / name).stat().st_size > 100
+
+
+def test_pictures_cut_nothing_whatever_the_names() -> None:
+    rows = [DriftRow(f"{'long name ' * 9}$x_{i}$ <b>", 0.1 * i, 0.05 * i, 0.2 * i, 0.1, i < 3) for i in range(60)]
+    rows[4] = DriftRow("nothing there", float("nan"), float("nan"), float("nan"), float("nan"), True)
+    blocks = [DriftBlock("task", rows, "models"), DriftBlock("depth: like layers with like", rows[:5], "layers")]
+    figure = draw_drift_to_groups(
+        blocks, Caption(f"Drift of {'m' * 40} to groups of the store", ("a remark " * 40,)), "drift D", 0.95
+    )
+    assert_nothing_is_cut(figure)
+    assert "no layer of the model there" in texts(figure)
+    assert any("40 nearest of 60" in text for text in texts(figure))
+
+
+@pytest.fixture(scope="module")
+def bad_models(tmp_path_factory: pytest.TempPathFactory, layers: list[np.ndarray]) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "broken.pth").write_bytes(b"this is no checkpoint")
+    save_file({"fc.weight": torch.ones(4, 4), "conv.weight": torch.ones(4, 4, 1, 1)}, folder / "none.safetensors")
+    checkpoint(folder / "two", layers, "a.safetensors")
+    checkpoint(folder / "two", layers[:1], "b.safetensors")
+    bad = layers[0].copy()
+    bad[7, 3] = np.nan
+    checkpoint(folder, [bad], "nan.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("broken.pth", "broken"),
+        ("none.safetensors", "no learned 3x3 convolution"),
+        ("two", r"names 2 models; choose one: .*a\.safetensors, .*b\.safetensors"),
+        ("nan.safetensors", "nan"),
+        ("missing.pth", "no such file or folder: check the path"),
+    ],
+)
+def test_models_that_cannot_be_compared(
+    result: CompareResult, store: Path, bad_models: Path, name: str, says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        compare_model(settings_for(store, bad_models / name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"axes": ("nonsense",)}, r"there is no axis 'nonsense' \(there are: computed: depth, model, layer"),
+        ({"axes": ()}, "axes is empty"),
+        ({"divergence": "euclid"}, "divergence=euclid: there are kl, js"),
+        ({"replicates": -1}, "replicates=-1"),
+        ({"level": 1.0}, "level=1.0"),
+        ({"where": "task ="}, "where="),
+        ({"model": "timm:"}, "timm:NAME"),
+        ({"model": " "}, "give a checkpoint"),
+    ],
+)
+def test_wrong_settings(store: Path, model: Path, result: CompareResult, changes: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        compare_model(replace(settings_for(store, model), **changes))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_command_line_with_an_awkward_path(
+    store: Path, layers: list[np.ndarray], result: CompareResult, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "it's = [odd], 100%", layers)
+    good = run_command("-m", "analysis.compare", f"store.uri={store}", f"model={path}", "replicates=0", cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    assert (tmp_path / "compare" / "compare.json").is_file()
+
+
+def test_real_checkpoint_is_nearest_to_its_twin(checkpoints: Path, tmp_path: Path) -> None:
+    """The two face detectors with the same weights, as a pickle and as ONNX."""
+    from distributed.driver import extract
+    from distributed.settings import ExtractionRun
+    from distributed.sources.settings import LocalSettings
+
+    source = LocalSettings(str(checkpoints), models=("ulfg_rfb_320_pth", "resnet20_cifar10", "ulfg_slim_320_onnx"))
+    extract(ExtractionRun(source, StoreSettings(str(tmp_path / "store"))))
+    found = compare_model(settings_for(tmp_path / "store", checkpoints / "version-RFB-320.onnx", axes=("task",)))
+    nearest = found.nearest.to_pylist()
+    assert nearest[0]["model"] == "ulfg_rfb_320_pth"
+    assert nearest[0]["drift"] < 0.01 < nearest[1]["drift"]

@@ -1,0 +1,315 @@
+"""The report in a real browser: headless Chromium, driven over the DevTools protocol. Skips where there is none."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from analysis.report.content import report_content
+
+from analysis.report import ReportSettings, measure_report
+from analysis.report.measure import ReportResult
+from analysis.report.page import page_of
+from distributed.store.settings import StoreSettings
+from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser (test extra)")
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (apt-get install chromium)")
+
+#: Milliseconds: the machines that test are busy.
+PATIENCE = 30_000
+
+#: Many models, for windows and time.
+MANY = 5000
+
+
+@dataclass
+class Opened:
+    """A page, and what it complained about or asked for."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
+    store = hostile_store(tmp_path_factory.mktemp("browser") / "store")
+    return measure_report(ReportSettings(StoreSettings(store.uri), axes=("task", "depth", "model"), replicates=50))
+
+
+@pytest.fixture(scope="module")
+def page_file(report: ReportResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(page_of(report_content(report, {}), "test"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-dev-shm-usage",
+    ]
+    with playwright.sync_playwright() as driver:
+        window = driver.chromium.launch(executable_path=BROWSER, headless=True, args=flags)
+        yield window
+        window.close()
+
+
+def open_in(browser: Any, path: Path, **options: Any) -> Opened:
+    page = browser.new_page(**options)
+    page.set_default_timeout(PATIENCE)
+    opened = Opened(page)
+    page.on("console", lambda message: opened.complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: opened.complaints.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (opened.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: opened.requests.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("#provenance")
+    return opened
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Any, page_file: Path) -> Iterator[Opened]:
+    found = open_in(browser, page_file, viewport={"width": 1280, "height": 900})
+    yield found
+    found.page.close()
+
+
+@pytest.fixture
+def opened(shared: Opened) -> Iterator[Opened]:
+    """A page that tests share: opening one takes longer than most of them. They leave no filter behind."""
+    yield shared
+    assert shared.complaints == []
+
+
+@pytest.fixture
+def fresh(browser: Any, page_file: Path) -> Iterator[Opened]:
+    """A page of its own, for what leaves filters behind."""
+    found = open_in(browser, page_file, viewport={"width": 1280, "height": 900})
+    yield found
+    assert found.complaints == []
+    found.page.close()
+
+
+def matrix(page: Any) -> Any:
+    """The matrix of the first axis, drawn."""
+    page.locator("#drift [role=tab]").first.click()
+    plot = page.locator("#drift .plot[tabindex='0']").first
+    plot.scroll_into_view_if_needed()
+    plot.locator(".heatmaplayer image").first.wait_for(state="attached")
+    return plot
+
+
+def cell(plot: Any, row: int, column: int, groups: int) -> dict[str, float]:
+    """Where a cell's centre is on the screen."""
+    box = plot.locator(".heatmaplayer image").first.bounding_box()
+    return {
+        "x": box["x"] + box["width"] * (column + 0.5) / groups,
+        "y": box["y"] + box["height"] * (row + 0.5) / groups,
+    }
+
+
+def labels_of(plot: Any) -> list[str]:
+    return [each.strip() for each in plot.locator(".yaxislayer-above .ytick text").all_text_contents()]
+
+
+def test_every_section_is_drawn_without_a_complaint_or_a_request(opened: Opened) -> None:
+    page = opened.page
+    height = page.evaluate("document.documentElement.scrollHeight")
+    for at in range(0, height, 600):
+        page.evaluate(f"scrollTo(0, {at})")
+        page.wait_for_timeout(60)
+    page.wait_for_function("() => [...document.querySelectorAll('.plot')].every((p) => p.querySelector('.main-svg'))")
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert page.locator("h2").all_text_contents() == [
+        "What is in it", "Drift", "Structure", "Quality", "Models", "How it was made",
+    ]  # fmt: skip
+
+
+def test_every_figure_has_a_name_and_a_table(opened: Opened) -> None:
+    cards = opened.page.locator(".card:has(.plot)")
+    assert cards.count() >= 6
+    for index in range(cards.count()):
+        card = cards.nth(index)
+        assert len(card.locator(".plot").first.get_attribute("aria-label")) > 20
+        details = card.locator("details:has-text('table')").first
+        details.locator("summary").first.click()
+        # The table is filled when the browser says that it was opened, which may be after the click.
+        card.locator("details table tbody tr").first.wait_for(state="attached")
+
+
+def test_a_click_sorts_the_models(opened: Opened, report: ReportResult) -> None:
+    page = opened.page
+    expected = sorted((n for n in report.models.column("num_parameters").to_pylist()), reverse=True)
+
+    def shown() -> list[int]:
+        texts = page.locator("#models tbody tr[data-row] td:nth-child(6)").all_text_contents()
+        return [int(text.replace("\u202f", "")) for text in texts]
+
+    heading = page.locator("#models th", has_text="Parameters")
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert shown() == expected[: len(shown())]
+    heading.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert shown() == expected[::-1][: len(shown())]
+
+
+def test_a_search_finds_and_a_row_shows_its_record(fresh: Opened) -> None:
+    page = fresh.page
+    page.get_by_label("Search models").fill("onerror family")
+    page.wait_for_function("() => document.querySelectorAll('#models tbody tr[data-row]').length <= 1")
+    page.get_by_label("Search models").fill("onerror")
+    page.wait_for_function("() => document.querySelectorAll('#models tbody tr[data-row]').length === 1")
+    page.locator("#models tbody tr[data-row]").focus()
+    page.keyboard.press("Enter")
+    record = page.locator("#models dl").inner_text()
+    assert IMAGE in record
+    assert SCRIPT in record  # its family
+
+
+def test_markup_in_names_is_shown_and_not_run(opened: Opened) -> None:
+    page = opened.page
+    names = page.locator("#models tbody tr[data-row] th").all_text_contents()
+    assert IMAGE in names
+    assert SCRIPT in names
+    assert page.locator("img, iframe, #main b, #main a[href^=javascript], #main script").count() == 0
+    assert IMAGE in page.locator("#contents").inner_text()  # the skipped model
+    # plotly's labels too: the task whose name is made of tags, entities and TeX.
+    assert f"{LINK} (6)"[-12:] in " ".join(labels_of(matrix(page)))
+    assert any(label.startswith("<b>bold</b>") for label in labels_of(matrix(page)))
+    assert page.locator("#drift svg a, #drift svg tspan[style*=bold]").count() == 0
+
+
+def test_pointing_at_a_cell_shows_its_value_and_interval(opened: Opened, report: ReportResult) -> None:
+    page, shift = opened.page, report.shifts[0]
+    plot = matrix(page)
+    page.get_by_label("Order").select_option("name")
+    page.wait_for_timeout(300)
+    names = [group.name for group in shift.groups]
+    at = cell(plot, 1, 3, len(names))
+    page.mouse.move(at["x"] - 2, at["y"] - 2)
+    page.mouse.move(at["x"], at["y"])
+    page.wait_for_selector("#tip:not([hidden])")
+    tip = page.locator("#tip").inner_text()
+    assert shift.uncertainty is not None
+    assert tip.splitlines()[0].split() == f"{names[1]} ↔ {names[3]}".split()
+    for value in (shift.drift[1, 3], shift.uncertainty.low[1, 3], shift.uncertainty.high[1, 3]):
+        if value == value:
+            assert f"{float(f'{value:.3g}'):g}" in tip
+    assert "not to be relied upon" in tip  # the group of one model
+    assert names[1] in page.locator("#drift output").first.inner_text()
+
+
+def test_the_arrow_keys_read_the_matrix(opened: Opened, report: ReportResult) -> None:
+    page, names = opened.page, [group.name for group in report.shifts[0].groups]
+    plot = matrix(page)
+    page.get_by_label("Order").select_option("name")
+    plot.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    said = page.locator("#drift output").first.inner_text()
+    assert said.splitlines()[0].split() == f"{names[2]} ↔ {names[1]}".split()
+
+
+def test_the_matrix_is_ordered_searched_and_chosen(fresh: Opened, report: ReportResult) -> None:
+    page, shift = fresh.page, report.shifts[0]
+    plot = matrix(page)
+
+    def wait_for(labels: list[str]) -> None:
+        script = "([p, n]) => document.querySelectorAll('#drift .plot[tabindex] .ytick').length === n"
+        page.wait_for_function(script, arg=[None, len(labels)])
+        page.wait_for_timeout(200)
+        assert labels_of(plot) == labels
+
+    def label(index: int) -> str:
+        found = f"{shift.groups[index].name} ({shift.groups[index].models})"
+        return found if len(found) <= 30 else found[:15].rstrip() + "…" + found[-14:].lstrip()
+
+    page.get_by_label("Order").select_option("mean")
+    mean = shift.drift.sum(axis=1)
+    wait_for([label(int(i)) for i in (-mean).argsort(kind="stable")])
+    page.get_by_label("Order").select_option("name")
+    page.get_by_label("Search groups").fill("tion")
+    wait_for([label(i) for i, group in enumerate(shift.groups) if "tion" in group.name])
+    page.get_by_label("Search groups").fill("")
+    page.locator("#drift").get_by_label("groups of few models").uncheck()
+    wait_for([label(i) for i, group in enumerate(shift.groups) if group.models >= 3])
+    page.locator("#drift").get_by_text("Choose groups").click()
+    page.locator("#drift").get_by_role("button", name="none").click()
+    page.get_by_text("No group fits the search").wait_for()
+
+
+def test_tabs_work_by_keyboard(opened: Opened) -> None:
+    page = opened.page
+    first = page.locator("#drift [role=tab]").first
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#drift [role=tab][aria-selected=true]").inner_text() == "depth"
+    assert page.locator("#drift h3", has_text="Drift by depth").count() == 1
+    page.keyboard.press("End")
+    assert page.locator("#drift h3", has_text="Drift by model").count() == 1
+
+
+def _luminance(page: Any) -> float:
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(part) for part in colour.strip("rgb()").split(",")[:3])
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+
+
+def test_dark_follows_the_system_and_the_button(opened: Opened) -> None:
+    page = opened.page
+    assert _luminance(page) > 0.9
+    page.emulate_media(color_scheme="dark")
+    assert _luminance(page) < 0.15
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert _luminance(page) > 0.9
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, page_file: Path) -> None:
+    found = open_in(browser, page_file, viewport={"width": 375, "height": 740}, has_touch=True)
+    page = found.page
+    for at in range(0, page.evaluate("document.documentElement.scrollHeight"), 500):
+        page.evaluate(f"scrollTo(0, {at})")
+        page.wait_for_timeout(60)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert found.complaints == []
+    page.close()
+
+
+def test_thousands_of_models_open_at_once_and_stay_in_a_window(
+    browser: Any, report: ReportResult, tmp_path: Path
+) -> None:
+    content = report_content(report, {})
+    rows = content["models"]["rows"]
+    for column in content["models"]["columns"]:
+        for key in ("codes", "numbers"):
+            if key in column:
+                column[key] = [column[key][i % rows] for i in range(MANY)]
+    content["models"]["rows"] = MANY
+    path = tmp_path / "many.html"
+    path.write_text(page_of(content, "many"), encoding="utf-8")
+    started = time.perf_counter()
+    found = open_in(browser, path, viewport={"width": 1280, "height": 900})
+    assert time.perf_counter() - started < 20  # a few seconds where nothing else runs
+    page = found.page
+    assert page.locator("#models caption").inner_text() == "Models: 5\u202f000"
+    assert page.locator("#models table").get_attribute("aria-rowcount") == str(MANY + 1)
+    page.locator("#models .scroll").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    page.wait_for_selector(f"#models tr[aria-rowindex='{MANY + 1}']")
+    assert page.locator("#models tbody tr[data-row]").count() < 60
+    assert found.complaints == []
+    page.close()

@@ -1,0 +1,250 @@
+"""Axes, conditions, labels: what is grouped, what is left out, and that both are said."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.selection.axes import DEPTH_NAMES, axes_of
+from analysis.selection.conditions import select_layers
+from analysis.selection.grouping import Grouping, emptied_groups, group_layers
+from analysis.selection.view import Extent, flat_view
+from distributed.errors import UserError
+from tests.stores import Layer, Model, sample_models, tables
+
+
+@pytest.fixture(scope="module")
+def flat() -> pa.Table:
+    return flat_view(*tables(sample_models()))
+
+
+def group(flat: pa.Table, axis: str, max_groups: int = 100) -> Grouping:
+    return group_layers(flat, axis, max_groups=max_groups)
+
+
+def one_filter(**extra: object) -> Layer:
+    return Layer("w", 0, 0.0, np.ones((1, 9), np.float32), dict(extra))
+
+
+def test_flat_view_names_what_clashes(flat: pa.Table) -> None:
+    models = {model.name: model for model in sample_models()}
+    row = flat.filter(pa.compute.equal(flat.column("name"), "omega")).to_pylist()[3]
+    assert row["layer_name"] == "conv3.weight"
+    assert row["num_filters"] == sum(len(layer.filters) for layer in models["omega"].layers)
+    assert row["layer_num_filters"] == len(models["omega"].layers[3].filters)
+    assert flat.column("layer_id").to_pylist() == sorted(flat.column("layer_id").to_pylist())
+    assert (Extent.of(flat).models, flat.num_rows) == (7, 28)
+
+
+def test_layers_without_their_model_are_not_there() -> None:
+    models, layers = tables(sample_models())
+    flat = flat_view(models.slice(2), layers)
+    assert Extent.of(flat).models == 5
+    assert set(flat.column("model_id").to_pylist()) == set(models.slice(2).column("model_id").to_pylist())
+
+
+def test_groups_of_a_model_column_count_models_layers_filters(flat: pa.Table) -> None:
+    grouping = group(flat, "task")
+    sizes = {g.name: (g.models, g.layers, g.filters) for g in grouping.groups}
+    expected: dict[str, tuple[int, int, int]] = {}
+    for model in sample_models():
+        m, n, f = expected.get(model.columns["task"], (0, 0, 0))
+        expected[model.columns["task"]] = (m + 1, n + len(model.layers), f + sum(len(x.filters) for x in model.layers))
+    assert sizes == expected
+    assert [g.label for g in grouping.groups] == ["Classification (3)", "Denoising (2)", "Segmentation (2)"]
+    assert grouping.notes == ()
+    names = dict(zip(flat.column("layer_id").to_pylist(), flat.column("task").to_pylist(), strict=True))
+    assert [names[i] for i in grouping.layer_ids.tolist()] == [grouping.groups[c].name for c in grouping.codes]
+
+
+def test_nulls_are_left_out_and_counted(flat: pa.Table) -> None:
+    grouping = group(flat, "visual_category")
+    twin = sample_models()[4]
+    filters = sum(len(layer.filters) for layer in twin.layers)
+    assert grouping.notes == (f"visual_category: left out, no value: 1 model of 7 (2 layers, {filters} filters)",)
+    assert sum(g.filters for g in grouping.groups) == Extent.of(flat).filters - filters
+    assert len(grouping.layer_ids) == flat.num_rows - 2
+
+
+def test_model_axis_is_by_name_and_tells_namesakes_apart(flat: pa.Table) -> None:
+    grouping = group(flat, "model")
+    labels = [g.label for g in grouping.groups]
+    twins = sorted(f"twin [{model.model_id}]" for model in sample_models() if model.name == "twin")
+    assert labels == ["alpha", "beta", "delta", "gamma", "omega", *twins]
+    assert all(g.models == 1 for g in grouping.groups)
+
+
+def test_layer_axis_is_by_model_then_depth(flat: pa.Table) -> None:
+    labels = [g.label for g in group(flat, "layer").groups]
+    assert len(labels) == flat.num_rows
+    assert labels[:4] == ["alpha: conv0.weight", "alpha: conv1.weight", "alpha: conv2.weight", "beta: conv0.weight"]
+    start = labels.index("omega: conv0.weight")
+    assert labels[start + 10] == "omega: conv10.weight"  # by depth, not by name
+
+
+def test_numbers_and_truth_values_group_in_their_order(flat: pa.Table) -> None:
+    assert [g.name for g in group(flat, "num_parameters").groups] == ["0", "1000", "2000", "3000"]
+    depthwise = group(flat, "is_depthwise")
+    assert [g.name for g in depthwise.groups] == ["false", "true"]
+    assert depthwise.notes[0].startswith("is_depthwise: left out, no value: 2 models of 7 (5 layers")
+    depths = [int(g.name) for g in group(flat, "conv_depth").groups]
+    assert depths == sorted(depths)
+    assert [g.name for g in group(flat, "extracted_at").groups] == ["2026-11-01T00:00:00+00:00"]
+
+
+def test_depth_deciles_are_closed_above() -> None:
+    values = {0.0: 0, 0.1: 0, 0.1000001: 1, 0.2: 1, 0.3: 2, 0.6: 5, 0.7: 6, 0.70000001: 7, 0.9: 8, 0.95: 9, 1.0: 9}
+    layers = [Layer(f"w{i}", i, norm, np.ones((i + 1, 9), np.float32)) for i, norm in enumerate(values)]
+    flat = flat_view(*tables([Model("m", layers)]))
+    grouping = group(flat, "depth")
+    found = {
+        flat.column("conv_depth_norm")[row].as_py(): grouping.groups[c].name for row, c in enumerate(grouping.codes)
+    }
+    assert found == {norm: DEPTH_NAMES[decile] for norm, decile in values.items()}
+    assert DEPTH_NAMES[0] == "[0.0, 0.1]"
+    assert DEPTH_NAMES[9] == "(0.9, 1.0]"
+    assert [g.name for g in grouping.groups] == [name for name in DEPTH_NAMES if name in found.values()]
+
+
+@given(st.integers(1, 400), st.data())
+def test_depth_decile_of_any_fraction_is_exact(largest: int, data: st.DataObject) -> None:
+    depth = data.draw(st.integers(0, largest))
+    exact = max(0, -(-(Fraction(depth, largest) * 10) // 1) - 1)
+    table = pa.table(
+        {
+            "conv_depth_norm": [depth / largest],
+            "layer_num_filters": [1],
+            "model_id": ["m"],
+            "layer_id": [1],
+        }
+    )
+    assert group(table, "depth").groups[0].name == DEPTH_NAMES[int(exact)]
+
+
+@pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        (
+            "taks",
+            "there is no axis 'taks'; did you mean 'task'? (there are: computed: depth, model, layer; of models: name,",
+        ),
+        ("kernel_shapes", "cannot group: its values are of type map<string, int64>"),
+        ("scaled_sum", "cannot group: its values are of type fixed_size_list"),
+        ("license", "axis 'license' is null for all of 7 models"),
+        ("conv_depth", "has 11 groups, more than max_groups=10: restrict them"),
+    ],
+)
+def test_axes_that_cannot_be_say_why(flat: pa.Table, axis: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        group(flat, axis, max_groups=10)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_measurement_is_no_axis() -> None:
+    layers = [Layer(f"w{i}", i, 0.0, np.ones((1, 9), np.float32), {"sparsity": i / 60}) for i in range(60)]
+    flat = flat_view(*tables([Model("m", layers)]))
+    with pytest.raises(UserError, match="axis 'sparsity' cannot group: a measurement with 60 different values"):
+        group(flat, "sparsity")
+
+
+def test_axes_listed_are_all_usable_or_say_why(flat: pa.Table) -> None:
+    axes = axes_of(flat)
+    assert {"depth", "model", "layer", "task", "groups", "layer_name", "layer_num_filters"} <= set(axes)
+    assert not {"kernel_shapes", "origins", "notes", "scaled_gram"} & set(axes)
+    null = {name for name in axes if name in flat.column_names and flat.column(name).null_count == flat.num_rows}
+    assert "license" in null
+    assert all(group(flat, axis, max_groups=1000).groups for axis in axes if axis not in null)
+
+
+def test_one_group_is_flagged(flat: pa.Table) -> None:
+    grouping = group(flat, "source")
+    assert grouping.notes == ("source: one group only, local: there is nothing to compare it with",)
+
+
+def test_groups_without_filters_are_flagged() -> None:
+    models = [
+        Model("a", [one_filter()], {"task": "A"}),
+        Model("b", [one_filter(num_filters=0)], {"task": "B"}),
+        Model("c", [one_filter()], {"task": "C"}),
+    ]
+    grouping = group(flat_view(*tables(models)), "task")
+    assert [g.name for g in grouping.groups] == ["A", "C"]
+    assert sorted(grouping.codes.tolist()) == [0, 1]
+    assert grouping.notes == ("task: left out, they hold no filter: B",)
+
+
+def test_damaged_depth_is_named() -> None:
+    flat = flat_view(*tables([Model("broken", [Layer("w", 0, 1.5, np.ones((1, 9), np.float32))])]))
+    with pytest.raises(UserError, match=r"layer 'w' of model 'broken' has conv_depth_norm 1\.5, outside 0 … 1"):
+        group(flat, "depth")
+
+
+def test_where_is_sql_on_models_and_layers(flat: pa.Table) -> None:
+    chosen = select_layers(flat, "task = 'Segmentation' and conv_depth > 0")
+    expected = [r for r in flat.to_pylist() if r["task"] == "Segmentation" and r["conv_depth"] > 0]
+    assert chosen.to_pylist() == expected
+    assert select_layers(flat, None) is flat
+    assert select_layers(flat, "kernel_shapes['3x3'] > 0 AND name LIKE '%a'").num_rows == 3 + 4 + 3 + 2 + 11
+    assert Extent.of(select_layers(flat, "visual_category IS NULL")).models == 1
+    assert Extent.of(select_layers(flat, "num_filters > (SELECT median(num_filters) FROM flat)")).models > 0
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("taks = 'x'", "there is no column 'taks'; did you mean 'task'?"),
+        ("task =", "cannot be evaluated: Parser Error"),
+        ("task", "is of type VARCHAR, not a condition"),
+        ("conv_depth", "is of type INTEGER, not a condition"),
+        ("true; drop table flat", "cannot be evaluated"),
+        ("true;", "cannot be evaluated"),
+        ("true) union select * from (flat", "cannot be evaluated: Parser Error"),
+        ("true, false", "cannot be evaluated"),
+        ("true limit 1", "cannot be evaluated"),
+        ("name in (select content from read_text('/etc/passwd'))", "disabled by configuration"),
+        ("name in (select * from 'https://example.org/x.parquet')", "cannot be evaluated"),
+        ("cast(name as int) = 1", "Could not convert string"),
+        ("task = 'Nothing'", "leaves no filter of 28 layers"),
+        ("false", "leaves no filter of 28 layers"),
+    ],
+)
+def test_conditions_that_cannot_be_say_why(flat: pa.Table, where: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        select_layers(flat, where)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"where={where!r} ")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_column_lists_those_there_are(flat: pa.Table) -> None:
+    with pytest.raises(UserError, match=r"there are: .*conv_depth, .*visual_category"):
+        select_layers(flat, "nope = 1")
+
+
+def test_condition_cannot_write_files(flat: pa.Table, tmp_path: pytest.TempPathFactory) -> None:
+    with pytest.raises(UserError):
+        select_layers(flat, f"COPY flat TO '{tmp_path}/x.csv'")
+    assert not list(tmp_path.iterdir())  # type: ignore[attr-defined]
+
+
+def test_groups_that_where_empties_are_named(flat: pa.Table) -> None:
+    chosen = select_layers(flat, "conv_depth > 2")
+    assert emptied_groups(flat, chosen, "task") == (
+        "task: where leaves no filter in 2 of 3 groups: Denoising, Segmentation",
+    )
+    assert emptied_groups(flat, flat, "task") == ()
+    assert emptied_groups(flat, chosen, "depth")[0].startswith("depth: where leaves no filter in 2 of ")
+    assert emptied_groups(flat, chosen, "model") == ()
+
+
+def test_names_with_line_breaks_are_labels_on_one_line() -> None:
+    models = [Model("m", [one_filter()], {"task": "a\nb\x1b[0m"}), Model("n", [one_filter()], {"task": ""})]
+    groups = group(flat_view(*tables(models)), "task").groups
+    assert [g.label for g in groups] == ["(empty) (1)", "a b\\x1b[0m (1)"]
+    assert [g.name for g in groups] == ["", "a\nb\x1b[0m"]
