@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analysis.report.content import report_content
 
 from analysis.report import ReportSettings, measure_report
-from analysis.report.content import report_content
 from analysis.report.measure import ReportResult
 from analysis.report.page import page_of
 from distributed.store.settings import StoreSettings
