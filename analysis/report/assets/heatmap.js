@@ -99,7 +99,7 @@ function heatmap({ values, labels, top, title, flagged, wide }) {
   const cursor = drawn('rect', { class: 'cursor', width: cell, height: cell, fill: 'none', visibility: 'hidden' });
   const width = Math.max(x + (small ? side + 12 : 70), left + side + lean + 12);
   const height = head + side + (small ? 62 : 12);
-  const node = drawn('svg', { class: 'heatmap', width, height, viewBox: `0 0 ${width} ${height}`, 'data-side': side }, parts, cursor);
+  const node = drawn('svg', { class: 'heatmap', width, height, viewBox: `0 0 ${width} ${height}` }, parts, cursor);
   return {
     node,
     at(event) {

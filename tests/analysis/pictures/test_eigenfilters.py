@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from matplotlib.image import AxesImage
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 import analysis.pictures.eigenfilters as structure_pictures
 from analysis.arrays.basis import PrincipalAxes
@@ -50,16 +52,23 @@ def test_no_text_is_cut(number: int) -> None:
     assert_nothing_is_cut(draw_cumulative(whole, groups(number), CAPTION))
 
 
+def drawn_tiles(figure: Figure) -> tuple[np.ndarray, Normalize]:
+    """(rows, 9, 3, 3) entries of the tiles, NaN where none is drawn, and their scale of colours."""
+    mesh = next(mesh for mesh in figure.findobj(QuadMesh) if mesh.get_array().shape[1] == 36)
+    cells = np.ma.filled(mesh.get_array(), np.nan).reshape(-1, 4, 9, 4)
+    assert np.isnan(cells[:, 3]).all()  # what is between the tiles
+    assert np.isnan(cells[..., 3]).all()
+    return cells[:, :3, :, :3].transpose(0, 2, 1, 3), mesh.norm
+
+
 def test_each_tile_is_its_component_with_its_share() -> None:
     rows = groups(3)
     figure = draw_eigenfilters(rows, CAPTION)
-    tiles = [image for image in figure.findobj(AxesImage) if np.shape(image.get_array()) == (3, 3)]
-    assert len(tiles) == 27
-    for index, tile in enumerate(tiles):
-        structure = rows[index // 9]
+    tiles, norm = drawn_tiles(figure)
+    for row, structure in enumerate(rows):
         assert structure.principal is not None
-        np.testing.assert_array_equal(tile.get_array(), structure.principal.components[index % 9].reshape(3, 3))
-        assert tile.norm.vmin == -tile.norm.vmax
+        np.testing.assert_array_equal(tiles[row], structure.principal.components.reshape(9, 3, 3))
+    assert norm.vmin == -norm.vmax
     shown = texts(figure)
     assert r"$\alpha_{GAN}$ 100% (2)" in shown  # as it is: no mathematics
     assert "<b>bold</b> (2)" not in shown  # only three groups
@@ -71,8 +80,8 @@ def test_few_filters_are_flagged() -> None:
     rows = [made_up("plenty", 500), made_up("six", 6), made_up("lonely", 1)]
     figure = draw_eigenfilters(rows, CAPTION)
     shown = texts(figure)
-    tiles = [image for image in figure.findobj(AxesImage) if np.shape(image.get_array()) == (3, 3)]
-    assert len(tiles) == 9 + 5
+    tiles, _ = drawn_tiles(figure)
+    assert np.isfinite(tiles).all(axis=(2, 3)).sum(axis=1).tolist() == [9, 5, 0]
     assert "too few filters for nine components" in shown
     assert "one filter: no components" in shown
     assert "crossed out: no variance in this direction" in shown

@@ -1,32 +1,32 @@
-"""The report without a browser: its data are those of the store, its page holds no markup but its own."""
+"""The report without a browser: its numbers are those of the store, its page holds no markup but its own."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from analysis.report.content import report_content
-from analysis.report.drift_section import box_of, pair_values
-from analysis.report.encoding import numbers, packed, script_json, upper, words
-from matplotlib.cbook import boxplot_stats
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from analysis.report import ReportSettings, measure_report, write_report
 from analysis.report.clustering import cluster_order
 from analysis.report.measure import ReportResult
-from analysis.report.page import page_of
+from analysis.report.tables import script_json, table_data, upper
 from analysis.shift import ShiftSettings, measure_shift
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
 from tests.cli import run_command
+from tests.stores import Layer, Model, blob_filters, sample_models, write_store
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> ReportSettings:
         axes=("task", "depth", "architecture", "training_dataset"),
         max_groups=12,
         replicates=50,
+        figures=False,
     )
 
 
@@ -45,27 +46,47 @@ def report(settings: ReportSettings) -> ReportResult:
     return measure_report(settings)
 
 
-class _Elements(HTMLParser):
-    """Every element with its attributes, and the text of each script."""
+class Page(HTMLParser):
+    """Every element with its attributes, the texts outside scripts and styles, and the content of those."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, file: Path) -> None:
         super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.feed(page)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.sealed: dict[str, list[str]] = {"script": [], "style": []}
+        self.source = file.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.data: dict[str, Any] = json.loads(self.sealed["script"][0])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag in self.sealed:
+            self.sealed[tag].append("")
 
     def handle_data(self, data: str) -> None:
-        if self.cdata_elem == "script":
-            self.scripts[-1] += data
+        if self.cdata_elem in self.sealed:
+            self.sealed[self.cdata_elem][-1] += data
+        else:
+            self.texts.append(data)
+
+    def table(self, caption: str) -> dict[str, list[Any]]:
+        """The columns of the first table of this caption."""
+        found = next(table for table in self.data["tables"] if table["caption"] == caption)
+        return {column["title"]: column["values"] for column in found["columns"]}
 
 
-def floats(content: dict[str, str]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(content["f32"]), "<f4")
+@pytest.fixture(scope="module")
+def page(report: ReportResult, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    (written,) = write_report(report, tmp_path_factory.mktemp("page"))
+    return Page(written)
+
+
+def floats(packed: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(packed), "<f4")
+
+
+def pairs(matrix: np.ndarray) -> np.ndarray:
+    return matrix[np.triu_indices(len(matrix), k=1)]
 
 
 def test_json_in_a_script_is_the_same_content_without_any_markup() -> None:
@@ -77,13 +98,21 @@ def test_json_in_a_script_is_the_same_content_without_any_markup() -> None:
         script_json([float("nan")])
 
 
-def test_columns_are_packed_and_read_back() -> None:
+def test_tables_are_numbers_and_texts_of_a_line() -> None:
     matrix = np.array([[0, 1, 2], [1, 0, np.nan], [2, np.nan, 0]])
     np.testing.assert_array_equal(floats(upper(matrix)), np.array([1, 2, np.nan], "f4"))
-    assert floats(packed([0.1])).tolist() == [np.float32(0.1)]
-    assert words(["b", None, "a", "b"]) == {"words": ["b", "a"], "codes": [0, -1, 1, 0]}
-    assert words(["x\ny\x1b"]) == {"words": ["x y\\x1b"], "codes": [0]}
-    assert numbers([1.0, None, float("nan"), 0.123456789], 3) == [1, None, None, 0.123]
+    rows = pa.table({"name": ["x\ny\x1b", None], "n": [3, None], "share": [0.123456789, np.nan], "none": pa.nulls(2)})
+    found = table_data("T", rows, sort="n", aside=2)
+    assert {column["title"]: column["values"] for column in found["columns"]} == {
+        "name": ["x y\\x1b", None],
+        "n": [3, None],
+        "share": [0.12346, None],
+    }
+    assert [(column["number"], column["aside"]) for column in found["columns"]] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 17, 60])
@@ -103,90 +132,134 @@ def test_every_cluster_of_average_linkage_stands_together(groups: int) -> None:
         assert places[-1] - places[0] == len(places) - 1
 
 
-def test_a_box_is_that_of_matplotlib() -> None:
-    values = np.random.default_rng(1).exponential(size=301)
-    (expected,) = boxplot_stats(values)
-    box = box_of(values)
-    found = (box.low, box.q1, box.median, box.q3, box.high, box.mean)
-    np.testing.assert_allclose(found, [expected[k] for k in ("whislo", "q1", "med", "q3", "whishi", "mean")])
-    assert sorted(values[box.beyond]) == sorted(expected["fliers"])
-    assert box_of(np.array([2.0])).median == 2.0
-
-
-def test_the_matrices_are_those_of_the_shift(report: ReportResult, settings: ReportSettings) -> None:
+def test_the_matrices_are_those_of_the_shift(page: Page, settings: ReportSettings) -> None:
     axes = ("task", "depth")
     shift = measure_shift(ShiftSettings(settings.store, axes=axes, replicates=50, max_groups=12))
-    content = report_content(report, {})
-    assert [axis["axis"] for axis in content["axes"]] == list(axes)
-    for axis, expected in zip(content["axes"], shift.shifts, strict=True):
+    matrices = page.data["matrices"]
+    assert [each["axis"] for each in matrices] == list(axes)
+    for each, expected in zip(matrices, shift.shifts, strict=True):
         assert expected.uncertainty is not None
-        np.testing.assert_allclose(floats(axis["drift"]), pair_values(expected.drift), rtol=1e-6)
-        np.testing.assert_allclose(floats(axis["low"]), pair_values(expected.uncertainty.low), rtol=1e-6)
-        np.testing.assert_allclose(floats(axis["q_value"]), pair_values(expected.uncertainty.q_value), rtol=1e-6)
-        assert axis["groups"]["filters"] == [group.filters for group in expected.groups]
-    few = dict(zip(content["axes"][0]["groups"]["names"], content["axes"][0]["groups"]["few"], strict=True))
+        np.testing.assert_allclose(floats(each["drift"]), pairs(expected.drift), rtol=1e-6)
+        np.testing.assert_allclose(floats(each["low"]), pairs(expected.uncertainty.low), rtol=1e-6)
+        np.testing.assert_allclose(floats(each["q_value"]), pairs(expected.uncertainty.q_value), rtol=1e-6)
+        assert each["filters"] == [group.filters for group in expected.groups]
+    few = dict(zip(matrices[0]["names"], matrices[0]["few"], strict=True))
     assert few == {LINK: 0, "Classification": 0, "Denoising": 0, "Only One": 1, "Segmentation": 0}
+    # And so are the boxes of them.
+    drift = shift.shifts[0].drift
+    boxes = page.table("Drift by axis")
+    assert boxes["axis"] == ["task (10 pairs)", "depth (45 pairs)"]
+    assert boxes["median"][0] == pytest.approx(np.median(pairs(drift)), rel=1e-4)
+    medians = sorted((float(np.median(np.delete(row, i))) for i, row in enumerate(drift)), reverse=True)
+    assert page.table("Drift by task")["median"] == pytest.approx(medians, rel=1e-4)
 
 
-def test_what_is_in_the_store_is_counted(report: ReportResult) -> None:
-    contents = report_content(report, {})["contents"]
-    assert contents["totals"]["models"] == 24
-    assert contents["totals"]["filters"] == sum(report.models.column("num_filters").to_pylist())
-    task = contents["counts"][0]
-    assert dict(zip(task["names"], task["models"], strict=True)) == {
+def test_what_is_in_the_store_is_counted(page: Page, report: ReportResult) -> None:
+    total = sum(report.models.column("num_filters").to_pylist())
+    tasks = page.table("Models by task")
+    assert dict(zip(tasks["Task"], tasks["models"], strict=True)) == {
         LINK: 6,
         "Segmentation": 6,
         "Classification": 6,
         "Denoising": 5,
         "Only One": 1,
     }
-    assert sum(task["filters"]) == contents["totals"]["filters"]
-    assert "training_dataset" not in [each["column"] for each in contents["counts"]]
-    (skip,) = contents["rejects"]
-    assert (skip["kind"], skip["reason"], skip["place"]) == ("skipped", "unsafe_pickle", "hub/x/a.bin")
+    assert sum(tasks["filters"]) == total
+    assert f"{total:,} filters of 24 models" in page.texts
+    assert not [table for table in page.data["tables"] if table["caption"] == "Models by training data"]
+    models = page.table("Models")
+    assert models["Name"][0] == report.models.column("name")[0].as_py()
+    assert models["3×3 filters"] == report.models.column("num_filters").to_pylist()
+    left_out = page.table("Models left out")
+    assert [left_out[key] for key in ("what", "reason", "place")] == [["skipped"], ["unsafe_pickle"], ["hub/x/a.bin"]]
 
 
-def test_an_axis_that_cannot_be_drawn_is_named_with_the_reason(report: ReportResult) -> None:
+def test_an_axis_that_cannot_be_drawn_is_named_with_the_reason(page: Page, report: ReportResult) -> None:
     assert set(report.left_out) == {"architecture", "training_dataset"}
     assert "more than max_groups=12" in report.left_out["architecture"]
     assert "null for all of 24 models" in report.left_out["training_dataset"]
+    assert set(report.left_out.values()) <= set(page.texts)
 
 
-def test_nothing_but_the_pages_own_scripts_may_run(report: ReportResult) -> None:
-    page = page_of(report_content(report, {}), "t")
-    elements = _Elements(page)
-    data, *scripts = elements.scripts
-    assert json.loads(data)["contents"]["totals"]["models"] == 24
-    (policy,) = [a["content"] for tag, a in elements.elements if tag == "meta" and "http-equiv" in a]
-    assert policy is not None
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    assert len(digests) == 2
-    expected = f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}'"
-    assert f"default-src 'none'; {expected};" in policy
-    assert not [tag for tag, _ in elements.elements if tag in ("img", "iframe", "b")]
-    targets = [a[k] for _, a in elements.elements for k in ("src", "href") if k in a]
-    assert set(targets) == {"#main", "data:,"}
+def test_nothing_but_the_pages_own_script_and_style_may_run(page: Page) -> None:
+    (policy,) = [a["content"] for tag, a in page.elements if tag == "meta" and "http-equiv" in a]
+    (style,), (_, script) = page.sealed["style"], page.sealed["script"]
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in (script, style)]
+    allowed = f"default-src 'none'; script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'; img-src data:;"
+    assert allowed in policy
+    attributes = {key for _, found in page.elements for key in found}
+    assert not {key for key in attributes if key.startswith("on") or key == "style"}
+    assert not [tag for tag, _ in page.elements if tag in ("img", "iframe", "b", "object", "foreignobject")]
+    assert len([tag for tag, _ in page.elements if tag == "svg"]) == 12
+    targets = [found[key] for tag, found in page.elements for key in ("src", "href", "action") if key in found]
+    assert {re.sub(r"[,#].*", "", target, flags=re.S) for target in targets} == {"", "data:", "data:image/png;base64"}
     for hostile in (IMAGE, SCRIPT, LINK):
-        assert hostile not in page.replace("".join(elements.scripts[1:]), "")
+        assert hostile not in page.source
+        assert hostile in page.texts or hostile in json.dumps(page.data, ensure_ascii=False).replace('\\"', '"')
+
+
+def test_no_two_elements_share_an_id(page: Page) -> None:
+    ids = [found["id"] for _, found in page.elements if "id" in found]
+    assert len(ids) > 50
+    assert len(set(ids)) == len(ids)
+    inner = {target[1:] for _, found in page.elements if (target := found.get("href", "")).startswith("#")}
+    assert inner <= set(ids)
+
+
+def test_each_figure_is_said_in_words_as_well(page: Page) -> None:
+    assert "box: quartiles; whiskers: within 1.5 box lengths; dots: beyond; diamond: mean" in page.texts
+    assert "Eigenfilters by task" in page.texts
+    assert len([tag for tag, found in page.elements if found.get("role") == "img"]) == 12
+    shares = page.table("Shares of the variance")
+    assert shares["group"][:2] == ["all filters of the store", LINK]
+    assert sum(shares[str(index)][0] for index in range(1, 10)) == pytest.approx(1, abs=1e-4)
+    assert page.table("Layers")["entropy"]
+    metrics = page.table("Layer quality")
+    assert len(metrics["group"]) == 5 * len(set(metrics["metric"]))
+
+
+def test_groups_of_few_filters_are_named(tmp_path: Path) -> None:
+    filters = blob_filters(np.random.default_rng(0), 6, 0.3)
+    tiny = Model("tiny", [Layer("conv.weight", 0, 0.0, filters)], {"task": "Tiny"})
+    store = write_store(tmp_path / "store", [*sample_models(), tiny])
+    settings = ReportSettings(StoreSettings(str(store)), axes=("task",), replicates=0, figures=False)
+    page = Page(write_report(measure_report(settings), tmp_path)[0])
+    assert "task: fewer than 10 filters, flagged: Tiny" in page.texts
+    assert "dotted: fewer than ten filters, which reach 100% early by themselves" in page.texts
+    assert any("1 layer of fewer than 10 filters" in text for text in page.texts)
+
+
+def test_a_store_without_axes_shows_its_own_structure(settings: ReportSettings, tmp_path: Path) -> None:
+    report = measure_report(replace(settings, axes=("training_dataset",)))
+    page = Page(write_report(report, tmp_path)[0])
+    assert page.data["matrices"] == []
+    assert [found["aria-label"] for tag, found in page.elements if tag == "svg"] == [
+        "Models by kind",
+        "Eigenfilters",
+        "Variance entropy and number of filters",
+        "Quality over depth",
+    ]
 
 
 def test_every_figure_is_written_for_papers(settings: ReportSettings, tmp_path: Path) -> None:
     # One axis: a figure takes a second, its fonts above all.
-    report = measure_report(replace(settings, axes=("task",), replicates=0))
-    page, *figures = write_report(report, tmp_path)
-    assert page == tmp_path / "index.html"
-    content = json.loads(_Elements(page.read_text(encoding="utf-8")).scripts[0])
-    named = content["figures"]
-    assert sorted(figures) == sorted(tmp_path / path for pair in named.values() for path in pair)
+    report = measure_report(replace(settings, axes=("task",), replicates=0, figures=True))
+    file, *figures = write_report(report, tmp_path)
+    assert file == tmp_path / "index.html"
+    links = {found["href"] for tag, found in Page(file).elements if tag == "a" and not found["href"].startswith("#")}
+    assert links == {path.relative_to(tmp_path).as_posix() for path in figures}
     of_axis = ("drift", "drift_groups", "agreement", "eigenfilters", "cumulative", "quality")
-    once = {"contents", "drift_boxes", "entropy_by_size", "quality_by_depth"}
-    assert set(named) == once | {f"{name}_0" for name in of_axis}
-    for png, pdf in named.values():
-        assert (tmp_path / png).read_bytes().startswith(b"\x89PNG")
-        content = (tmp_path / pdf).read_bytes()
-        assert content.startswith(b"%PDF")
+    names = {"contents", "drift_boxes", "entropy_by_size", "quality_by_depth"} | {f"{name}_task" for name in of_axis}
+    assert {path.name for path in figures} == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
+    for path in figures:
+        content = path.read_bytes()
+        assert content.startswith(b"\x89PNG" if path.suffix == ".png" else b"%PDF")
         assert b"/Type3" not in content  # letters as outlines of their own: journals refuse them
-    assert b"/Subtype /Image" not in (tmp_path / named["drift_boxes"][1]).read_bytes()
+    assert b"/Subtype /Image" not in (tmp_path / "figures" / "drift_boxes.pdf").read_bytes()
+    # Another run without them takes them away.
+    again = replace(report, settings=replace(report.settings, figures=False))
+    write_report(again, tmp_path)
+    assert not list((tmp_path / "figures").glob("*.p*"))
 
 
 @pytest.mark.parametrize(
@@ -223,9 +296,10 @@ def test_the_command_writes_the_page_without_reading_a_filter(settings: ReportSe
     done = run_command("-m", "analysis.report", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "report/index.html" in done.stdout
-    content = json.loads(_Elements((tmp_path / "report" / "index.html").read_text(encoding="utf-8")).scripts[0])
-    assert content["contents"]["totals"]["models"] == 11
-    assert content["settings"]["where"] == condition
-    assert "nothing scanned" in content["provenance"]["sketch"]
+    page = Page(tmp_path / "report" / "index.html")
+    shown = "".join(page.texts)
+    assert "of 11 models" in shown
+    assert f"where {condition}" in shown
+    assert "nothing scanned" in shown
     # The commands in the page give the same again.
-    assert f"'where={condition}'" in content["provenance"]["commands"]["shift"].replace("'\"'\"'", "'")
+    assert f"'where={condition}'" in shown.replace("'\"'\"'", "'")
