@@ -15,7 +15,7 @@ from distributed.convolutions import (
     ConvolutionPlan,
     WeightForm,
     find_convolutions,
-    is_fixed_blur,
+    is_fixed,
     materialise,
 )
 from distributed.formats import TensorEntry, open_checkpoint
@@ -137,6 +137,7 @@ def test_what_is_no_plain_weight_has_its_note() -> None:
         TensorEntry("c.weight", (4, 3, 3, 3, 3), "float32"),
         TensorEntry("rel_pos_table", (1, 8, 7, 7), "float32"),
         TensorEntry("blur.kernel", (8, 1, 3, 3), "float32"),
+        TensorEntry("blur.taps", (8, 1, 3, 3), "float32"),
         TensorEntry("edge.sobel_x.weight", (1, 1, 3, 3), "float32"),
         TensorEntry("experts.weight", (4, 864), "float32"),
         TensorEntry("conv1d.weight", (4, 3, 3), "float32"),
@@ -144,13 +145,14 @@ def test_what_is_no_plain_weight_has_its_note() -> None:
         TensorEntry("d.weight", (4, 3, 3, 3), "float32"),
     ]
     plan = find(listed)
-    assert [c.name for c in plan.convolutions] == ["d.weight"]
+    # Whether kernels that are called so are fixed is for their values to say.
+    assert [c.name for c in plan.convolutions] == ["blur.kernel", "edge.sobel_x.weight", "d.weight"]
     assert plan.notes == (
         "left out a.weight: quantised or not floating point (int8)",
         "left out b.weight: zero-size tensor [0, 3, 3, 3]",
         "left out c.weight: a 3-D convolution or a stack of experts (5-D weight)",
         "left out rel_pos_table: 4-D, but not named like a weight",
-        "left out blur.kernel, edge.sobel_x.weight: named like a fixed kernel, not learned",
+        "left out blur.taps: named like a fixed kernel and not like a weight",
     )
 
 
@@ -267,26 +269,6 @@ def test_a_tensor_that_changed_since_planning_is_refused() -> None:
         materialise(planned, {"a": torch.ones(4, 3, 1, 1)})
 
 
-BINOMIAL = torch.tensor([1.0, 2.0, 1.0])
-
-
-@pytest.mark.parametrize(
-    ("weight", "fixed"),
-    [
-        ((BINOMIAL[:, None] * BINOMIAL / 16).expand(8, 1, 3, 3), True),
-        (torch.full((4, 1, 3, 3), 1 / 9), True),
-        (torch.zeros(4, 1, 3, 3), False),  # zero-initialised: learned, or to be learned
-        (torch.ones(4, 1, 1, 1), False),
-        (torch.randn(8, 1, 3, 3), False),
-        (torch.randn(1, 1, 3, 3).expand(8, 1, 3, 3), False),
-        ((BINOMIAL[:, None] * BINOMIAL).expand(8, 2, 3, 3), False),
-        (torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).expand(8, 1, 3, 3), False),  # rank two
-    ],
-)
-def test_fixed_blur_by_values(weight: Tensor, fixed: bool) -> None:
-    assert is_fixed_blur(weight) is fixed
-
-
 #: file → 3x3 filters (issue 2), and the few plain lines that read its state dict.
 REAL: dict[str, tuple[int, Callable[[Path], Mapping[str, Tensor]]]] = {
     "resnet20-12fca82f.th": (29_744, lambda p: load(p)["state_dict"]),
@@ -321,7 +303,7 @@ def test_real_checkpoints_give_their_filters_bit_for_bit(checkpoints: Path, file
         assert ("optimizer_state_dict" in " ".join(checkpoint.notes)) == (file == "lwnet_wnet_drive.pth")
     assert len(found) == len(expected)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert not any(is_fixed_blur(weight) for weight in found)
+    assert not any(is_fixed(weight) for weight in found)
 
 
 def test_a_tied_copy_counts_once() -> None:
