@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ import onnx
 import torch
 
 from distributed.errors import UnextractableError
+from distributed.external_data import path_of_location
 from distributed.formats.base import ByteSource, Content
 from distributed.formats.problems import unreadable
 
@@ -48,8 +48,6 @@ DTYPES: Mapping[int, torch.dtype] = {
 
 #: Sizes whose product passes this overflow strides in torch, even where one of them is zero.
 MAX_VALUES: Final = 2**56
-
-_DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +136,11 @@ class TensorReader:
 
     def _path(self, name: str, location: str) -> str:
         """Path of external data relative to the model's root; only files beside or below the graph are allowed."""
-        parts = location.replace("\\", "/").split("/")
-        if (
-            not location
-            or "\0" in location
-            or location.startswith(("/", "\\"))
-            or _DRIVE.match(location)
-            or ".." in parts
-        ):
+        path = path_of_location(self._folder, location)
+        if path is None:
             message = f"points to external data at {location!r}, outside the model's folder, which is never read"
             raise self._error(name, message, "a file beside the graph", repr(location))
-        return posixpath.normpath(posixpath.join(self._folder, location))
+        return path
 
     def _number(self, name: str, entries: Mapping[str, str], key: str, default: int) -> int:
         text = entries.get(key, "")
