@@ -14,7 +14,16 @@ import torch
 
 from distributed import __version__
 from distributed.bytes import LocalFile, open_sources
-from distributed.convolutions import Convolution, ConvolutionPlan, find_convolutions, is_fixed_blur, materialise
+from distributed.convolutions import (
+    AxisOrderError,
+    Convolution,
+    ConvolutionPlan,
+    UncertainWeightError,
+    find_convolutions,
+    is_fixed,
+    materialise,
+    without_fixed,
+)
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
@@ -114,7 +123,8 @@ def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: Ext
     """Find the convolutions and their depths, by the best graph there is.
 
     Raises:
-        UnextractableError: there is no 3x3 convolution.
+        UnextractableError: there is no 3x3 convolution, or the order of the weights' axes cannot be told.
+        RetryableError: reading a small weight, to see whether it is a fixed kernel, failed for a reason that may pass.
     """
     graph, notes = checkpoint.graph, list(checkpoint.notes)
     if graph is None and reference.builder is not None and settings.trace:
@@ -123,14 +133,19 @@ def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: Ext
         except TraceError as error:
             notes.append(f"depth is the checkpoint's order: {error}")
     plan = None
-    if graph is not None:
-        try:
-            plan = _find(checkpoint, graph, settings)
-        except ValueError as error:
-            notes.append(f"depth is the checkpoint's order: {error}")
-            graph = None
-    if plan is None:
-        plan = _find(checkpoint, None, settings)
+    try:
+        if graph is not None:
+            try:
+                plan = _find(checkpoint, graph, settings)
+            except ValueError as error:
+                notes.append(f"depth is the checkpoint's order: {error}")
+                graph = None
+        if plan is None:
+            plan = _find(checkpoint, None, settings)
+    except AxisOrderError as error:
+        raise UnextractableError(
+            SkipReason.UNSUPPORTED_FORMAT, f"{reference.entry}: {error}", Place(file=reference.entry)
+        ) from error
     if graph is not None:
         method, op_counts = graph.method, graph.op_counts
         depths = {c.name: graph.convolutions[c.name].depth for c in plan.convolutions}
@@ -154,19 +169,23 @@ def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: Ext
 
 
 def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSettings) -> ConvolutionPlan:
-    return find_convolutions(
+    plan = find_convolutions(
         checkpoint.entries,
         graph,
         order_known=checkpoint.order_known,
         include_transposed=settings.include_transposed,
+        include_quantised=settings.quantised,
+        framework=checkpoint.framework,
     )
+    return without_fixed(plan, checkpoint.read)
 
 
 class FilterStream:
     """Reads layer after layer, measures each while it is in memory, and gives its filters as record batches.
 
-    After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``fixed`` (names of convolutions
-    whose values show that they were never learned) are complete. One layer is in memory at a time.
+    After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``left_out`` (names of convolutions
+    whose values show that they were never learned, or that they are not the weights) are complete. One layer is in
+    memory at a time.
     """
 
     def __init__(self, checkpoint: Checkpoint, layout: LayerLayout, model_id: str, device: torch.device | str) -> None:
@@ -174,7 +193,7 @@ class FilterStream:
         self.layer_rows: list[dict[str, Any]] = []
         self.num_filters = 0
         self.notes: list[str] = []
-        self.fixed: set[str] = set()
+        self.left_out: set[str] = set()
         self._rows = RowGroups()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -187,11 +206,15 @@ class FilterStream:
         tensors = self._checkpoint.read(parts)
         for layer in self._layout.layers:
             mine = dict(next(tensors) for _ in layer.parts)
-            weight = materialise(layer, mine)
-            del mine
-            if self._layout.method is DepthMethod.ORDER and is_fixed_blur(weight):
-                self.notes.append(f"left out {layer.name}: a fixed blur kernel, not learned")
-                self.fixed.add(layer.name)
+            try:
+                weight = materialise(layer, mine)
+            except UncertainWeightError as error:
+                self._leave_out(layer, str(error))
+                continue
+            finally:
+                del mine
+            if is_fixed(weight, layer.dtype):
+                self._leave_out(layer, "a fixed kernel by its values, not learned")
                 continue
             yield from self._layer(layer, weight)
             del weight  # or it keeps the memory of its batch while the next one is read
@@ -200,6 +223,10 @@ class FilterStream:
             raise UnextractableError(
                 SkipReason.NO_3X3_CONVOLUTION, f"no learned 3x3 convolution: {'; '.join(self.notes)}"
             )
+
+    def _leave_out(self, layer: Convolution, reason: str) -> None:
+        self.notes.append(f"left out {layer.name}: {reason}")
+        self.left_out.add(layer.name)
 
     def _layer(self, layer: Convolution, weight: torch.Tensor) -> Iterator[pa.RecordBatch]:
         statistics = layer_statistics(weight.to(self._device), name=layer.name)
@@ -245,7 +272,7 @@ def _model_row(
     sources: Sequence[ByteSource],
 ) -> ModelRow:
     metadata = reference.metadata
-    learned = tuple(c for c in layout.plan.convolutions if c.name not in stream.fixed)
+    learned = tuple(c for c in layout.plan.convolutions if c.name not in stream.left_out)
     plan = replace(layout.plan, convolutions=learned)
     return ModelRow(
         model_id=model_id,

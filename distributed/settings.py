@@ -72,6 +72,7 @@ class ExtractSettings:
             together; one larger model alone is always let through.
         prefer_ema: take the EMA copy of a checkpoint that holds both.
         include_transposed: extract transposed convolutions as well.
+        quantised: extract convolutions of integers as well, as the floats that these stand for.
         trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
         progress: see ``ProgressStyle``.
     """
@@ -83,13 +84,15 @@ class ExtractSettings:
     max_bytes_in_flight: int = 4 * 1024**3
     prefer_ema: bool = False
     include_transposed: bool = False
+    quantised: bool = False
     trace: bool = True
     progress: ProgressStyle = ProgressStyle.auto
 
     @property
     def variant(self) -> str:
-        """What is taken of a checkpoint beside the default: ``""``, ``ema``, ``transposed``, ``ema+transposed``."""
-        return "+".join(["ema"] * self.prefer_ema + ["transposed"] * self.include_transposed)
+        """What is taken of a checkpoint beside the default: ``""``, ``ema``, ``transposed``, ``ema+transposed`` …."""
+        taken = {"ema": self.prefer_ema, "transposed": self.include_transposed, "quantised": self.quantised}
+        return "+".join(what for what, is_taken in taken.items() if is_taken)
 
 
 @dataclass(frozen=True, slots=True)

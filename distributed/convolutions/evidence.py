@@ -9,6 +9,8 @@ from distributed.formats.base import TensorEntry
 
 #: Last segments under which modules keep convolution weights (torch, ported Caffe and TensorFlow names, MAML lists).
 _WEIGHT_LEAF = re.compile(r"^(weight|w|W|.*_weight|weight_?\d+|conv\d*_w)$")
+#: Those of Keras and Flax, and of modules of one's own.
+_KERNEL_LEAF = re.compile(r"^((depthwise_)?kernels?|(depthwise_)?weights|filt|filters?)$")
 _WEIGHT_LIST = re.compile(r"^(weights?|vars|params?|parameters)$")
 
 #: Words of the leaf or of its module that mark a fixed kernel or a table.
@@ -40,20 +42,33 @@ _TRANSPOSED_NAME = re.compile(
 )
 
 
+def _segments(name: str) -> list[str]:
+    """Parts of a name, the last one without TensorFlow's output number (``conv1/kernel:0``)."""
+    return name.removesuffix(":0").replace("/", ".").split(".")
+
+
 def is_weight_name(name: str) -> bool:
     """Whether the last segment is one that modules keep their weight under."""
-    segments = name.split(".")
+    segments = _segments(name)
     leaf = segments[-1]
     if leaf.isdigit():
         return len(segments) > 1 and _WEIGHT_LIST.match(segments[-2]) is not None
-    return _WEIGHT_LEAF.match(leaf) is not None and _TABLE_LEAF.search(leaf) is None
+    return is_kernel_name(name) or (_WEIGHT_LEAF.match(leaf) is not None and _TABLE_LEAF.search(leaf) is None)
+
+
+def is_kernel_name(name: str) -> bool:
+    """Whether the last segment is the usual one outside of torch; in torch it may be of something else."""
+    return _KERNEL_LEAF.match(_segments(name)[-1]) is not None
 
 
 def is_fixed_name(name: str) -> bool:
-    """Whether leaf or module is called after a fixed kernel (``blur.kernel``, ``sobel_x.weight``, ``filt``)."""
-    segments = name.lower().split(".")[-2:]
+    """Whether leaf or module is called after a fixed kernel (``blur.kernel``, ``sobel_x.weight``, ``filt``).
+
+    Learned ones are called so, too: the values have to agree (``distributed.convolutions.fixed``).
+    """
+    segments = [segment.lower() for segment in _segments(name)[-2:]]
     words = {word for segment in segments for word in re.split(r"[_\d]+", segment)}
-    # A module may well be called kernel_prediction; a tensor called kernel is a buffer in every torch code base seen.
+    # A module may well be called kernel_prediction; a tensor called kernel is a buffer in most torch code.
     return not words.isdisjoint(_FIXED_WORDS) or "kernel" in re.split(r"[_\d]+", segments[-1])
 
 

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from distributed.convolutions.evidence import (
     is_fixed_name,
+    is_kernel_name,
     is_norm_scale,
     is_weight_name,
     transposed_by_evidence,
 )
-from distributed.convolutions.plan import Convolution, ConvolutionPlan
-from distributed.convolutions.weights import FLOATING, StoredWeight, count_parameters, gather_weights
+from distributed.convolutions.layout import AxisOrder
+from distributed.convolutions.ordering import in_order
+from distributed.convolutions.plan import Convolution, ConvolutionPlan, WeightForm, shown
+from distributed.convolutions.stored import StoredWeight
+from distributed.convolutions.weights import FLOATING, count_parameters, gather_weights
 from distributed.formats.base import TensorEntry
 from distributed.formats.naming import natural_key
-from distributed.graph.facts import ConvolutionFacts, GraphFacts
-
-#: Names shown in a note before it only counts.
-_SHOWN = 3
+from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
 
 
 def find_convolutions(
@@ -26,6 +27,8 @@ def find_convolutions(
     *,
     order_known: bool,
     include_transposed: bool = False,
+    include_quantised: bool = False,
+    framework: str | None = None,
 ) -> ConvolutionPlan:
     """Plan the learned 2-D convolutions of a checkpoint without reading a weight.
 
@@ -34,28 +37,36 @@ def find_convolutions(
         graph: facts by weight name; None where the architecture is not known.
         order_known: whether the entries are in the order of definition; if not they are taken in natural name order.
         include_transposed: whether transposed convolutions count.
+        include_quantised: whether convolutions of integers count, as the floats that these stand for.
+        framework: what the checkpoint says wrote it (``Checkpoint.framework``).
 
     Raises:
         ValueError: fewer than half of the graph's weights are in the checkpoint: the graph is another model's.
+        AxisOrderError: the order in which the weights hold their axes cannot be told.
     """
     if not order_known:
         entries = sorted(entries, key=lambda entry: natural_key(entry.name))
-    leavings = _Leavings()
+    leavings = _Leavings(include_quantised)
     weights = gather_weights(entries)
+    remarks: tuple[str, ...] = ()
+    if graph is None or graph.method is not DepthMethod.ONNX:  # an ONNX graph is in ONNX's order
+        weights, remarks = in_order(weights, framework)
     if graph is not None:
         convolutions = _by_graph(weights, graph, include_transposed, leavings)
     else:
         convolutions = _by_evidence(weights, entries, include_transposed, leavings)
     fixed = {part for weight in leavings.fixed for part in weight.parts}
     parameters = count_parameters([entry for entry in entries if entry.name not in fixed])
-    return ConvolutionPlan(tuple(convolutions), parameters, leavings.notes())
+    return ConvolutionPlan(tuple(convolutions), parameters, (*remarks, *leavings.notes()))
 
 
 class _Leavings:
-    """What is left out, by reason; becomes one note per reason."""
+    """What is left out, by reason; becomes one note per reason. So does what is taken, but not as it is stored."""
 
-    def __init__(self) -> None:
+    def __init__(self, include_quantised: bool) -> None:
+        self.include_quantised = include_quantised
         self._names: dict[str, list[str]] = {}
+        self._taken: dict[str, list[str]] = {}
         self.fixed: list[StoredWeight] = []
 
     def add(self, reason: str, weight: StoredWeight) -> None:
@@ -70,12 +81,13 @@ class _Leavings:
         self.fixed.append(weight)
         self.add(reason, weight)
 
+    def take(self, how: str, weight: StoredWeight) -> None:
+        """Of a weight that counts."""
+        self._taken.setdefault(how, []).append(weight.name)
+
     def notes(self) -> tuple[str, ...]:
-        notes = []
-        for reason, names in self._names.items():
-            shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-            notes.append(f"left out {shown}: {reason}")
-        return tuple(notes)
+        left_out = [f"left out {shown(names)}: {reason}" for reason, names in self._names.items()]
+        return (*left_out, *(f"took {shown(names)}: {how}" for how, names in self._taken.items()))
 
 
 def _by_graph(
@@ -121,17 +133,29 @@ def _by_graph(
 
 def _is_usable(weight: StoredWeight, leavings: _Leavings) -> bool:
     """Whether a convolution's weight can be materialised as (out, in, kh, kw) float32; notes why not."""
+    is_quantised = weight.dtype not in FLOATING
     if weight.form is None:
-        leavings.add("its parametrization is not known", weight)
-    elif weight.dtype not in FLOATING:
+        leavings.add(weight.problem, weight)
+    elif is_quantised and not _has_scale(weight):
         leavings.add(f"quantised or not floating point ({weight.dtype})", weight)
+    elif is_quantised and not leavings.include_quantised:
+        leavings.add(f"quantised ({weight.dtype}); extract.quantised=true takes what the integers stand for", weight)
     elif len(weight.shape) != 4:
         leavings.add(f"a {len(weight.shape)}-D tensor, not a plain 2-D convolution weight", weight)
     elif 0 in weight.shape:
         leavings.add(f"zero-size tensor {list(weight.shape)}", weight)
     else:
+        if is_quantised:
+            leavings.take(f"dequantised ({weight.dtype}), not the weights that were trained", weight)
+        elif weight.form is WeightForm.SCALED:
+            leavings.take(f"{weight.dtype} times the scale beside it", weight)
         return True
     return False
+
+
+def _has_scale(weight: StoredWeight) -> bool:
+    """Whether integers come with what they stand for: in the file, or in the tensor itself (torch's quantised ones)."""
+    return weight.form in (WeightForm.SCALED, WeightForm.DEQUANTISED) or weight.dtype.startswith(("qint", "quint"))
 
 
 def _convolution(weight: StoredWeight, name: str, facts: ConvolutionFacts) -> Convolution:
@@ -147,6 +171,7 @@ def _convolution(weight: StoredWeight, name: str, facts: ConvolutionFacts) -> Co
         groups=facts.groups,
         is_depthwise=inner == 1 and facts.groups > 1,
         is_transposed=facts.transposed,
+        order=weight.order,
     )
 
 
@@ -175,15 +200,18 @@ def _judge(weight: StoredWeight, by_name: Mapping[str, TensorEntry], leavings: _
         return None
     if len(weight.shape) != 4:
         return None
-    if is_fixed_name(weight.name):
-        leavings.add_fixed("named like a fixed kernel, not learned", weight)
-        return None
     if not is_weight_name(weight.name):
+        if is_fixed_name(weight.name):
+            leavings.add_fixed("named like a fixed kernel and not like a weight", weight)
+            return None
         # Tables and scales of one row are common; only what might be taken for filters is worth a word.
         if weight.shape[2:] != (1, 1):
             leavings.add("4-D, but not named like a weight", weight)
         return None
-    if is_norm_scale(weight.name, weight.shape):
+    is_of_torch = weight.order is AxisOrder.OIHW
+    if is_norm_scale(weight.name, weight.shape) or (
+        is_of_torch and is_kernel_name(weight.name) and weight.shape[2:] == (1, 1)
+    ):
         return None
     if not _is_usable(weight, leavings):
         return None
@@ -201,4 +229,5 @@ def _judge(weight: StoredWeight, by_name: Mapping[str, TensorEntry], leavings: _
         # One input channel per group: depthwise, or a grey image's first layer. More: certainly not depthwise.
         is_depthwise=None if inner == 1 else False,
         is_transposed=transposed,
+        order=weight.order,
     )

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from distributed.convolutions.layout import in_torch_order
 from distributed.convolutions.plan import Convolution, WeightForm
+from distributed.convolutions.scales import over_singular_value, times_scale
 
 
 def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -23,6 +25,7 @@ def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tens
     Raises:
         KeyError: a part is missing.
         ValueError: the parts do not fit together.
+        UncertainWeightError: the values of the parts contradict each other.
     """
     parts = [tensors[name].detach() for name in convolution.parts]
     with torch.no_grad():
@@ -32,9 +35,13 @@ def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tens
             weight = _spectral_norm(parts[0], parts[1], parts[2], convolution)
         elif convolution.form is WeightForm.PRUNED:
             weight = parts[1].to(dtype=parts[0].dtype) * parts[0]  # as torch.nn.utils.prune computes it
+        elif convolution.form is WeightForm.ITERATED_SPECTRAL_NORM:
+            weight = over_singular_value(parts[0], parts[1], parts[2], convolution.parts[2])
+        elif convolution.form is WeightForm.SCALED:
+            weight = times_scale(*parts)
         else:
-            weight = parts[0]
-        weight = weight.to(torch.float32)
+            weight = parts[0].dequantize() if parts[0].is_quantized else parts[0]
+        weight = in_torch_order(weight.to(torch.float32), convolution.order)
         if convolution.is_transposed:
             weight = _rows_are_outputs(weight, convolution.groups or 1)
     if tuple(weight.shape) != convolution.shape:
@@ -87,25 +94,3 @@ def _rows_are_outputs(weight: Tensor, groups: int) -> Tensor:
     rows, columns, height, width = weight.shape
     grouped = weight.reshape(groups, rows // groups, columns, height, width)
     return grouped.transpose(1, 2).reshape(groups * columns, rows // groups, height, width)
-
-
-def is_fixed_blur(weight: Tensor) -> bool:
-    """Whether a weight is a fixed smoothing kernel rather than learned: told by its values.
-
-    True for a weight (C, 1, kh, kw) above 1x1 whose kernels are all equal, non-zero, symmetric in both directions, and
-    of rank one: what no training arrives at.
-    """
-    if weight.ndim != 4 or weight.shape[1] != 1 or weight.shape[2:] == (1, 1) or weight.shape[0] < 1:
-        return False
-    kernel = weight[0, 0].to(torch.float64)
-    if not bool((weight == weight[:1]).all()) or not bool(kernel.any()) or not bool(kernel.isfinite().all()):
-        return False
-    scale = kernel.abs().max()
-    if bool((kernel - kernel.flip(0, 1)).abs().max() > 1e-6 * scale):
-        return False
-    if bool((kernel - kernel.flip(0)).abs().max() > 1e-6 * scale):
-        return False
-    # Rank one: every 2x2 minor through the largest entry vanishes.
-    row, column = divmod(int(kernel.abs().argmax()), kernel.shape[1])
-    outer = kernel[:, column : column + 1] * kernel[row : row + 1, :] / kernel[row, column]
-    return bool((kernel - outer).abs().max() <= 1e-6 * scale)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from distributed.convolutions.layout import AxisOrder
+
+#: Names shown in a note before it only counts.
+_SHOWN = 3
+
+
+def shown(names: Sequence[str]) -> str:
+    """A list of names for a note."""
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 class WeightForm(StrEnum):
@@ -13,7 +24,10 @@ class WeightForm(StrEnum):
     PLAIN = "plain"  # (weight)
     WEIGHT_NORM = "weight_norm"  # (g, v), arXiv 1602.07868
     SPECTRAL_NORM = "spectral_norm"  # (original weight, u, v), arXiv 1802.05957
+    ITERATED_SPECTRAL_NORM = "iterated_spectral_norm"  # (original weight, u, singular value), arXiv 1809.11096
     PRUNED = "pruned"  # (original weight, mask)
+    SCALED = "scaled"  # (8-bit weight, scale) or (8-bit weight, scale, zero point)
+    DEQUANTISED = "dequantised"  # (weight): integers in the file, read as the floats that they stand for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class Convolution:
         groups: None where nothing tells.
         is_depthwise: one input channel per group and more than one group; None where groups would have to be known.
         is_transposed: None where nothing tells.
+        order: how the parts hold the axes.
     """
 
     name: str
@@ -39,6 +54,7 @@ class Convolution:
     groups: int | None = None
     is_depthwise: bool | None = None
     is_transposed: bool | None = None
+    order: AxisOrder = AxisOrder.OIHW
 
     @property
     def num_kernels(self) -> int:
@@ -59,6 +75,15 @@ class ConvolutionPlan:
     convolutions: tuple[Convolution, ...]
     num_parameters: int
     notes: tuple[str, ...]
+
+    def without(self, left_out: Sequence[Convolution], reason: str) -> ConvolutionPlan:
+        """The plan without some of its convolutions, which turned out to be no parameters."""
+        names = {convolution.name for convolution in left_out}
+        return ConvolutionPlan(
+            tuple(convolution for convolution in self.convolutions if convolution.name not in names),
+            self.num_parameters - sum(math.prod(convolution.shape) for convolution in left_out),
+            (*self.notes, f"left out {shown([convolution.name for convolution in left_out])}: {reason}"),
+        )
 
     @property
     def kernel_shapes(self) -> Mapping[str, int]:

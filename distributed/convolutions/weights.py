@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from distributed.convolutions.plan import WeightForm
+from distributed.convolutions.scales import normalised, scaled
+from distributed.convolutions.stored import StoredWeight
 from distributed.formats.base import TensorEntry
 
 #: Types that are read into float32. Everything else (integers, 4 and 6 bit, complex, quantised) is not a plain weight.
@@ -23,58 +25,58 @@ _PARAMETRIZED = re.compile(r"^(?P<module>.*?)parametrizations\.(?P<leaf>[^.]+)\.
 #: Names of tensors that are no parameters: statistics, counters, masks, power-iteration vectors, index tables.
 _BUFFER = re.compile(
     r"(^|\.|_)(running_mean|running_var|running_std|num_batches_tracked|weight_mask|bias_mask|weight_u"
+    r"|weight_scale|weight_scale_inv|scale_weight|weight_zero_point|input_scale|scale_input"
     r"|relative_position_index|relative_coords_table|attn_mask|position_ids|anchor_grid|anchors|total_ops|total_params)$"
     r"|(^|\.)parametrizations\.[^.]+\.\d+\._[uv]$"
+    r"|(^|\.)(u\d+|sv\d+|sn_u|sn_sigma)$"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredWeight:
-    """A weight as the checkpoint stores it.
-
-    Attributes:
-        name: of the weight itself (``conv.weight``), whatever its parts are called.
-        shape: of the weight.
-        dtype: of the part that carries the kernels.
-        parts: entry names, in the order of ``form``.
-        form: how they make the weight; None when that is not known.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    parts: tuple[str, ...]
-    form: WeightForm | None
 
 
 def gather_weights(entries: Sequence[TensorEntry]) -> list[StoredWeight]:
     """Every entry as a weight of its own or as part of a reparametrised one, at the place of its kernels."""
     by_name = {entry.name: entry for entry in entries}
+    by_module: defaultdict[str, list[str]] = defaultdict(list)
+    for name in by_name:
+        module, _, leaf = name.rpartition(".")
+        by_module[module].append(leaf)
     parametrized = _parametrized(entries)
     weights: list[StoredWeight] = []
     taken: set[str] = set()
     for entry in entries:
         if entry.name in taken:
             continue
-        weight = parametrized.get(entry.name) or _suffixed(entry, by_name) or _plain(entry)
+        weight = (
+            parametrized.get(entry.name)
+            or _suffixed(entry, by_name)
+            or scaled(entry, by_name, by_module)
+            or normalised(entry, by_name)
+            or _plain(entry)
+        )
         taken.update(weight.parts)
         if weight.form is not None and weight.form is not WeightForm.PLAIN:
             # weight_norm's v may come first or second: the weight stands where its first part does.
             taken.add(entry.name)
         weights.append(weight)
-    return weights
+    # A scale may stand before its weight, and have four dimensions.
+    scales = {part for weight in weights if weight.form is WeightForm.SCALED for part in weight.parts[1:]}
+    return [weight for weight in weights if weight.name not in scales]
 
 
 def _plain(entry: TensorEntry) -> StoredWeight:
-    return StoredWeight(entry.name, entry.shape, entry.dtype, (entry.name,), WeightForm.PLAIN)
+    form = WeightForm.DEQUANTISED if entry.is_dequantised else WeightForm.PLAIN
+    return StoredWeight(entry.name, entry.shape, entry.dtype, (entry.name,), form)
 
 
 def _suffixed(entry: TensorEntry, by_name: Mapping[str, TensorEntry]) -> StoredWeight | None:
-    """``weight_g/_v`` (weight_norm), ``weight_orig`` with ``_u/_v`` (spectral_norm) or ``_mask`` (pruning)."""
+    """``weight_g/_v`` (weight_norm), ``weight_orig`` with ``_u/_v`` (spectral_norm) or ``_mask`` (pruning).
+
+    ``weight_bar`` is what spectral norms from before torch's own call the original weight.
+    """
     base, _, suffix = entry.name.rpartition("_")
-    if suffix not in ("g", "v", "orig", "mask", "u") or not base:
+    if suffix not in ("g", "v", "orig", "bar", "mask", "u") or not base:
         return None
-    g, v, u, orig, mask = (by_name.get(f"{base}_{s}") for s in ("g", "v", "u", "orig", "mask"))
+    g, v, u, orig, bar, mask = (by_name.get(f"{base}_{s}") for s in ("g", "v", "u", "orig", "bar", "mask"))
+    orig = orig or bar
     if orig is not None:
         candidates = [part for part in (u, v, mask) if part is not None]
         if u is not None and v is not None and mask is None:
@@ -137,5 +139,6 @@ def _is_parameter(entry: TensorEntry, names: set[str]) -> bool:
     if entry.dtype not in FLOATING or _BUFFER.search(entry.name):
         return False
     # spectral_norm's v is a buffer, weight_norm's a parameter.
-    is_spectral_v = entry.name.endswith("_v") and f"{entry.name[:-2]}_orig" in names
+    base = entry.name[:-2]
+    is_spectral_v = entry.name.endswith("_v") and not names.isdisjoint((f"{base}_orig", f"{base}_bar"))
     return not is_spectral_v

@@ -54,11 +54,13 @@ class TensorEntry:
         name: name in the checkpoint after wrappers and ``module.``/``_orig_mod.`` prefixes are removed.
         shape: as stored.
         dtype: the stored type in torch's words (``float32``, ``bfloat16``, …).
+        is_dequantised: stored as integers whose scale the file knows: ``read`` gives the floats that they stand for.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    is_dequantised: bool = False
 
 
 class Checkpoint(Protocol):
@@ -82,6 +84,10 @@ class Checkpoint(Protocol):
     @property
     def graph(self) -> GraphFacts | None:
         """Facts from the file's own graph (ONNX), else None."""
+
+    @property
+    def framework(self) -> str | None:
+        """What the file says wrote it (``format`` of a safetensors header: ``pt``, ``mlx``, ``tf``, ``flax``)."""
 
     @property
     def notes(self) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -12,14 +13,18 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.formats.base import ByteSource, TensorEntry
-from distributed.formats.onnx_tensors import TORCH_DTYPES, TensorReader
+from distributed.formats.onnx_tensors import DTYPES, TORCH_DTYPES, TensorReader
 from distributed.formats.problems import unreadable
 from distributed.graph.facts import GraphFacts
-from distributed.graph.onnx_flow import OnnxFlow, StoredTensor
-from distributed.graph.onnx_levels import stored_origin, understand
+from distributed.graph.onnx_flow import StoredTensor
+from distributed.graph.onnx_folding import ConstantFolder, Load, NotConstantError
+from distributed.graph.onnx_levels import OnnxGraph, understand
 
 #: A protobuf message has to be smaller; larger models keep their weights in external files.
 MAX_GRAPH_BYTES: Final = 2**31 - 1
+
+#: Lists of integers up to this length may be shapes, axes and bounds, and are read at once.
+MAX_LISTED: Final = 64
 
 #: Operator → positions of the inputs that are weights. A Constant there is a weight written another way; elsewhere it
 #: is a number of the computation (a scale, a shape, an axis).
@@ -45,9 +50,13 @@ class OnnxCheckpoint:
     """An opened ONNX model.
 
     ``entries`` are the floating-point initialisers and the Constant nodes that serve as weights, by their names in the
-    file, in the order of their first use (initialisers that no node uses come last). Integer tensors are shapes,
-    indices or quantised weights, and no entries. A weight that several nodes use is one entry. Names that an exporter
-    made up when it folded a normalisation into a convolution (``355``) stay as they are.
+    file, in the order of their first use (initialisers that no node uses come last). Integer tensors are shapes or
+    indices, and no entries. A weight that several nodes use is one entry. Names that an exporter made up when it folded
+    a normalisation into a convolution (``355``) stay as they are.
+
+    A convolution's weight that the graph makes from stored tensors (transposed, scaled, put together, dequantised) is
+    an entry of the made shape, by the name of the largest of them, in their place; one made from integers has their
+    type, and is read as the floats that they stand for.
 
     Lifecycle: the constructor reads the graph file as a whole and checks every entry; external data is read by
     ``read``, only in the asked ranges; leaving the context frees the graph.
@@ -65,17 +74,28 @@ class OnnxCheckpoint:
             raise ValueError("an ONNX model has at least its graph file")
         source = sources[0]
         model = _parse(source)
-        graph = understand(model, source.name)
-        self._facts = graph.facts
         self._reader = TensorReader(source, {other.name: other for other in sources[1:]})
-        self._tensors = {stored.name: stored.proto for stored in _in_order_of_use(graph.flow)}
-        for name, proto in self._tensors.items():
-            self._reader.check(name, proto)
-        self._entries = tuple(
-            TensorEntry(name, tuple(proto.dims), str(TORCH_DTYPES[proto.data_type]).removeprefix("torch."))
-            for name, proto in self._tensors.items()
-        )
-        self._notes = (*graph.notes, *_left_out(model, graph.flow))
+        self._graph: OnnxGraph | None = understand(model, source.name, self._shape)
+        self._facts = self._graph.facts
+        self._stored = _in_order_of_use(self._graph, self._shape)
+        for name, stored in self._stored.items():
+            if stored is not None:
+                self._reader.check(name, stored.proto)
+        self._entries = tuple(_entry(name, stored, self._graph) for name, stored in self._stored.items())
+        self._notes = (*self._graph.notes, *_left_out(model, self._graph))
+
+    def _shape(self, stored: StoredTensor) -> torch.Tensor:
+        """A stored tensor as folding needs it before anything is read: a few integers as they are, else its shape."""
+        dtype = _dtype(stored)
+        self._reader.check(stored.name, stored.proto)
+        dims = tuple(stored.proto.dims)
+        if dtype.is_floating_point or len(dims) > 1 or math.prod(dims) > MAX_LISTED:
+            return torch.empty(dims, dtype=dtype, device="meta")
+        return self._value(stored)
+
+    def _value(self, stored: StoredTensor) -> torch.Tensor:
+        _dtype(stored)
+        return self._reader.tensor(stored.name, stored.proto)
 
     @property
     def format(self) -> str:
@@ -98,6 +118,11 @@ class OnnxCheckpoint:
         return self._facts
 
     @property
+    def framework(self) -> str | None:
+        """See ``Checkpoint.framework``: nothing says."""
+        return None
+
+    @property
     def notes(self) -> Sequence[str]:
         """What was left aside and why."""
         return self._notes
@@ -110,20 +135,21 @@ class OnnxCheckpoint:
             RetryableError: reading external data failed for a reason that may pass.
         """
         for name in names:
-            if name not in self._tensors:
+            if self._graph is None or name not in self._stored:
                 raise UnextractableError(
                     SkipReason.UNREADABLE,
                     f"the ONNX model has no weight {name!r}: names are those of its entries",
                     Place(tensor=name),
                 )
-            yield name, self._reader.tensor(name, self._tensors[name])
+            stored = self._stored[name]
+            yield name, self._value(stored) if stored is not None else self._graph.make(name, self._value)
 
     def __enter__(self) -> OnnxCheckpoint:
         return self
 
     def __exit__(self, *exc: object) -> None:
         # The protobuf tree holds every weight that lies in the graph file.
-        self._tensors = {}
+        self._stored, self._graph = {}, None
 
 
 def _parse(source: ByteSource) -> onnx.ModelProto:
@@ -148,31 +174,80 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
     return model
 
 
-def _in_order_of_use(flow: OnnxFlow) -> list[StoredTensor]:
-    """Floating-point weights, each once: as nodes read them, then the initialisers that none reads."""
-    found: dict[str, StoredTensor] = {}
+def _dtype(stored: StoredTensor) -> torch.dtype:
+    if stored.proto.data_type not in DTYPES:
+        raise NotConstantError(f"with a weight stored as {_type_name(stored)}")
+    return DTYPES[stored.proto.data_type]
+
+
+def _type_name(stored: StoredTensor) -> str:
+    return str(onnx.TensorProto.DataType.Name(stored.proto.data_type))
+
+
+def _in_order_of_use(graph: OnnxGraph, load: Load) -> dict[str, StoredTensor | None]:
+    """Floating-point weights, each once: as nodes read them, then the initialisers that none reads; None: it is made.
+
+    What a weight is made from is in the weight, and stands for itself only where another operator has it as a weight.
+    """
+    flow = graph.flow
+    folder = ConstantFolder(flow, load)
+    made = {id(each.operator): name for name, each in graph.made.items()}
+    parts = {value for each in graph.made.values() for value in each.weight.folded.leaves}
+    found: dict[str, StoredTensor | None] = {}
     for operator in flow.operators:
+        if id(operator) in made:
+            found[made[id(operator)]] = None
         weights = _WEIGHT_INPUTS.get(operator.op_type, ())
         for position, value in enumerate(operator.inputs):
-            origin = flow.tensors.get(value) or (stored_origin(flow, value) if position in weights else None)
-            if isinstance(origin, StoredTensor) and (not origin.is_constant or position in weights):
-                found.setdefault(origin.name, origin)
-    for tensor in flow.tensors.values():
-        if not tensor.is_constant:
+            tensor = flow.tensors.get(value) or (_stored_behind(value, folder) if position in weights else None)
+            if tensor is not None and (position in weights or not (tensor.is_constant or value in parts)):
+                found.setdefault(tensor.name, tensor)
+    for value, tensor in flow.tensors.items():
+        if (not tensor.is_constant and value not in parts) or tensor.name in graph.facts.convolutions:
             found.setdefault(tensor.name, tensor)
-    return [tensor for tensor in found.values() if tensor.proto.data_type in TORCH_DTYPES]
+    return {
+        name: None if name in graph.made else tensor
+        for name, tensor in found.items()
+        if tensor is None or tensor.proto.data_type in TORCH_DTYPES
+    }
 
 
-def _left_out(model: onnx.ModelProto, flow: OnnxFlow) -> list[str]:
+def _stored_behind(value: int, folder: ConstantFolder) -> StoredTensor | None:
+    try:
+        folded = folder.fold(value)
+    except NotConstantError:
+        return None
+    return folded.principal if folded.is_stored else None
+
+
+def _entry(name: str, stored: StoredTensor | None, graph: OnnxGraph) -> TensorEntry:
+    if stored is not None:
+        return TensorEntry(name, tuple(stored.proto.dims), _name_of(TORCH_DTYPES[stored.proto.data_type]))
+    weight = graph.made[name].weight
+    principal = DTYPES[weight.principal.proto.data_type]
+    dtype = weight.tensor.dtype if principal.is_floating_point else principal
+    return TensorEntry(name, tuple(weight.tensor.shape), _name_of(dtype), is_dequantised=not dtype.is_floating_point)
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _left_out(model: onnx.ModelProto, graph: OnnxGraph) -> list[str]:
     notes = []
+    flow = graph.flow
     if flow.sparse:
         notes.append(f"left out {len(flow.sparse)} sparse tensor(s), first {next(iter(flow.sparse.values()))!r}")
     if model.training_info:
         notes.append("left out the training graph and its state (training_info)")
+    parts = {value for each in graph.made.values() for value in each.weight.folded.leaves}
     types = Counter(
-        onnx.TensorProto.DataType.Name(tensor.proto.data_type)
-        for tensor in flow.tensors.values()
-        if not tensor.is_constant and tensor.proto.data_type not in TORCH_DTYPES and len(tensor.proto.dims) >= 2
+        _type_name(tensor)
+        for value, tensor in flow.tensors.items()
+        if not tensor.is_constant
+        and value not in parts
+        and tensor.proto.data_type not in TORCH_DTYPES
+        and len(tensor.proto.dims) >= 2
     )
     notes += [f"left out {count} {name} tensor(s): not floating point" for name, count in types.items()]
     return notes

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +16,7 @@ import onnx
 import torch
 
 from distributed.errors import UnextractableError
+from distributed.external_data import path_of_location
 from distributed.formats.base import ByteSource, Content
 from distributed.formats.problems import unreadable
 
@@ -35,10 +35,19 @@ TORCH_DTYPES: Mapping[int, torch.dtype] = {
     _Type.FLOAT8E8M0: torch.float8_e8m0fnu,
 }
 
+#: With the integers that weights are quantised to, and those that shapes and axes are listed in.
+DTYPES: Mapping[int, torch.dtype] = {
+    **TORCH_DTYPES,
+    _Type.INT8: torch.int8,
+    _Type.UINT8: torch.uint8,
+    _Type.INT16: torch.int16,
+    _Type.UINT16: torch.uint16,
+    _Type.INT32: torch.int32,
+    _Type.INT64: torch.int64,
+}
+
 #: Sizes whose product passes this overflow strides in torch, even where one of them is zero.
 MAX_VALUES: Final = 2**56
-
-_DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +92,9 @@ class TensorReader:
             raise self._error(name, "is stored in segments, which no exporter writes", "one piece", "a segment")
         count = math.prod(proto.dims)
         if proto.data_location == onnx.TensorProto.EXTERNAL:
-            return self._external(name, proto, count * TORCH_DTYPES[proto.data_type].itemsize)
+            return self._external(name, proto, count * DTYPES[proto.data_type].itemsize)
         if proto.HasField("raw_data"):
-            self._compare(name, "bytes", count * TORCH_DTYPES[proto.data_type].itemsize, len(proto.raw_data))
+            self._compare(name, "bytes", count * DTYPES[proto.data_type].itemsize, len(proto.raw_data))
         else:
             self._compare(name, "values", count, len(_field(proto)))
         return None
@@ -97,7 +106,7 @@ class TensorReader:
             UnextractableError: as for ``check``.
             RetryableError: reading external data failed for a reason that may pass.
         """
-        dtype = TORCH_DTYPES[proto.data_type]
+        dtype = DTYPES[proto.data_type]
         external = self.check(name, proto)
         if external is not None:
             raw = (
@@ -127,17 +136,11 @@ class TensorReader:
 
     def _path(self, name: str, location: str) -> str:
         """Path of external data relative to the model's root; only files beside or below the graph are allowed."""
-        parts = location.replace("\\", "/").split("/")
-        if (
-            not location
-            or "\0" in location
-            or location.startswith(("/", "\\"))
-            or _DRIVE.match(location)
-            or ".." in parts
-        ):
+        path = path_of_location(self._folder, location)
+        if path is None:
             message = f"points to external data at {location!r}, outside the model's folder, which is never read"
             raise self._error(name, message, "a file beside the graph", repr(location))
-        return posixpath.normpath(posixpath.join(self._folder, location))
+        return path
 
     def _number(self, name: str, entries: Mapping[str, str], key: str, default: int) -> int:
         text = entries.get(key, "")
@@ -155,21 +158,30 @@ class TensorReader:
 
 
 def _field(proto: onnx.TensorProto) -> list[float] | list[int]:
-    """The typed field that holds a floating-point tensor's values; types below 32 bits are in int32_data."""
+    """The typed field that holds a tensor's values; types below 32 bits are in int32_data."""
     if proto.data_type == _Type.FLOAT:
         return proto.float_data  # type: ignore[no-any-return]
     if proto.data_type == _Type.DOUBLE:
         return proto.double_data  # type: ignore[no-any-return]
+    if proto.data_type == _Type.INT64:
+        return proto.int64_data  # type: ignore[no-any-return]
     return proto.int32_data  # type: ignore[no-any-return]
+
+
+#: Types whose field holds values of their own size.
+_OWN_FIELD: Mapping[torch.dtype, type] = {
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+    torch.int32: np.int32,
+    torch.int64: np.int64,
+}
 
 
 def _from_field(proto: onnx.TensorProto, dtype: torch.dtype) -> torch.Tensor:
     values = _field(proto)
     shape = tuple(proto.dims)
-    if dtype in (torch.float32, torch.float64):
-        return torch.from_numpy(np.array(values, dtype=np.float32 if dtype == torch.float32 else np.float64)).reshape(
-            shape
-        )
+    if dtype in _OWN_FIELD:
+        return torch.from_numpy(np.array(values, dtype=_OWN_FIELD[dtype])).reshape(shape)
     # Bit patterns, one per int32; the unused high bits are sign extension in some writers.
     bits = np.array(values, dtype=np.int32).astype(np.uint16 if dtype.itemsize == 2 else np.uint8)
     return _from_bytes(bits.tobytes(), dtype, shape)

@@ -12,7 +12,7 @@ from distributed.formats.base import ByteSource, Content, TensorEntry
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
-from distributed.formats.safetensors_header import DTYPES, TensorRecord, header_length, parse_header
+from distributed.formats.safetensors_header import DTYPES, Header, TensorRecord, header_length, parse_header
 from distributed.formats.sniff import HEAD_BYTES
 from distributed.formats.state_dict import select_state_dict
 from distributed.graph.facts import GraphFacts
@@ -31,7 +31,7 @@ class _Located:
         return self.record.shape
 
 
-def read_header(source: ByteSource, head: bytes | None = None) -> dict[str, TensorRecord]:
+def read_header(source: ByteSource, head: bytes | None = None) -> Header:
     """Header of one file; ``head`` is its beginning where that has been read already.
 
     One request where the header fits ``HEAD_BYTES``, else two.
@@ -68,8 +68,11 @@ class SafetensorsCheckpoint:
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         located: dict[str, _Located] = {}
+        frameworks: set[str | None] = set()
         for number, source in enumerate(sources):
-            for name, record in read_header(source, head if number == 0 else None).items():
+            header = read_header(source, head if number == 0 else None)
+            frameworks.add(header.framework)
+            for name, record in header.records.items():
                 if weight_map is not None and name in weight_map and weight_map[name] is not source:
                     continue  # the index says that another shard's tensor of this name counts
                 if name in located:
@@ -93,6 +96,7 @@ class SafetensorsCheckpoint:
         if unlisted:
             self._notes.append(f"left out {unlisted} tensors that the shard index does not list")
         self._entries = tuple(TensorEntry(n, t.shape, t.record.dtype_name) for n, t in self._located.items())
+        self._framework = frameworks.pop() if len(frameworks) == 1 else None
         self._batch_bytes = batch_bytes
 
     @property
@@ -110,6 +114,10 @@ class SafetensorsCheckpoint:
     @property
     def graph(self) -> GraphFacts | None:
         return None
+
+    @property
+    def framework(self) -> str | None:
+        return self._framework
 
     @property
     def notes(self) -> Sequence[str]:

@@ -87,8 +87,16 @@ def header_length(first: bytes, file_size: int, file: str) -> int:
     return length
 
 
-def parse_header(header: bytes, file_size: int, file: str) -> dict[str, TensorRecord]:
-    """The tensors of a header (``header`` without its 8 length bytes), in the header's order.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a header says: the tensors in its order, and what wrote the file (``__metadata__.format``), if it does."""
+
+    records: dict[str, TensorRecord]
+    framework: str | None
+
+
+def parse_header(header: bytes, file_size: int, file: str) -> Header:
+    """A header, given without its 8 length bytes.
 
     Raises:
         UnextractableError: (unreadable) the JSON, a dtype, a shape or an offset is not what the format allows.
@@ -101,11 +109,12 @@ def parse_header(header: bytes, file_size: int, file: str) -> dict[str, TensorRe
         raise unreadable(
             file, "safetensors header is not a JSON object", expected="an object", found=type(document).__name__
         )
-    document.pop("__metadata__", None)
+    metadata = document.pop("__metadata__", None)
+    framework = metadata.get("format") if isinstance(metadata, dict) else None
     base = 8 + len(header)
     records = {name: _record(name, value, base, file) for name, value in document.items()}
     _check_coverage(records, base, file_size, file)
-    return records
+    return Header(records, framework if isinstance(framework, str) else None)
 
 
 def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

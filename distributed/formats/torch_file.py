@@ -117,6 +117,11 @@ class TorchCheckpoint:
         return None
 
     @property
+    def framework(self) -> str | None:
+        """See ``Checkpoint.framework``: nothing says."""
+        return None
+
+    @property
     def notes(self) -> Sequence[str]:
         return self._notes
 

@@ -48,6 +48,7 @@ class Operator:
         inputs: value numbers, -1 for an omitted optional input. For control flow followed by what its bodies yield.
         outputs: value numbers, -1 for an omitted output.
         attributes: by name, references to a function's attributes resolved.
+        domain: of the operator set, "" for the standard one.
     """
 
     op_type: str
@@ -55,6 +56,15 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
+    domain: str = ""
+
+    def integer(self, key: str, default: int) -> int:
+        """An integer attribute, or its default."""
+        return self.attributes[key].i if key in self.attributes else default
+
+    def integers(self, key: str) -> tuple[int, ...] | None:
+        """An attribute that lists integers; None where the node has none."""
+        return tuple(self.attributes[key].ints) if key in self.attributes else None
 
 
 @dataclass(slots=True)
@@ -203,17 +213,16 @@ class _Flattener:
             for body in bodies:
                 inner = _Scope({}, scope, f"{name}.{key}/", scope.arguments)
                 inputs += self.body(body, inner, depth + 1, inputs)
-        self._append(Operator(node.op_type, name, inputs, outputs, attributes))
+        domain = "" if node.domain in _STANDARD_DOMAINS else node.domain
+        self._append(Operator(node.op_type, name, inputs, outputs, attributes, domain))
 
     def _constant(self, attributes: Mapping[str, onnx.AttributeProto], value: int, name: str, scope: _Scope) -> None:
         if "value" in attributes:
             self._store(value, attributes["value"].t, name, scope, is_constant=True)
-        elif "value_floats" in attributes:
-            floats = list(attributes["value_floats"].floats)
-            proto = helper.make_tensor(name, onnx.TensorProto.FLOAT, [len(floats)], floats)
-            self._store(value, proto, name, scope, is_constant=True)
         elif "sparse_value" in attributes:
             self.flow.sparse[value] = name
+        elif (proto := _plain_constant(attributes, name)) is not None:
+            self._store(value, proto, name, scope, is_constant=True)
 
     def _call(
         self,
@@ -246,6 +255,21 @@ class _Flattener:
             if value >= 0:
                 self.flow.producers[value] = len(self.flow.operators)
         self.flow.operators.append(operator)
+
+
+def _plain_constant(attributes: Mapping[str, onnx.AttributeProto], name: str) -> onnx.TensorProto | None:
+    """The tensor of a Constant that holds numbers in an attribute of its own."""
+    if "value_floats" in attributes:
+        floats = list(attributes["value_floats"].floats)
+        return helper.make_tensor(name, onnx.TensorProto.FLOAT, [len(floats)], floats)
+    if "value_ints" in attributes:
+        integers = list(attributes["value_ints"].ints)
+        return helper.make_tensor(name, onnx.TensorProto.INT64, [len(integers)], integers)
+    if "value_float" in attributes:
+        return helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [attributes["value_float"].f])
+    if "value_int" in attributes:
+        return helper.make_tensor(name, onnx.TensorProto.INT64, [], [attributes["value_int"].i])
+    return None
 
 
 def _attributes(node: onnx.NodeProto, scope: _Scope) -> dict[str, onnx.AttributeProto]:

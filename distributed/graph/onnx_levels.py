@@ -8,19 +8,25 @@ model's inputs to it, and a convolution's depth is the rank of its level among t
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import onnx
+import torch
 
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
+from distributed.graph.onnx_convolutions import (
+    ConvolutionWeight,
+    Readers,
+    groups_of,
+    is_convolution,
+    is_transposed,
+    rank_of,
+    weight_of,
+)
 from distributed.graph.onnx_flow import OnnxFlow, Operator, StoredTensor, flatten
-
-#: Convolution → position of its weight among the inputs. FusedConv is ONNX Runtime's Conv with its activation.
-LEARNED_CONVOLUTIONS = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1}
-#: Convolutions on integers: counted in depth, their weights are not filters as trained.
-QUANTIZED_CONVOLUTIONS = {"ConvInteger": 1, "QLinearConv": 3}
+from distributed.graph.onnx_folding import ConstantFolder, Load, NotConstantError
 
 #: Element types of weights as trained.
 FLOATING_TYPES = frozenset(
@@ -29,13 +35,15 @@ FLOATING_TYPES = frozenset(
     if name in ("FLOAT", "DOUBLE", "BFLOAT16") or name.startswith(("FLOAT16", "FLOAT8"))
 )
 
-#: What hands a stored tensor on with its values as they are, up to their type.
-_HANDS_ON = frozenset({"Identity", "Cast", "CastLike"})
-
-#: Nodes between a tensor and its use. Exporters write one or two; a hostile graph could make the search quadratic.
-MAX_HANDS = 64
-
 _NOT_DATA = -1
+
+
+@dataclass(frozen=True, slots=True)
+class MadeWeight:
+    """A weight that is made from stored tensors, and the convolution that it is made for."""
+
+    operator: Operator
+    weight: ConvolutionWeight
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +52,28 @@ class OnnxGraph:
 
     Attributes:
         facts: what every graph tells.
-        flow: the flat graph; its ``tensors`` are where the weights named in ``facts`` are.
+        flow: the flat graph; its ``tensors`` are where the weights named in ``facts`` are, those of ``made`` aside.
+        made: weights of convolutions that are no stored tensors but made from such, by their names in ``facts``.
         notes: which convolutions were left aside and why, one sentence each.
     """
 
     facts: GraphFacts
     flow: OnnxFlow
+    made: Mapping[str, MadeWeight]
     notes: tuple[str, ...]
 
+    def make(self, name: str, load: Load) -> torch.Tensor:
+        """One weight of ``made``, computed from the stored tensors that ``load`` gives."""
+        weight = weight_of(self.made[name].operator, ConstantFolder(self.flow, load), Readers(self.flow))
+        return weight.tensor.contiguous()
 
-def understand(model: onnx.ModelProto, file: str) -> OnnxGraph:
+
+def _shape_only(stored: StoredTensor) -> torch.Tensor:
+    dtype = torch.float32 if stored.proto.data_type in FLOATING_TYPES else torch.int8
+    return torch.empty(tuple(stored.proto.dims), dtype=dtype, device="meta")
+
+
+def understand(model: onnx.ModelProto, file: str, load: Load = _shape_only) -> OnnxGraph:
     """A parsed model's graph; external data is not needed.
 
     Bodies of If, Loop and Scan and local functions are looked into; a body that runs many times counts once.
@@ -62,76 +82,71 @@ def understand(model: onnx.ModelProto, file: str) -> OnnxGraph:
     Args:
         model: as parsed.
         file: its name, for messages.
+        load: gives stored tensors: those of a few integers with their values, all others by shape and type. The
+            default knows no values: what is folded by listed integers then counts as not in the file.
 
     Raises:
         UnextractableError: the graph has a cycle, reads what nothing provides, or is otherwise inconsistent.
     """
     flow = flatten(model, file)
     levels = _levels(flow, file)
+    folder = ConstantFolder(flow, load)
     convolutions = [
-        (index, operator) for index, operator in enumerate(flow.operators) if _is_2d_convolution(flow, operator)
+        (index, operator)
+        for index, operator in enumerate(flow.operators)
+        if is_convolution(operator) and rank_of(operator, folder) == 4
     ]
     ranks = {level: rank for rank, level in enumerate(sorted({levels[index] for index, _ in convolutions}))}
+    weights, left_out = _weights([operator for _, operator in convolutions], folder, Readers(flow))
+    names = _names(weights.values(), {tensor.name for tensor in flow.tensors.values()})
     facts: dict[str, ConvolutionFacts] = {}
-    left_out: Counter[str] = Counter()
-    for index, operator in convolutions:
-        weight = _learned_weight(flow, operator)
-        if isinstance(weight, str):
-            left_out[weight] += 1
+    made: dict[str, MadeWeight] = {}
+    for index, (level, operator) in enumerate(convolutions):
+        if index not in weights:
             continue
-        depth = ranks[levels[index]]
-        known = facts.get(weight.name)
+        weight = weights[index]
+        name, depth = names[weight.key], ranks[levels[level]]
+        known = facts.get(name)
         if known is None:
-            groups = operator.attributes["group"].i if "group" in operator.attributes else 1
-            facts[weight.name] = ConvolutionFacts(depth, groups, operator.op_type == "ConvTranspose")
+            facts[name] = ConvolutionFacts(depth, groups_of(operator), is_transposed(operator))
         elif depth < known.depth:
-            facts[weight.name] = ConvolutionFacts(depth, known.groups, known.transposed)
+            facts[name] = ConvolutionFacts(depth, known.groups, known.transposed)
+        if not weight.is_stored:
+            made.setdefault(name, MadeWeight(operator, weight))
     notes = tuple(f"left out {count} 2-D convolution(s) {reason}" for reason, count in left_out.items())
     counts = Counter(operator.op_type for operator in flow.operators if operator.op_type)
-    return OnnxGraph(GraphFacts(DepthMethod.ONNX, facts, dict(counts)), flow, notes)
+    return OnnxGraph(GraphFacts(DepthMethod.ONNX, facts, dict(counts)), flow, made, notes)
 
 
-def stored_origin(flow: OnnxFlow, value: int) -> StoredTensor | str:
-    """The stored tensor behind a value, looking through Identity and Cast; else why there is none, in words."""
-    for _ in range(MAX_HANDS):
-        if value in flow.tensors:
-            return flow.tensors[value]
-        if value in flow.sparse:
-            return "with a sparse weight"
-        if value not in flow.producers:
-            return "whose weight is an input of the model" if value >= 0 else "without a weight"
-        producer = flow.operators[flow.producers[value]]
-        if producer.op_type not in _HANDS_ON or not producer.inputs:
-            if producer.op_type == "DequantizeLinear":
-                return "with a quantised weight (DequantizeLinear)"
-            return f"whose weight is computed in the graph ({producer.op_type or 'a body input'})"
-        value = producer.inputs[0]
-    return f"whose weight passes through more than {MAX_HANDS} nodes"
+def _weights(
+    convolutions: Sequence[Operator], folder: ConstantFolder, readers: Readers
+) -> tuple[dict[int, ConvolutionWeight], Counter[str]]:
+    """Position among the convolutions → weight, and why others have none, in words → how many."""
+    weights: dict[int, ConvolutionWeight] = {}
+    left_out: Counter[str] = Counter()
+    for index, operator in enumerate(convolutions):
+        try:
+            weights[index] = weight_of(operator, folder, readers)
+        except NotConstantError as error:
+            left_out[str(error)] += 1
+    return weights, left_out
 
 
-def _learned_weight(flow: OnnxFlow, operator: Operator) -> StoredTensor | str:
-    if operator.op_type in QUANTIZED_CONVOLUTIONS:
-        return f"with a quantised weight ({operator.op_type})"
-    origin = stored_origin(flow, _weight_input(operator, LEARNED_CONVOLUTIONS[operator.op_type]))
-    if isinstance(origin, StoredTensor) and origin.proto.data_type not in FLOATING_TYPES:
-        return f"with a weight stored as {onnx.TensorProto.DataType.Name(origin.proto.data_type)}"
-    return origin
-
-
-def _weight_input(operator: Operator, position: int) -> int:
-    return operator.inputs[position] if position < len(operator.inputs) else _NOT_DATA
-
-
-def _is_2d_convolution(flow: OnnxFlow, operator: Operator) -> bool:
-    position = (LEARNED_CONVOLUTIONS | QUANTIZED_CONVOLUTIONS).get(operator.op_type)
-    if position is None:
-        return False
-    origin = stored_origin(flow, _weight_input(operator, position))
-    if isinstance(origin, StoredTensor):
-        return len(origin.proto.dims) == 4
-    # The weight's rank is not in the file: the kernel's is, where the exporter wrote the attribute.
-    kernel = operator.attributes.get("kernel_shape")
-    return kernel is not None and len(kernel.ints) == 2
+def _names(weights: Iterable[ConvolutionWeight], stored: Set[str]) -> dict[object, str]:
+    """Key of a weight → its name: that of the stored tensor that it is, or that most of it comes from."""
+    distinct = {weight.key: weight for weight in weights}
+    names = {key: weight.principal.name for key, weight in distinct.items() if weight.is_stored}
+    taken = set(names.values())
+    for key, weight in distinct.items():
+        if key not in names:
+            name = own = weight.principal.name
+            number = 1
+            while name in taken or (name != own and name in stored):
+                number += 1
+                name = f"{own}#{number}"
+            names[key] = name
+            taken.add(name)
+    return names
 
 
 def _levels(flow: OnnxFlow, file: str) -> list[int]:
@@ -158,7 +173,7 @@ def _prepares_weights(operator: Operator) -> bool:
 
     Not so the random sources (no inputs, but data), nor convolutions of a learned constant (generators start so).
     """
-    if operator.op_type in LEARNED_CONVOLUTIONS or operator.op_type in QUANTIZED_CONVOLUTIONS:
+    if is_convolution(operator):
         return False
     return operator.op_type in ("Constant", "") or any(value >= 0 for value in operator.inputs)
 

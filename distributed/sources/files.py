@@ -67,7 +67,10 @@ def stands_for_folder(entry: str) -> bool:
 
 
 def find_models(
-    paths: Iterable[str], read_text: Callable[[str], str], patterns: Sequence[str] = ()
+    paths: Iterable[str],
+    read_text: Callable[[str], str],
+    patterns: Sequence[str] = (),
+    external_data: Callable[[str], Sequence[str] | None] = lambda entry: None,
 ) -> list[WeightFiles]:
     """Group the files of a folder tree or repository into models, in order of their entries.
 
@@ -79,11 +82,13 @@ def find_models(
         read_text: the content of an index file; it may raise, which passes through.
         patterns: with these (``fnmatch``, or the path itself), every weight file that one matches is a model, no file
             stands for another.
+        external_data: the files that an ONNX graph says its weights are in, those that are there; None where it has
+            not been looked at: they are then known by their names.
     """
     known = sorted(paths)
     candidates = [path for path in known if is_weight_file(path) and (not patterns or _matches(path, patterns))]
     models = _with_shards(candidates, set(known), read_text)
-    models = [_with_external_data(model, known) for model in models]
+    models = _with_external_data(models, known, external_data)
     if patterns:
         return sorted(models, key=lambda each: each.entry)
     by_folder: dict[str, list[WeightFiles]] = defaultdict(list)
@@ -172,10 +177,25 @@ def _shards_of_index(path: str, text: str) -> list[str]:
     return [f"{folder}/{name}" if folder else name for name in names]
 
 
-def _with_external_data(model: WeightFiles, known: Sequence[str]) -> WeightFiles:
-    """ONNX: add external data, known by its name (``model.onnx.data``, ``model.onnx_data_1``, ``model.data``)."""
-    if suffix_of(model.entry) != ".onnx":
-        return model
-    stem = re.escape(model.entry[: -len(".onnx")])
-    data = re.compile(rf"{re.escape(model.entry)}[._](data|weights)([._-]?\d+)?|{stem}\.(data|weights)", re.IGNORECASE)
-    return WeightFiles(model.entry, (*model.files, *(path for path in known if data.fullmatch(path))))
+def _with_external_data(
+    models: Sequence[WeightFiles], known: Sequence[str], external_data: Callable[[str], Sequence[str] | None]
+) -> list[WeightFiles]:
+    """ONNX: add external data, which is no model of its own, unless it is a file that says by itself what is in it."""
+    data: dict[str, Sequence[str]] = {}
+    for model in models:
+        if suffix_of(model.entry) == ".onnx":
+            told = external_data(model.entry)
+            data[model.entry] = _named_like(model.entry, known) if told is None else sorted(told)
+    owned = {path for paths in data.values() for path in paths if suffix_of(path) not in (".safetensors", ".onnx")}
+    return [
+        WeightFiles(model.entry, (*model.files, *data[model.entry])) if data.get(model.entry) else model
+        for model in models
+        if model.entry not in owned
+    ]
+
+
+def _named_like(entry: str, known: Sequence[str]) -> list[str]:
+    """Files called as exporters call external data: ``model.onnx.data``, ``model.onnx_data_1``, ``model.data``."""
+    stem = re.escape(entry[: -len(".onnx")])
+    data = re.compile(rf"{re.escape(entry)}[._](data|weights)([._-]?\d+)?|{stem}\.(data|weights)", re.IGNORECASE)
+    return [path for path in known if data.fullmatch(path)]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from distributed.errors import SkipReason, SourceError
+from distributed.external_data import locations_in_file, path_of_location
 from distributed.references import FileReference, ModelReference
 from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_weight_file, stands_for_folder
 from distributed.sources.folders import Description, Descriptions, files_below, read_small_text
@@ -92,7 +93,7 @@ def _list_folder(source: str, root: Path) -> list[ModelReference]:
     """Every checkpoint below ``root``."""
     paths = files_below(root)
     descriptions = Descriptions(root, paths)
-    models = _without_second_links(root, find_models(paths, _index_reader(root)))
+    models = _without_second_links(root, find_models(paths, _index_reader(root), external_data=_external_data(root)))
     if not models:
         raise SourceError(f"no checkpoints found in {root}; looked for {', '.join(SUFFIXES)} at any depth")
     left_out = [path for model in models for path in model.left_out]
@@ -143,7 +144,7 @@ def _references_of(
 
 def _files_of(root: Path, entry: str, paths: Sequence[str]) -> WeightFiles:
     """The model of one entry file, alternatives beside it or not; of a suffix not known, the file alone."""
-    models = find_models(paths, _index_reader(root), (entry,))
+    models = find_models(paths, _index_reader(root), (entry,), _external_data(root))
     return next((model for model in models if entry in model.files), WeightFiles(entry, (entry,)))
 
 
@@ -154,6 +155,19 @@ def _index_reader(root: Path) -> Callable[[str], str]:
         except OSError as error:
             logger.warning("%s: cannot be read (%s); its shards are not known", root / path, error.strerror)
             return ""
+
+    return read
+
+
+def _external_data(root: Path) -> Callable[[str], Sequence[str] | None]:
+    def read(entry: str) -> Sequence[str] | None:
+        try:
+            locations = locations_in_file(root / entry)
+        except OSError:
+            return None  # opening it will say so
+        folder = entry.rpartition("/")[0]
+        paths = dict.fromkeys(path for each in locations if (path := path_of_location(folder, each)) is not None)
+        return [path for path in paths if (root / path).is_file() and path != entry]
 
     return read
 

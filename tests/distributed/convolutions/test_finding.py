@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrizations
 
-from distributed.convolutions import find_convolutions, is_fixed_blur, materialise
+from distributed.convolutions import find_convolutions, materialise
 from distributed.formats import TensorEntry
 from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
 from tests.distributed.convolutions.helpers import conv, entries, entries_of, find, graph_of, old_weight_norm
@@ -20,6 +20,7 @@ def test_what_is_no_plain_weight_has_its_note() -> None:
         TensorEntry("c.weight", (4, 3, 3, 3, 3), "float32"),
         TensorEntry("rel_pos_table", (1, 8, 7, 7), "float32"),
         TensorEntry("blur.kernel", (8, 1, 3, 3), "float32"),
+        TensorEntry("blur.taps", (8, 1, 3, 3), "float32"),
         TensorEntry("edge.sobel_x.weight", (1, 1, 3, 3), "float32"),
         TensorEntry("experts.weight", (4, 864), "float32"),
         TensorEntry("conv1d.weight", (4, 3, 3), "float32"),
@@ -27,13 +28,14 @@ def test_what_is_no_plain_weight_has_its_note() -> None:
         TensorEntry("d.weight", (4, 3, 3, 3), "float32"),
     ]
     plan = find(listed)
-    assert [c.name for c in plan.convolutions] == ["d.weight"]
+    # Whether kernels that are called so are fixed is for their values to say.
+    assert [c.name for c in plan.convolutions] == ["blur.kernel", "edge.sobel_x.weight", "d.weight"]
     assert plan.notes == (
         "left out a.weight: quantised or not floating point (int8)",
         "left out b.weight: zero-size tensor [0, 3, 3, 3]",
         "left out c.weight: a 3-D convolution or a stack of experts (5-D weight)",
         "left out rel_pos_table: 4-D, but not named like a weight",
-        "left out blur.kernel, edge.sobel_x.weight: named like a fixed kernel, not learned",
+        "left out blur.taps: named like a fixed kernel and not like a weight",
     )
 
 
@@ -142,26 +144,6 @@ def test_order_of_entries_or_natural_order() -> None:
     listed = entries(conv10__weight=(1, 1, 3, 3), conv9__weight=(1, 1, 3, 3))
     assert next(c.name for c in find_convolutions(listed, None, order_known=True).convolutions) == "conv10.weight"
     assert next(c.name for c in find_convolutions(listed, None, order_known=False).convolutions) == "conv9.weight"
-
-
-BINOMIAL = torch.tensor([1.0, 2.0, 1.0])
-
-
-@pytest.mark.parametrize(
-    ("weight", "fixed"),
-    [
-        ((BINOMIAL[:, None] * BINOMIAL / 16).expand(8, 1, 3, 3), True),
-        (torch.full((4, 1, 3, 3), 1 / 9), True),
-        (torch.zeros(4, 1, 3, 3), False),  # zero-initialised: learned, or to be learned
-        (torch.ones(4, 1, 1, 1), False),
-        (torch.randn(8, 1, 3, 3), False),
-        (torch.randn(1, 1, 3, 3).expand(8, 1, 3, 3), False),
-        ((BINOMIAL[:, None] * BINOMIAL).expand(8, 2, 3, 3), False),
-        (torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).expand(8, 1, 3, 3), False),  # rank two
-    ],
-)
-def test_fixed_blur_by_values(weight: Tensor, fixed: bool) -> None:
-    assert is_fixed_blur(weight) is fixed
 
 
 def test_a_tied_copy_counts_once() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from distributed.bytes import LocalFile
-from distributed.convolutions import Convolution, WeightForm, find_convolutions, is_fixed_blur, materialise
+from distributed.convolutions import Convolution, WeightForm, find_convolutions, is_fixed, materialise
 from distributed.formats import open_checkpoint
 from tests.distributed.convolutions.helpers import conv, entries, entries_of, find, graph_of, old_weight_norm
 
@@ -135,4 +135,4 @@ def test_real_checkpoints_give_their_filters_bit_for_bit(checkpoints: Path, file
         assert ("optimizer_state_dict" in " ".join(checkpoint.notes)) == (file == "lwnet_wnet_drive.pth")
     assert len(found) == len(expected)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert not any(is_fixed_blur(weight) for weight in found)
+    assert not any(is_fixed(weight) for weight in found)

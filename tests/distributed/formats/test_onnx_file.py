@@ -264,7 +264,7 @@ def test_sparse_and_integer_weights_are_noted(tmp_path: Path) -> None:
     checkpoint = opened(tmp_path, model)
     assert list(checkpoint.entries) == []
     assert sorted(checkpoint.notes) == [
-        "left out 1 2-D convolution(s) with a quantised weight (ConvInteger)",
+        "left out 1 2-D convolution(s) with a quantised weight (ConvInteger) whose scale is not known",
         "left out 1 2-D convolution(s) with a sparse weight",
         "left out 1 INT8 tensor(s): not floating point",
         "left out 1 sparse tensor(s), first 'sparse'",

@@ -11,10 +11,12 @@ import onnx
 import pytest
 import torch
 import yaml
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
+from distributed.bytes import open_sources
 from distributed.errors import SourceError
+from distributed.formats import open_checkpoint
 from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import LocalSettings
@@ -109,6 +111,76 @@ def test_onnx_external_data_belongs_to_its_graph(tmp_path: Path) -> None:
     [net] = listed(tmp_path).values()
     assert [each.path for each in net.files] == ["net.onnx", "net.onnx.data"]
     assert net.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def write_onnx(path: Path, location: str | None) -> None:
+    """Two convolutions with external data in one file of this name, or in a file for each weight."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in weights().items()]
+    nodes = [
+        helper.make_node("Conv", ["x", "conv1.weight"], ["h"]),
+        helper.make_node("Conv", ["h", "conv2.weight"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
+    model = helper.make_model(helper.make_graph(nodes, "g", [info], [], tensors))
+    options = {"save_as_external_data": True, "all_tensors_to_one_file": location is not None, "size_threshold": 0}
+    onnx.save(model, path, location=location, **options)
+
+
+@pytest.mark.parametrize(
+    "location", ["weights.pb", "5f0c1d9e.data", "weights.bin", "model.onnx_data", "wei ghts.pt", None], ids=str
+)
+@pytest.mark.parametrize("folder", [".", "onnx"])
+def test_onnx_external_data_of_any_name_is_found_and_no_model_of_its_own(
+    tmp_path: Path, location: str | None, folder: str
+) -> None:
+    write_onnx(tmp_path / folder / "model.onnx", location)
+    (only,) = listed(tmp_path).values()
+    prefix = "" if folder == "." else "onnx/"
+    data = [location] if location is not None else ["conv1.weight", "conv2.weight"]
+    assert [each.path for each in only.files] == [f"{prefix}model.onnx", *(prefix + each for each in data)]
+    assert only.size == sum(each.stat().st_size for each in (tmp_path / folder).iterdir())
+    with open_checkpoint(open_sources(only, tmp_path)) as checkpoint:
+        found = dict(checkpoint.read(list(weights())))
+    assert all(torch.equal(found[name], weight) for name, weight in weights().items())
+    # Named by itself, the file has its data as well.
+    (alone,) = listed(tmp_path / folder / "model.onnx").values()
+    assert [each.path for each in alone.files] == ["model.onnx", *data]
+
+
+def test_onnx_external_data_in_a_folder_below(tmp_path: Path) -> None:
+    write_onnx(tmp_path / "model.onnx", "data.bin")
+    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+    (tmp_path / ".deep").mkdir()
+    (tmp_path / "data.bin").rename(tmp_path / ".deep" / "data.bin")
+    for tensor in model.graph.initializer:
+        tensor.external_data[0].value = "./.deep/data.bin"
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    for path in (tmp_path, tmp_path / "model.onnx"):
+        (only,) = listed(path).values()
+        assert [each.path for each in only.files] == ["model.onnx", ".deep/data.bin"]
+
+
+def test_what_a_graph_names_outside_its_folder_or_twice_is_no_file_of_it(tmp_path: Path) -> None:
+    write_onnx(tmp_path / "a" / "model.onnx", "shared.safetensors")
+    (tmp_path / "a" / "shared.safetensors").unlink()
+    save_file(weights(), tmp_path / "a" / "shared.safetensors")  # says by itself what it is
+    write_onnx(tmp_path / "b" / "model.onnx", "gone.bin")
+    (tmp_path / "b" / "gone.bin").unlink()
+    (tmp_path / "secret").write_bytes(b"x" * 10_000)
+    write_onnx(tmp_path / "c" / "model.onnx", "w.bin")
+    model = onnx.load(tmp_path / "c" / "model.onnx", load_external_data=False)
+    for tensor in model.graph.initializer:
+        tensor.external_data[0].value = "../secret"
+    (tmp_path / "c" / "model.onnx").write_bytes(model.SerializeToString())
+    files = {each.entry: [file.path for file in each.files] for each in listed(tmp_path).values()}
+    assert files == {
+        "a/model.onnx": ["a/model.onnx", "a/shared.safetensors"],
+        "a/shared.safetensors": ["a/shared.safetensors"],
+        "b/model.onnx": ["b/model.onnx"],
+        "c/model.onnx": ["c/model.onnx"],
+        "c/w.bin": ["c/w.bin"],
+    }
 
 
 def test_one_checkpoint_file_as_path(tmp_path: Path) -> None:
