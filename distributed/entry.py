@@ -35,12 +35,17 @@ def run_command(config_name: str, load: Callable[[], type[Settings]], body: Call
         load: imports and gives the class of the settings.
         body: the command itself, which imports what it needs; returns the exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an ASCII terminal has no …
+    print_anywhere()
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(guarded(lambda: show_help(help_text(config_name, load()))))
     sys.exit(guarded(lambda: _run(config_name, load(), body)))
+
+
+def print_anywhere() -> None:
+    """Nothing that is printed from here on ends in an error because a terminal has no such character (…, →)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _run(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> int:

@@ -6,7 +6,7 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from distributed.entry import USAGE, guarded, show_help, summary
+from distributed.entry import USAGE, guarded, print_anywhere, show_help, summary
 from distributed.suggestions import did_you_mean
 
 #: Command → its entry point. What it is for stands in the first line of ``conf/<command>.yaml``.
@@ -23,6 +23,7 @@ COMMANDS = {
 
 def main() -> None:
     """Entry point: hand ``sys.argv`` on to the command that it names, then exit."""
+    print_anywhere()
     script, name = sys.argv[0], "".join(sys.argv[1:2])
     if name in ("", "--help", "-h"):
         show_help(listing(Path(script).name))
