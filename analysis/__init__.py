@@ -24,7 +24,7 @@ if sys.argv[:1] == ["-m"]:  # python -m analysis.…, which has yet to find its 
 
     say_interrupts()
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 #: Modules that the documentation of 0.1 named → where what it took from them is now.
 _MOVED = {

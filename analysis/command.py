@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from distributed.entry import OK, run_command
+from distributed.lean_imports import import_matplotlib
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +43,12 @@ def run(name: str, load: Callable[[], type[S]], steps: Callable[[], Analysis[S, 
         steps: imports and gives what it does.
     """
     os.environ["MPLBACKEND"] = "agg"  # nothing is shown in a window; matplotlib refuses to load with an unknown one
-    run_command(name, load, lambda settings: carry_out(steps(), settings))
+
+    def body(settings: S) -> int:
+        import_matplotlib()
+        return carry_out(steps(), settings)
+
+    run_command(name, load, body)
 
 
 def carry_out(analysis: Analysis[S, R], settings: S) -> int:

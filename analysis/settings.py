@@ -14,8 +14,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from analysis.exports import lazily
 from distributed.errors import UserError
+from distributed.exports import lazily
 from distributed.setting import check_bounds, setting
 from distributed.settings import ClusterSettings
 from distributed.store import StoreSettings

@@ -12,7 +12,7 @@ the models asked for, by group of each axis or, with ``layers``, by layer. From 
     result.ridges[0].table().to_pandas()
 """
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 __getattr__ = lazily(
     __name__,

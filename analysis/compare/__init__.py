@@ -12,7 +12,7 @@ of the store's, its degenerate layers. No Ray is started where the store's sketc
     result.nearest.to_pandas()
 """
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 __getattr__ = lazily(
     __name__,

@@ -12,7 +12,7 @@ From the table ``layers`` alone: extraction has measured every layer. No filter 
     result.axes[0].summary.to_pandas()
 """
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 __getattr__ = lazily(
     __name__,

@@ -12,7 +12,7 @@ Python::
     write_report(result, Path("report"))
 """
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 __getattr__ = lazily(
     __name__,

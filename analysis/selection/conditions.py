@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from analysis.wording import count, one_line, shown
 from distributed.errors import UserError
 from distributed.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: Axes that are no columns → what says the same in a condition.
 _COMPUTED = {
@@ -32,6 +35,8 @@ def select_layers(flat: pa.Table, where: str | None, *, setting: str = "where") 
     """
     if where is None or not where.strip():
         return flat
+    import duckdb  # .2 s, and most commands have no condition
+
     limits: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": "false",
         "python_enable_replacements": "false",
@@ -65,6 +70,8 @@ def select_layers(flat: pa.Table, where: str | None, *, setting: str = "where") 
 
 def _reason(error: duckdb.Error, flat: pa.Table) -> str:
     """What DuckDB says; of an unknown column what may be meant, and the columns."""
+    import duckdb
+
     reason = one_line(str(error).split("\n", 1)[0])
     unknown = re.search(r'Referenced column "(.*)" not found', reason)
     if not isinstance(error, duckdb.BinderException) or unknown is None:

@@ -13,7 +13,7 @@ in the store as a sketch. From Python::
     result.shifts[0].matrix().to_pandas()
 """
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 __getattr__ = lazily(
     __name__,

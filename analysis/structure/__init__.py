@@ -11,7 +11,7 @@ From the moments in the table ``layers`` alone: no filter is read, no Ray is sta
     components_table(result.axes[0], result.whole).to_pandas()
 """
 
-from analysis.exports import lazily
+from distributed.exports import lazily
 
 __getattr__ = lazily(
     __name__,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from distributed.references import ModelReference
+from typing import TYPE_CHECKING
+
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
+
+if TYPE_CHECKING:
+    from distributed.references import ModelReference
 
 
 def list_references(settings: SourceSettings) -> list[ModelReference]:
