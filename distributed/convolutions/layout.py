@@ -83,7 +83,7 @@ def order_of_file(shapes: Sequence[Shape], framework: str | None) -> FileOrder:
         AxisOrderError: the shapes fit no one order, or several, and nothing decides.
     """
     declared = _OF_FRAMEWORK.get((framework or "").lower())
-    against = {order: sum(_speaks_against(shape, order) for shape in shapes) for order in _AXES}
+    against = {order: sum(speaks_against(shape, order) for shape in shapes) for order in _AXES}
     if not against[AxisOrder.OIHW]:
         if declared not in (None, AxisOrder.OIHW) and declared is not None:
             if not against[declared]:
@@ -167,7 +167,7 @@ def _fits(shape: Shape, order: AxisOrder) -> bool:
     return min(height, width) == 1 and max(height, width) % 2 == 1 and max(height, width) <= _LARGEST
 
 
-def _speaks_against(shape: Shape, order: AxisOrder) -> bool:
+def speaks_against(shape: Shape, order: AxisOrder) -> bool:
     """Whether a weight has a usual kernel under some order, and none at all under this one."""
     return not _fits(shape, order) and any(_is_usual(shape, other) for other in _AXES)
 

@@ -11,6 +11,7 @@ from distributed.convolutions.layout import (
     AxisOrder,
     order_of_file,
     order_of_tensor,
+    speaks_against,
     torch_shape,
 )
 from distributed.convolutions.stored import StoredWeight
@@ -36,6 +37,8 @@ def in_order(weights: Sequence[StoredWeight], framework: str | None) -> tuple[li
         order = AxisOrder.ONE_OIHW if weight.name in modulated else AxisOrder.OIHW
         if len(weight.shape) == 4 and is_weight_name(weight.name):
             order = order_of_tensor(weight.name, weight.shape, file.order)
+            if speaks_against(weight.shape, file.order):
+                weight = replace(weight, form=None, problem="its axes are in another order than those of the others")
         if order is not AxisOrder.OIHW:
             weight = replace(weight, order=order, shape=torch_shape(weight.shape, order))
         ordered.append(weight)

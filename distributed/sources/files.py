@@ -28,6 +28,9 @@ _THE_MODEL = re.compile(
     re.IGNORECASE,
 )
 
+#: What lies beside models everywhere, and holds no weights.
+_DESCRIPTION = re.compile(r"\..*|.*\.(json|ya?ml|md|txt|py|ipynb|csv|png|jpe?g|svg|pdf)|LICEN[SC]E.*", re.IGNORECASE)
+
 _INDEX = re.compile(r".+\.(safetensors|bin)\.index(?:\.\w+)?\.json", re.IGNORECASE)
 
 #: Of at most nine digits: more name no shard, and Python reads no number of thousands of digits.
@@ -192,6 +195,11 @@ def _with_external_data(
         for model in models
         if model.entry not in owned
     ]
+
+
+def may_be_external_data(path: str) -> bool:
+    """Whether a file beside an ONNX graph may hold its weights: by its name neither a model nor a description."""
+    return not is_weight_file(path) and not _DESCRIPTION.fullmatch(path.rpartition("/")[2])
 
 
 def _named_like(entry: str, known: Sequence[str]) -> list[str]:

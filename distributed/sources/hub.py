@@ -125,6 +125,10 @@ def _references_of(wanted: Wanted, patterns: Sequence[str]) -> list[ModelReferen
         best = min(models, key=lambda each: preference(each.entry))
         logger.info("%s: took %s, left out %d other models (source.files)", wanted.name, best.entry, len(models) - 1)
         models = [best]
+    try:
+        models = [repository.with_external_data(model) for model in models]
+    except FilterShiftError as error:
+        return [_without_model(wanted, repository, SkipReason.UNREADABLE, str(error))]
     description = describe(repository)
     known = (metadata_of(description.facts), description.builder)
     many = len(models) > 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -15,8 +15,9 @@ from huggingface_hub import constants
 from distributed.bytes import HubFile
 from distributed.bytes.client import HTTP_ERROR, check_access, get_json, one_line, refusal_of
 from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
+from distributed.external_data import locations_in, path_of_location
 from distributed.references import FileReference, ModelMetadata, ModelReference
-from distributed.sources.files import WeightFiles
+from distributed.sources.files import WeightFiles, may_be_external_data, suffix_of
 from distributed.sources.folders import MAX_TEXT_BYTES
 from distributed.sources.metadata import Facts, builder_of, facts_of_card, facts_of_config, parse_config
 from distributed.sources.naming import some
@@ -47,8 +48,28 @@ class Repository:
         if file.size > MAX_TEXT_BYTES:
             raise UnextractableError(SkipReason.UNREADABLE, f"{self.id}/{path}: {file.size} bytes are no small text")
         # Only ranges are read: nothing is written to a scratch folder.
-        content = HubFile(self.id, self.revision, path, file.size, file.sha256, Path()).read_ranges([(0, file.size)])
-        return content[0].decode("utf-8", "replace")
+        return self._read(file).decode("utf-8", "replace")
+
+    def _read(self, file: FileReference) -> bytearray:
+        whole = [(0, file.size)]
+        return HubFile(self.id, self.revision, file.path, file.size, file.sha256, Path()).read_ranges(whole)[0]
+
+    def with_external_data(self, model: WeightFiles) -> WeightFiles:
+        """An ONNX model with the files that its graph names; the graph is fetched where no name tells, if it is small.
+
+        With its weights elsewhere a graph is small; and without a file beside it that may hold them nothing is fetched.
+
+        Raises:
+            FilterShiftError: it cannot be fetched.
+        """
+        graph = self.files[model.entry]
+        folder = model.entry.rpartition("/")[0]
+        beside = (path for path in self.files if path.startswith(f"{folder}/" if folder else ""))
+        is_asked = suffix_of(model.entry) == ".onnx" and len(model.files) == 1 and graph.size <= MAX_TEXT_BYTES
+        if not is_asked or not any(may_be_external_data(path) for path in beside if path != model.entry):
+            return model
+        paths = [path_of_location(folder, location) for location in locations_in(bytes(self._read(graph)))]
+        return replace(model, files=(model.entry, *sorted({p for p in paths if p in self.files and p != model.entry})))
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,15 @@ def test_mixed_and_undecided_files_are_refused(shapes: list[tuple[int, ...]], me
         plan_of(state)
 
 
+def test_one_weight_of_another_order_among_many_is_left_out() -> None:
+    state = {f"conv{i}.weight": torch.randn(16, 16, 3, 3) for i in range(10)} | {
+        "odd.weight": torch.randn(16, 3, 3, 40)
+    }
+    plan = plan_of(state)
+    assert_equal(state, plan, {name: weight for name, weight in state.items() if name != "odd.weight"})
+    assert plan.notes == ("left out odd.weight: its axes are in another order than those of the others",)
+
+
 def test_shapes_that_contradict_the_header_are_said() -> None:
     state = weights_of(SMALL)
     plan = plan_of(state, "mlx")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import torch
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 
@@ -35,6 +37,20 @@ def write_model(
     if card is not None:
         write_card(folder, card)
     return folder
+
+
+def write_onnx(path: Path, location: str | None) -> None:
+    """Two convolutions with external data in one file of this name, or in a file for each weight."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in weights().items()]
+    nodes = [
+        helper.make_node("Conv", ["x", "conv1.weight"], ["h"]),
+        helper.make_node("Conv", ["h", "conv2.weight"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
+    model = helper.make_model(helper.make_graph(nodes, "g", [info], [], tensors))
+    options = {"save_as_external_data": True, "all_tensors_to_one_file": location is not None, "size_threshold": 0}
+    onnx.save(model, path, location=location, **options)
 
 
 def write_shards(folder: Path, seed: int = 0) -> Path:

@@ -18,10 +18,11 @@ from timm.models import save_for_hf
 from distributed.bytes import client as client_module
 from distributed.bytes import open_sources
 from distributed.errors import SourceError
+from distributed.formats import open_checkpoint
 from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings
-from tests.distributed.sources.models import weights, write_card, write_model, write_shards
+from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -143,6 +144,28 @@ def test_the_preferred_file_of_each_repository(hub: LoopbackHub) -> None:
     assert len(shards.files) == 2
 
 
+@pytest.mark.parametrize("folder", ["", "onnx/"])
+def test_onnx_external_data_of_any_name_is_found_in_the_graph(hub: LoopbackHub, tmp_path: Path, folder: str) -> None:
+    write_onnx(hub.root / "odd" / folder / "model.onnx", "weights.pb")
+    write_card(hub.root / "odd", {"license": "mit"})
+    write_onnx(hub.root / "usual" / folder / "model.onnx", "model.onnx.data")
+    write_card(hub.root / "usual", {"license": "mit"})
+    (hub.root / "alone").mkdir()
+    write_onnx(tmp_path / "model.onnx", "w.bin")
+    (hub.root / "alone" / "model.onnx").write_bytes((tmp_path / "model.onnx").read_bytes())
+    write_card(hub.root / "alone", {"license": "mit"})
+    names = [f"{hub.owner}/{name}" for name in ("odd", "usual", "alone")]
+    models = listed(HubSettings(repos=tuple(names)))
+    files = [[each.path for each in models[name].files] for name in names]
+    model = f"{folder}model.onnx"
+    assert files == [[model, f"{folder}weights.pb"], [model, f"{model}.data"], ["model.onnx"]]
+    # Only the graph that has a file of an unknown name beside it is looked into.
+    assert [request.path.partition("/resolve/")[2].partition("/")[2] for request in hub.sent("resolve")] == [model]
+    with open_checkpoint(open_sources(models[names[0]], tmp_path)) as checkpoint:
+        found = dict(checkpoint.read(list(weights())))
+    assert all(torch.equal(found[name], weight) for name, weight in weights().items())
+
+
 def test_gated_private_missing_and_malformed(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("open", "gated", "private"):
         write_model(hub.root / "o" / name)
@@ -230,6 +253,7 @@ def test_a_server_that_is_no_hub(hub: LoopbackHub, monkeypatch: pytest.MonkeyPat
 LIST = """
 import sys, time
 from distributed.errors import SourceError
+from distributed.formats import open_checkpoint
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings
 start = time.monotonic()

@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 import yaml
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from safetensors.torch import save_file
 
 from distributed.bytes import open_sources
@@ -20,7 +20,7 @@ from distributed.formats import open_checkpoint
 from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import LocalSettings
-from tests.distributed.sources.models import weights, write_card, write_model, write_shards
+from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
 
 
 def listed(path: Path, **changes: object) -> dict[str, ModelReference]:
@@ -111,20 +111,6 @@ def test_onnx_external_data_belongs_to_its_graph(tmp_path: Path) -> None:
     [net] = listed(tmp_path).values()
     assert [each.path for each in net.files] == ["net.onnx", "net.onnx.data"]
     assert net.size == sum(path.stat().st_size for path in tmp_path.iterdir())
-
-
-def write_onnx(path: Path, location: str | None) -> None:
-    """Two convolutions with external data in one file of this name, or in a file for each weight."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in weights().items()]
-    nodes = [
-        helper.make_node("Conv", ["x", "conv1.weight"], ["h"]),
-        helper.make_node("Conv", ["h", "conv2.weight"], ["y"]),
-    ]
-    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])
-    model = helper.make_model(helper.make_graph(nodes, "g", [info], [], tensors))
-    options = {"save_as_external_data": True, "all_tensors_to_one_file": location is not None, "size_threshold": 0}
-    onnx.save(model, path, location=location, **options)
 
 
 @pytest.mark.parametrize(
