@@ -19,6 +19,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from distributed.errors import UserError
+from distributed.name_patterns import Patterns
 from distributed.suggestions import did_you_mean
 
 Settings = TypeVar("Settings")
@@ -40,6 +41,8 @@ def schema_of(settings_class: type) -> type:
         elif _dataclasses_of(kind):
             kind = Any
             default = "???"
+        elif kind == Patterns:
+            kind = Any
         fields.append((each.name, kind, default))
     return dataclasses.make_dataclass(f"{settings_class.__name__}Schema", fields)
 
@@ -113,7 +116,7 @@ def settings_of(settings_class: type[Settings], values: Mapping[str, Any]) -> Se
             choices = list(kind) if isinstance(kind, type) and issubclass(kind, enum.Enum) else []
             reason = f"choose one of {', '.join(map(str, choices))}" if choices else str(error).splitlines()[0]
             raise UserError(f"{name}={value!r}: {reason}") from error
-    plain = {name: _convert(hints[name], OmegaConf.to_container(config)[name]) for name in given}  # type: ignore[call-overload,index]
+    plain = {name: _convert(hints[name], OmegaConf.to_container(config)[name], name) for name in given}  # type: ignore[call-overload,index]
     return settings_class(**{**values, **plain})
 
 
@@ -129,11 +132,11 @@ def _build(settings_class: type[Settings], content: Mapping[str, Any]) -> Settin
     values: dict[str, Any] = {}
     for each in dataclasses.fields(typing.cast(Any, settings_class)):
         if each.name in content:
-            values[each.name] = _convert(hints[each.name], content[each.name])
+            values[each.name] = _convert(hints[each.name], content[each.name], each.name)
     return settings_class(**values)
 
 
-def _convert(kind: Any, value: Any) -> Any:
+def _convert(kind: Any, value: Any, name: str) -> Any:
     union = _dataclasses_of(kind)
     if union and isinstance(value, Mapping):
         by_kind = {cls.kind: cls for cls in union}  # type: ignore[attr-defined]
@@ -145,6 +148,11 @@ def _convert(kind: Any, value: Any) -> Any:
         return _build(kind, value)
     if isinstance(kind, type) and issubclass(kind, enum.Enum) and not isinstance(value, kind):
         return kind(value)
+    if kind == Patterns:
+        texts = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(f"{name}={value}: expected a text, or several in brackets: [a*,b*]")
+        return tuple(text for text in texts if text)
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         return tuple(value)
     return value

@@ -24,6 +24,7 @@ from distributed.convolutions import (
     materialise,
     without_fixed,
 )
+from distributed.convolutions.other_networks import other_networks
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
@@ -59,7 +60,9 @@ def extract_model(
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(open_checkpoint(sources, prefer_ema=settings.prefer_ema))
+        checkpoint = stack.enter_context(
+            open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
+        )
         layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device)
 
@@ -169,15 +172,17 @@ def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: Ext
 
 
 def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSettings) -> ConvolutionPlan:
+    others = other_networks(checkpoint.entries, settings.patterns, by_name=graph is None)
     plan = find_convolutions(
-        checkpoint.entries,
-        graph,
+        [entry for entry in checkpoint.entries if entry.name not in others.names],
+        None if graph is None else graph.without(settings.patterns.leaves),
         order_known=checkpoint.order_known,
         include_transposed=settings.include_transposed,
         include_quantised=settings.quantised,
         framework=checkpoint.framework,
     )
-    return without_fixed(plan, checkpoint.read)
+    plan = without_fixed(plan, checkpoint.read)
+    return replace(plan, notes=(*others.notes, *plan.notes))
 
 
 class FilterStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from distributed.name_patterns import NamePatterns, Patterns, several
 from distributed.sources.settings import SourceSettings
 from distributed.store.settings import StoreSettings
 
@@ -73,6 +74,9 @@ class ExtractSettings:
         prefer_ema: take the EMA copy of a checkpoint that holds both.
         include_transposed: extract transposed convolutions as well.
         quantised: extract convolutions of integers as well, as the floats that these stand for.
+        include: pattern or patterns (``fnmatch``) of parameter names that stay, although they look like a copy or like
+            a network that is not the model (an adapter, a network of the loss, a teacher).
+        exclude: pattern or patterns of parameter names that are left out.
         trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
         progress: see ``ProgressStyle``.
     """
@@ -85,14 +89,24 @@ class ExtractSettings:
     prefer_ema: bool = False
     include_transposed: bool = False
     quantised: bool = False
+    include: Patterns = ()
+    exclude: Patterns = ()
     trace: bool = True
     progress: ProgressStyle = ProgressStyle.auto
 
     @property
     def variant(self) -> str:
-        """What is taken of a checkpoint beside the default: ``""``, ``ema``, ``transposed``, ``ema+transposed`` …."""
-        taken = {"ema": self.prefer_ema, "transposed": self.include_transposed, "quantised": self.quantised}
-        return "+".join(what for what, is_taken in taken.items() if is_taken)
+        """What is taken of a checkpoint beside the default: ``""``, ``ema+transposed``, ``exclude=head.*`` …."""
+        flags = {"ema": self.prefer_ema, "transposed": self.include_transposed, "quantised": self.quantised}
+        taken = [what for what, is_taken in flags.items() if is_taken]
+        taken += [f"include={pattern}" for pattern in self.patterns.include]
+        taken += [f"exclude={pattern}" for pattern in self.patterns.exclude]
+        return "+".join(taken)
+
+    @property
+    def patterns(self) -> NamePatterns:
+        """What is asked for by name."""
+        return NamePatterns(several(self.include), several(self.exclude))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from distributed.convolutions.layout import AxisOrder
 from distributed.convolutions.ordering import in_order
 from distributed.convolutions.plan import Convolution, ConvolutionPlan, WeightForm, shown
 from distributed.convolutions.stored import StoredWeight
+from distributed.convolutions.transposed import turned_by_neighbours
 from distributed.convolutions.weights import FLOATING, count_parameters, gather_weights
 from distributed.formats.base import TensorEntry
 from distributed.formats.naming import natural_key
@@ -54,7 +55,7 @@ def find_convolutions(
     if graph is not None:
         convolutions = _by_graph(weights, graph, include_transposed, leavings)
     else:
-        convolutions = _by_evidence(weights, entries, include_transposed, leavings)
+        convolutions = _by_evidence(weights, entries, order_known, include_transposed, leavings)
     fixed = {part for weight in leavings.fixed for part in weight.parts}
     parameters = count_parameters([entry for entry in entries if entry.name not in fixed])
     return ConvolutionPlan(tuple(convolutions), parameters, (*remarks, *leavings.notes()))
@@ -178,17 +179,20 @@ def _convolution(weight: StoredWeight, name: str, facts: ConvolutionFacts) -> Co
 def _by_evidence(
     weights: Sequence[StoredWeight],
     entries: Sequence[TensorEntry],
+    order_known: bool,
     include_transposed: bool,
     leavings: _Leavings,
 ) -> list[Convolution]:
     by_name = {entry.name: entry for entry in entries}
+    judged = [(weight, _judge(weight, by_name, leavings)) for weight in weights]
+    convolutions = [convolution for _, convolution in judged if convolution is not None]
+    weight_of = {convolution.name: weight for weight, convolution in judged if convolution is not None}
     found: list[Convolution] = []
-    for weight in weights:
-        convolution = _judge(weight, by_name, leavings)
-        if convolution is None:
-            continue
+    for convolution in turned_by_neighbours(convolutions, entries, order_known):
         if convolution.is_transposed and not include_transposed:
-            leavings.add("a transposed convolution (extract.include_transposed=true takes it)", weight)
+            leavings.add(
+                "a transposed convolution (extract.include_transposed=true takes it)", weight_of[convolution.name]
+            )
             continue
         found.append(convolution)
     return found

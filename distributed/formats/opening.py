@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 from distributed.formats.base import ByteSource, Checkpoint
@@ -18,13 +18,16 @@ _EXPECTED = "safetensors, torch.save or ONNX"
 _TORCH = (FileKind.TORCH_ZIP, FileKind.TORCH_LEGACY)
 
 
-def open_checkpoint(sources: Sequence[ByteSource], *, prefer_ema: bool = False) -> Checkpoint:
+def open_checkpoint(
+    sources: Sequence[ByteSource], *, prefer_ema: bool = False, wanted: Callable[[str], bool] = lambda name: False
+) -> Checkpoint:
     """Open one model's weights.
 
     Args:
         sources: the model's weight files; the first is the entry: the only file, the shard index or the first shard,
             or the ONNX graph with its external data behind it.
         prefer_ema: where the file holds an averaged copy beside the raw weights, take the copy.
+        wanted: whether the tensor of this name (with the wrappers around it) stays, even if it is a copy.
 
     Raises:
         UnextractableError: unsupported_format (the message names what the file is instead), unreadable,
@@ -37,7 +40,7 @@ def open_checkpoint(sources: Sequence[ByteSource], *, prefer_ema: bool = False) 
     head = _head(entry)
     found = sniff(head, entry.size, entry.name)
     if found.kind is FileKind.INDEX:
-        return _open_index(entry, head, sources[1:], prefer_ema)
+        return _open_index(entry, head, sources[1:], prefer_ema, wanted)
     if found.kind is FileKind.ONNX:
         # Imported here: onnx costs 0.2 s and most models are not ONNX.
         from distributed.formats.onnx_file import OnnxCheckpoint
@@ -46,10 +49,10 @@ def open_checkpoint(sources: Sequence[ByteSource], *, prefer_ema: bool = False) 
     if found.kind is FileKind.SAFETENSORS:
         for shard in sources[1:]:
             _require(shard, (FileKind.SAFETENSORS,))
-        return SafetensorsCheckpoint(sources, prefer_ema=prefer_ema, head=head)
+        return SafetensorsCheckpoint(sources, prefer_ema=prefer_ema, wanted=wanted, head=head)
     _refuse(entry, found)
     kinds = [(entry, found.kind)] + [(shard, _require(shard, _TORCH)) for shard in sources[1:]]
-    return TorchCheckpoint(kinds, prefer_ema=prefer_ema)
+    return TorchCheckpoint(kinds, prefer_ema=prefer_ema, wanted=wanted)
 
 
 def _head(source: ByteSource) -> bytes:
@@ -79,7 +82,13 @@ def _require(source: ByteSource, kinds: Sequence[FileKind]) -> FileKind:
     return found.kind
 
 
-def _open_index(entry: ByteSource, head: bytes, others: Sequence[ByteSource], prefer_ema: bool) -> Checkpoint:
+def _open_index(
+    entry: ByteSource,
+    head: bytes,
+    others: Sequence[ByteSource],
+    prefer_ema: bool,
+    wanted: Callable[[str], bool],
+) -> Checkpoint:
     """A ``*.index.json`` of Hugging Face: ``{"metadata": …, "weight_map": {tensor: file}}``."""
     if entry.size > MAX_HEADER_BYTES:
         raise unreadable(
@@ -111,7 +120,7 @@ def _open_index(entry: ByteSource, head: bytes, others: Sequence[ByteSource], pr
     if found.kind is FileKind.SAFETENSORS:
         for source in used[1:]:
             _require(source, (FileKind.SAFETENSORS,))
-        return SafetensorsCheckpoint(used, weight_map=weight_map, prefer_ema=prefer_ema)
+        return SafetensorsCheckpoint(used, weight_map=weight_map, prefer_ema=prefer_ema, wanted=wanted)
     _refuse(used[0], found)
     kinds = [(used[0], found.kind)] + [(source, _require(source, _TORCH)) for source in used[1:]]
-    return TorchCheckpoint(kinds, weight_map=weight_map, prefer_ema=prefer_ema)
+    return TorchCheckpoint(kinds, weight_map=weight_map, prefer_ema=prefer_ema, wanted=wanted)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from distributed.errors import RetryableError
+from distributed.formats.agreement import Rows, rows_of, sampled_rows
 from distributed.formats.base import ByteSource, Content, TensorEntry
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
@@ -51,6 +53,7 @@ class SafetensorsCheckpoint:
         sources: the files that hold tensors.
         weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
         prefer_ema: take an averaged copy instead of its raw twin.
+        wanted: see ``select_state_dict``.
         head: the beginning of the first source, where it has been read already.
         batch_bytes: bytes of tensors fetched at once.
 
@@ -64,6 +67,7 @@ class SafetensorsCheckpoint:
         *,
         weight_map: Mapping[str, ByteSource] | None = None,
         prefer_ema: bool = False,
+        wanted: Callable[[str], bool] = lambda name: False,
         head: bytes | None = None,
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
@@ -89,7 +93,9 @@ class SafetensorsCheckpoint:
         self._order_known = weight_map is not None and names != sorted(names)
         if not self._order_known:
             names.sort(key=natural_key)
-        selection = select_state_dict({n: located[n] for n in names}, _Located, prefer_ema=prefer_ema)
+        selection = select_state_dict(
+            {n: located[n] for n in names}, _Located, sample=_sample, prefer_ema=prefer_ema, wanted=wanted
+        )
         self._located = dict(selection.tensors)
         self._notes = list(selection.notes)
         unlisted = len(located) - len(names)
@@ -152,6 +158,23 @@ class _Fetched:
             if first <= start and stop <= last:
                 return memoryview(data)[start - first : stop - first]
         raise KeyError(f"bytes {start} … {stop} were not fetched")
+
+
+def _sample(items: Sequence[_Located]) -> list[Rows | None]:
+    """Some values of each (see ``agreement.rows_of``): only the leading rows are fetched, all in one call."""
+    heads = [_leading(item) for item in items]
+    data = _fetch([head for head in heads if head is not None])
+    return [None if head is None else rows_of(_tensor(head, data[head.source.name])) for head in heads]
+
+
+def _leading(item: _Located) -> _Located | None:
+    """The leading rows of a tensor as a tensor; None where there is nothing to compare."""
+    record, rows = item.record, sampled_rows(item.record.shape)
+    dtype = DTYPES[record.dtype][1]
+    if not rows or dtype is None or not dtype.is_floating_point or dtype.itemsize * 8 != DTYPES[record.dtype][0]:
+        return None
+    stop = record.start + rows * math.prod(record.shape[1:]) * dtype.itemsize
+    return replace(item, record=replace(record, shape=(rows, *record.shape[1:]), stop=stop))
 
 
 def _fetch(items: Sequence[_Located]) -> dict[str, _Fetched]:

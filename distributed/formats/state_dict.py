@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from distributed.formats.agreement import Rows
 from distributed.formats.copies import choose_copies
+from distributed.formats.copy_names import is_copy, is_state, stem, words_of
 from distributed.formats.naming import strip_prefixes
+from distributed.formats.twins import ListIndex
 
 #: Keys under which training scripts put the model's state dict.
 WRAPPER_KEYS = frozenset(
@@ -42,8 +46,8 @@ _TRAINING_STATE = re.compile(
 )
 #: Optimizer moments in a flattened file: ``….exp_avg``.
 _MOMENT_LEAVES = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg"})
-#: A key that, beside the current model, holds an older or better state of the same model.
-_OTHER_STATE = re.compile(r"(^|_)(best|last|latest|prev|previous|old|backup|init|initial)(_|$)", re.IGNORECASE)
+#: Single values that averaging code keeps beside the names of a network, in the way of their common prefix.
+_COUNTERS = frozenset({"n_averaged", "num_averaged", "num_updates", "step", "steps", "initted", "decay", "epoch"})
 
 _MAX_DEPTH = 32
 
@@ -73,24 +77,41 @@ class _Item(Generic[T]):
     tensor: T
 
 
-def select_state_dict(tree: object, tensor_type: type[T], *, prefer_ema: bool = False) -> Selection[T]:
+def select_state_dict(
+    tree: object,
+    tensor_type: type[T],
+    *,
+    sample: Callable[[Sequence[T]], Sequence[Rows | None]],
+    prefer_ema: bool = False,
+    wanted: Callable[[str], bool] = lambda name: False,
+) -> Selection[T]:
     """The model inside a loaded checkpoint.
 
     Args:
         tree: nested mappings and sequences whose leaves of ``tensor_type`` are tensors; everything else is ignored.
         tensor_type: type of the leaves.
+        sample: reads some values of tensors (see ``agreement.rows_of``), asked for where two networks look alike.
         prefer_ema: take an averaged copy instead of its raw twin.
+        wanted: whether the tensor of this full name stays, even if it is a copy.
     """
     notes: list[str] = []
     if isinstance(tree, tensor_type):
         return Selection({"tensor": tree}, ("the checkpoint is one bare tensor, without a name",))
     items = list(_walk(tree, tensor_type, (), notes, set()))
-    items = _without_moments(items, notes)
-    items = _without_other_states(items, notes)
+    items = _without_counters(_without_moments(items, notes), notes)
     full = [".".join((*item.containers, item.key)) for item in items]
     if len(set(full)) != len(full):  # {"a": {"b.c": …}, "a.b": {"c": …}}
         full = _numbered(full)
-    choice = choose_copies(full, [tuple(item.tensor.shape) for item in items], prefer_ema)
+    heads = [tuple(part for segment in item.containers for part in _parts(segment)) for item in items]
+    choice = choose_copies(
+        full,
+        [(*head, *_parts(item.key)) for head, item in zip(heads, items, strict=True)],
+        [len(head) for head in heads],
+        [tuple(item.tensor.shape) for item in items],
+        prefer_ema=prefer_ema,
+        sample=lambda indices: sample([items[index].tensor for index in indices]),
+        wanted=wanted,
+    )
     notes.extend(choice.notes)
     place = dict(zip(full, items, strict=True))
     # A copy goes by its twin's place; its data stays its own.
@@ -108,7 +129,7 @@ def _walk(
     if isinstance(node, Mapping):
         children = [(_text(key), value) for key, value in node.items()]
     elif isinstance(node, (list, tuple)):
-        children = [(str(index), value) for index, value in enumerate(node)]
+        children = [(ListIndex(index), value) for index, value in enumerate(node)]
     else:
         return
     where = ".".join(path)
@@ -165,10 +186,15 @@ def _holds_tensors(value: object, tensor_type: type[T]) -> bool:
 
 
 def _without_moments(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:
-    """Leave out optimizer tensors of flattened files: ``optimizer.….exp_avg``."""
+    """Leave out optimizer tensors of flattened files (``optimizer.….exp_avg``) and gradients (``conv.weight.grad``)."""
     kept: list[_Item[T]] = []
     dropped: dict[str, int] = {}
+    known = {(item.containers, item.key) for item in items}
+    gradients = 0
     for item in items:
+        if item.key.endswith(".grad") and (item.containers, item.key.removesuffix(".grad")) in known:
+            gradients += 1
+            continue
         segments = item.key.split(".")
         is_optimizer = len(segments) > 1 and (
             segments[-1] in _MOMENT_LEAVES or segments[0].lower() in ("optimizer", "optimizers", "optim")
@@ -178,23 +204,20 @@ def _without_moments(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:
         else:
             kept.append(item)
     notes.extend(f"left out optimizer state {head!r} ({count} tensors)" for head, count in dropped.items())
+    notes.extend([f"left out {gradients} gradients beside their weights"] * (gradients > 0))
     return kept
 
 
-def _without_other_states(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:
-    """Leave out ``best_model`` and the like where a sibling holds the same names and shapes: the same model twice."""
-    groups: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+def _without_counters(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:
+    """Leave out ``n_averaged`` and the like, which stand in the way of the names' common prefix."""
+    kept: list[_Item[T]] = []
     for item in items:
-        for depth in range(1, len(item.containers) + 1):
-            tail = ".".join((*item.containers[depth:], item.key))
-            groups.setdefault(item.containers[:depth], {})[tail] = tuple(item.tensor.shape)
-    dropped: set[tuple[str, ...]] = set()
-    for path, content in groups.items():
-        siblings = (p for p in groups if p[:-1] == path[:-1] and p != path and p not in dropped)
-        if _OTHER_STATE.search(path[-1]) and any(groups[sibling] == content for sibling in siblings):
-            dropped.add(path)
-            notes.append(f"left out {'.'.join(path)!r}: another state of the same model")
-    return [item for item in items if not any(item.containers[: len(path)] == path for path in dropped)]
+        if item.key in _COUNTERS and math.prod(item.tensor.shape) <= 1:
+            label = ".".join((*item.containers, item.key))
+            notes.append(f"left out {label!r}: a single value beside the model")
+        else:
+            kept.append(item)
+    return kept
 
 
 def _final_names(items: Sequence[_Item[T]]) -> list[str]:
@@ -206,10 +229,20 @@ def _final_names(items: Sequence[_Item[T]]) -> list[str]:
     for head in heads:
         members = [i for i, item in enumerate(items) if (item.containers[0] if item.containers else None) == head]
         inner = _final_names([_Item(items[i].containers[1:], items[i].key, items[i].tensor) for i in members])
-        drop = head is None or (len(heads) == 1 and head in WRAPPER_KEYS)
+        drop = head is None or (len(heads) == 1 and (head in WRAPPER_KEYS or _says_only_when(head)))
         for i, name in zip(members, inner, strict=True):
             names[i] = name if drop else f"{head}.{name}"
     return names
+
+
+def _says_only_when(key: str) -> bool:
+    """Whether a key marks a copy or a state of the network and nothing else (``swa_model``, ``best_state_dict``)."""
+    words = words_of([key])
+    return (is_copy(words) or is_state(words)) and not stem(words)
+
+
+def _parts(segment: str) -> list[str]:
+    return [segment] if isinstance(segment, ListIndex) else segment.split(".")
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

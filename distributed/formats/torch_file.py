@@ -7,13 +7,14 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distributed.errors import RetryableError
+from distributed.formats.agreement import Rows, rows_of
 from distributed.formats.base import ByteSource, TensorEntry
 from distributed.formats.problems import unreadable, unsafe_pickle
 from distributed.formats.sniff import FileKind
@@ -72,6 +73,7 @@ class TorchCheckpoint:
         files: (source, kind) of each file.
         weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
         prefer_ema: take an averaged copy instead of its raw twin.
+        wanted: see ``select_state_dict``.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class TorchCheckpoint:
         *,
         weight_map: Mapping[str, ByteSource] | None = None,
         prefer_ema: bool = False,
+        wanted: Callable[[str], bool] = lambda name: False,
     ) -> None:
         trees = {source.name: load_torch_file(source.local_path(), kind, source.name) for source, kind in files}
         notes: list[str] = []
@@ -90,7 +93,7 @@ class TorchCheckpoint:
         else:
             tree = _merged(trees)
             self._order_known = True
-        selection = select_state_dict(tree, torch.Tensor, prefer_ema=prefer_ema)
+        selection = select_state_dict(tree, torch.Tensor, sample=_sample, prefer_ema=prefer_ema, wanted=wanted)
         notes.extend(selection.notes)
         self._tensors = _plain_tensors(selection, notes)
         self._tensors = _without_ties(self._tensors, notes)
@@ -135,6 +138,10 @@ class TorchCheckpoint:
 
     def __exit__(self, *exc: object) -> None:
         self._tensors = {}
+
+
+def _sample(tensors: Sequence[torch.Tensor]) -> list[Rows | None]:
+    return [rows_of(tensor) for tensor in tensors]
 
 
 def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource]) -> dict[str, object]:

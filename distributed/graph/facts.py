@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -49,3 +49,7 @@ class GraphFacts:
     convolutions: Mapping[str, ConvolutionFacts]
     op_counts: Mapping[str, int]
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def without(self, leaves: Callable[[str], bool]) -> GraphFacts:
+        """The facts without the weights of these names; depths stay as they are."""
+        return replace(self, convolutions={n: facts for n, facts in self.convolutions.items() if not leaves(n)})

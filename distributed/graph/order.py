@@ -7,10 +7,9 @@ order (safetensors headers are sorted by size and name), the names still tell mo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-_NUMBER = re.compile(r"(\d+)")
+from distributed.graph.name_order import flow_order
 
 
 def order_depths(names: Sequence[str], shapes: Sequence[Sequence[int]], order_known: bool) -> dict[str, int]:
@@ -20,8 +19,8 @@ def order_depths(names: Sequence[str], shapes: Sequence[Sequence[int]], order_kn
         names: a checkpoint's tensors in its order.
         shapes: their shapes. Four-dimensional tensors are taken for the weights (out, in/groups, height, width) of
             2-D convolutions of any kernel size; the caller leaves out those that it knows to be something else.
-        order_known: whether ``names`` are in order of definition. If not, they are sorted naturally, and the layer
-            that reads the image, with its siblings, is put first.
+        order_known: whether ``names`` are in order of definition. If not, they are ordered by what they say of the
+            data flow, and the layer that reads the image, with its siblings, is put first.
 
     Returns:
         name → depth, for the four-dimensional tensors only, in order of depth.
@@ -31,22 +30,8 @@ def order_depths(names: Sequence[str], shapes: Sequence[Sequence[int]], order_kn
     return {name: depth for depth, name in enumerate(ordered)}
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """Sort key of a dotted name in which ``layer10`` follows ``layer9``."""
-    return tuple(
-        tuple(_number_key(part) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(component) if part)
-        for component in name.split(".")
-    )
-
-
-def _number_key(digits: str) -> tuple[int, int, str]:
-    """Sorts as the number does, of however many digits: Python reads none of more than 4 300."""
-    significant = digits.lstrip("0")
-    return 0, len(significant), significant
-
-
 def _by_name(shapes: dict[str, tuple[int, ...]]) -> list[str]:
-    ordered = sorted(shapes, key=natural_key)
+    ordered = flow_order(shapes)
     stem = _image_layer(ordered, shapes)
     if stem is None:
         return ordered

@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,8 @@ class CountingFile(LocalFile):
         return super().read_ranges(ranges)
 
 
-def open_paths(*paths: Path, prefer_ema: bool = False) -> Checkpoint:
-    return open_checkpoint([LocalFile(path, path.name) for path in paths], prefer_ema=prefer_ema)
+def open_paths(*paths: Path, **options: Any) -> Checkpoint:
+    return open_checkpoint([LocalFile(path, path.name) for path in paths], **options)
 
 
 def refused(path: Path, reason: SkipReason, *words: str) -> UnextractableError:

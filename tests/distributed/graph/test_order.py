@@ -8,7 +8,8 @@ import timm
 import torch
 from scipy.stats import kendalltau
 
-from distributed.graph.order import natural_key, order_depths
+from distributed.graph.name_order import flow_order, natural_key
+from distributed.graph.order import order_depths
 from distributed.graph.tracing import trace
 
 KERNEL = (8, 8, 3, 3)
@@ -48,9 +49,9 @@ def test_the_stem_that_reads_the_image_comes_first() -> None:
 
 
 def test_a_grey_stem_is_found_only_where_no_depthwise_layer_could_be_meant() -> None:
-    grey = {"body.conv": KERNEL, "first.conv": (8, 1, 3, 3)}
-    assert list(order_depths(list(grey), list(grey.values()), order_known=False)) == ["first.conv", "body.conv"]
-    depthwise = {"body.conv": KERNEL, "first.conv": (8, 1, 3, 3), "second.conv": (8, 1, 3, 3)}
+    grey = {"a.conv": KERNEL, "b.conv": (8, 1, 3, 3)}
+    assert list(order_depths(list(grey), list(grey.values()), order_known=False)) == ["b.conv", "a.conv"]
+    depthwise = {"a.conv": KERNEL, "b.conv": (8, 1, 3, 3), "c.conv": (8, 1, 3, 3)}
     assert list(order_depths(list(depthwise), list(depthwise.values()), order_known=False)) == list(depthwise)
 
 
@@ -59,6 +60,126 @@ def test_nothing_to_order() -> None:
     assert order_depths(["fc.weight"], [(3, 4)], order_known=True) == {}
     with pytest.raises(ValueError, match="zip"):
         order_depths(["a"], [], order_known=True)
+
+
+def conv(name: str, inputs: int, outputs: int, size: int = 3) -> tuple[str, tuple[int, ...]]:
+    return f"{name}.weight", (outputs, inputs, size, size)
+
+
+def resnet(name: str, inputs: int, outputs: int) -> list[tuple[str, tuple[int, ...]]]:
+    """A block of diffusers: the shortcut reads what conv1 reads."""
+    shortcut = [conv(f"{name}.conv_shortcut", inputs, outputs, 1)] if inputs != outputs else []
+    return [*shortcut, conv(f"{name}.conv1", inputs, outputs), conv(f"{name}.conv2", outputs, outputs)]
+
+
+def diffusers_unet() -> list[tuple[str, tuple[int, ...]]]:
+    """UNet2DConditionModel with two levels, in the order of its data flow."""
+    flow = [conv("conv_in", 4, 32)]
+    for level, (inputs, outputs) in enumerate([(32, 32), (32, 64)]):
+        block = f"down_blocks.{level}"
+        for i in range(2):
+            flow += resnet(f"{block}.resnets.{i}", inputs if i == 0 else outputs, outputs)
+            flow += [conv(f"{block}.attentions.{i}.proj_{end}", outputs, outputs, 1) for end in ("in", "out")]
+        flow += [conv(f"{block}.downsamplers.0.conv", outputs, outputs)] if level == 0 else []
+    flow += resnet("mid_block.resnets.0", 64, 64)
+    flow += [conv(f"mid_block.attentions.0.proj_{end}", 64, 64, 1) for end in ("in", "out")]
+    flow += resnet("mid_block.resnets.1", 64, 64)
+    for level, (inputs, outputs) in enumerate([(64, 64), (64, 32)]):
+        block = f"up_blocks.{level}"
+        for i in range(3):
+            flow += resnet(f"{block}.resnets.{i}", inputs + outputs, outputs)
+            flow += [conv(f"{block}.attentions.{i}.proj_{end}", outputs, outputs, 1) for end in ("in", "out")]
+        flow += [conv(f"{block}.upsamplers.0.conv", outputs, outputs)] if level == 0 else []
+    return [*flow, conv("conv_out", 32, 4)]
+
+
+def latent_diffusion_decoder() -> list[tuple[str, tuple[int, ...]]]:
+    """Its ``up`` is numbered from the output."""
+    flow = [conv("decoder.conv_in", 4, 128)]
+    flow += [conv(f"decoder.mid.block_{i}.conv{j}", 128, 128) for i in (1, 2) for j in (1, 2)]
+    for level, inputs, outputs in ((2, 128, 128), (1, 128, 64), (0, 64, 32)):
+        for i in range(2):
+            first = inputs if i == 0 else outputs
+            flow += [
+                conv(f"decoder.up.{level}.block.{i}.conv{j}", first if j == 1 else outputs, outputs) for j in (1, 2)
+            ]
+        flow += [conv(f"decoder.up.{level}.upsample.conv", outputs, outputs)] if level else []
+    return [*flow, conv("decoder.conv_out", 32, 3)]
+
+
+def two_convolutions(name: str, inputs: int, outputs: int) -> list[tuple[str, tuple[int, ...]]]:
+    return [conv(f"{name}.double_conv.0", inputs, outputs), conv(f"{name}.double_conv.3", outputs, outputs)]
+
+
+FLOWS = {
+    "diffusers": diffusers_unet(),
+    "latent diffusion": latent_diffusion_decoder(),
+    "U-Net of inc, down, up and outc": [
+        *two_convolutions("inc", 3, 16),
+        *two_convolutions("down1.maxpool_conv.1", 16, 32),
+        *two_convolutions("down2.maxpool_conv.1", 32, 64),
+        *two_convolutions("up1.conv", 96, 32),
+        *two_convolutions("up2.conv", 48, 16),
+        conv("outc.conv", 16, 2, 1),
+    ],
+    "U-Net whose decoder counts down": [
+        *(
+            conv(f"encoder{i}.enc{i}conv{j}", [3, 16, 32][i - 1] if j == 1 else 8 << i, 8 << i)
+            for i in (1, 2, 3)
+            for j in (1, 2)
+        ),
+        *(conv(f"bottleneck.bottleneckconv{j}", 64 * j, 128) for j in (1, 2)),
+        *(conv(f"decoder{i}.dec{i}conv{j}", (32 << i) // j // 2, 8 << i) for i in (3, 2, 1) for j in (1, 2)),
+        conv("conv", 16, 1, 1),
+    ],
+    "stem, layers, head": [
+        conv("stem.conv", 3, 8),
+        conv("layers.0.downsample", 8, 16, 1),
+        conv("layers.0.blocks.0.attn.qkv", 16, 48, 1),
+        conv("layers.0.blocks.0.attn.proj", 16, 16, 1),
+        conv("layers.0.blocks.0.mlp.fc1", 16, 32, 1),
+        conv("layers.0.blocks.0.mlp.fc2", 32, 16, 1),
+        conv("layers.1.blocks.0.conv", 16, 16),
+        conv("head.conv", 16, 4, 1),
+    ],
+    "channels tell expansion before projection": [
+        conv("blocks.0.expansion", 16, 64, 1),
+        ("blocks.0.depthwise.weight", (64, 1, 3, 3)),
+        conv("blocks.0.compression", 64, 24, 1),
+    ],
+    "dense blocks and transitions": [
+        conv("features.conv0", 3, 8),
+        conv("features.denseblock1.denselayer1.conv1", 8, 8),
+        conv("features.transition1.conv", 16, 8, 1),
+        conv("features.denseblock2.denselayer1.conv1", 8, 8),
+    ],
+}
+
+
+@pytest.mark.parametrize("case", FLOWS)
+def test_families_of_names_are_ordered_as_their_networks_are(case: str) -> None:
+    flow = dict(FLOWS[case])
+    found = flow_order({name: flow[name] for name in sorted(flow)})
+    assert sorted(found) == sorted(flow)
+    assert found == list(flow)
+
+
+def test_any_names_have_an_order() -> None:
+    names = [
+        "a",
+        "a.b",
+        "a.b.c",
+        ".",
+        "..",
+        "1",
+        "1.1",
+        "9" * 5000,
+        ".".join("x" * 3000),
+        "a." * 2000 + "weight",
+        "up.0",
+    ]
+    assert sorted(flow_order(dict.fromkeys(names, KERNEL))) == sorted(names)
+    assert len(order_depths(names, [KERNEL] * len(names), order_known=False)) == len(names)
 
 
 ARCHITECTURES = [
@@ -100,5 +221,4 @@ def test_order_follows_traced_depth() -> None:
             taus.append(kendalltau(true, [found[weight] for weight in shapes]).statistic)
     assert min(known) > 0.9, dict(zip(ARCHITECTURES, known, strict=True))
     assert np.mean(known) > 0.98
-    assert np.mean(unknown) > 0.88, dict(zip(ARCHITECTURES, unknown, strict=True))
-    assert np.mean(unknown) <= np.mean(known)
+    assert np.mean(unknown) > 0.97, dict(zip(ARCHITECTURES, unknown, strict=True))
