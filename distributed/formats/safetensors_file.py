@@ -9,6 +9,7 @@ import torch
 
 from distributed.errors import RetryableError
 from distributed.formats.base import ByteSource, Content, TensorEntry
+from distributed.formats.buffers import tensor_of
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
@@ -180,8 +181,5 @@ def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
     if record.start == record.stop:
         return torch.empty(shape, dtype=dtype)
     data = fetched.view(record.start, record.stop)
-    tensor: torch.Tensor | None = None if data.readonly else torch.frombuffer(data, dtype=dtype)
-    # Tensors share the batch's memory, which goes with the last of them; an address off the type's grid wants a copy.
-    if tensor is None or tensor.data_ptr() % dtype.itemsize:
-        tensor = torch.frombuffer(bytearray(data), dtype=dtype)
-    return tensor.reshape(shape)
+    # Tensors share the batch's memory, which goes with the last of them.
+    return tensor_of(data, dtype).reshape(shape)

@@ -1,68 +1,22 @@
-"""torch.save files through ``torch.load(weights_only=True)`` and nothing else."""
+"""torch.save files, read without running anything of theirs."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import struct
-import warnings
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from distributed.errors import RetryableError
 from distributed.formats.base import ByteSource, TensorEntry
-from distributed.formats.problems import unreadable, unsafe_pickle
+from distributed.formats.pickled_tensor import PickledTensor
+from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.sniff import FileKind
 from distributed.formats.state_dict import Selection, select_state_dict
-from distributed.formats.torch_archive import check_legacy, check_zip
+from distributed.formats.torch_archive import read_torch_file, tensors_in
 from distributed.graph.facts import GraphFacts
 
-#: What ``torch.load`` raises on files that passed the checks and still are not what they claim.
-_LOAD_ERRORS = (
-    *(RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, EOFError),
-    *(ImportError, ArithmeticError, LookupError, RecursionError, struct.error, zipfile.BadZipFile),
-)
-
-
-def load_torch_file(path: Path, kind: FileKind, file: str) -> object:
-    """The object of a zip or legacy file, on the CPU; of a zip the tensors are mapped, not read.
-
-    Raises:
-        UnextractableError: (unsafe_pickle) it needs more than ``weights_only`` allows; (unreadable, unsupported_format)
-            see ``distributed.formats.torch_archive``.
-        RetryableError: reading failed or memory ran out.
-    """
-    if kind is FileKind.TORCH_ZIP:
-        check_zip(path, file)
-    else:
-        check_legacy(path, file)
-    # torch.load sends paths that end so to the safetensors package, which this file is not for.
-    mapped = kind is FileKind.TORCH_ZIP and path.suffix != ".safetensors"
-    try:
-        with warnings.catch_warnings(), path.open("rb") as stream:
-            warnings.simplefilter("ignore")  # torch's remarks on old files; what matters is raised
-            if mapped:
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            return torch.load(stream, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = _torch_reason(str(error))
-        raise unsafe_pickle(file, "weights_only loading refuses it", found=reason) from None
-    except (OSError, MemoryError) as error:
-        raise RetryableError(f"{file}: loading failed ({error}); try again") from error
-    except _LOAD_ERRORS as error:
-        raise unreadable(file, "torch.load failed", found=f"{type(error).__name__}: {error}"[:200]) from None
-
-
-def _torch_reason(message: str) -> str:
-    named = re.search(r"GLOBAL (\S+)", message)
-    if named:
-        return named.group(1)
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[1][:200] if len(lines) > 1 else message[:200]
+#: Bytes that the tensors of a model may have together beyond those of its files: views of one memory, expanded ones.
+_REPEATED_BYTES = 64 * 2**20
 
 
 class TorchCheckpoint:
@@ -72,6 +26,11 @@ class TorchCheckpoint:
         files: (source, kind) of each file.
         weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
         prefer_ema: take an averaged copy instead of its raw twin.
+
+    Raises:
+        UnextractableError: see ``distributed.formats.torch_archive``; (unsupported_format) a pickle without a
+            tensor, or one part of a model's weights (DeepSpeed ZeRO-3).
+        RetryableError: reading failed.
     """
 
     def __init__(
@@ -81,8 +40,12 @@ class TorchCheckpoint:
         weight_map: Mapping[str, ByteSource] | None = None,
         prefer_ema: bool = False,
     ) -> None:
-        trees = {source.name: load_torch_file(source.local_path(), kind, source.name) for source, kind in files}
         notes: list[str] = []
+        trees: dict[str, object] = {}
+        for source, kind in files:
+            trees[source.name], remarks = read_torch_file(source.local_path(), kind, source.name)
+            notes += remarks
+        _refuse_what_holds_no_weights(trees, files)
         tree: object
         if weight_map is not None:
             tree = _indexed(trees, weight_map)
@@ -90,13 +53,13 @@ class TorchCheckpoint:
         else:
             tree = _merged(trees)
             self._order_known = True
-        selection = select_state_dict(tree, torch.Tensor, prefer_ema=prefer_ema)
-        notes.extend(selection.notes)
-        self._tensors = _plain_tensors(selection, notes)
-        self._tensors = _without_ties(self._tensors, notes)
+        selection = select_state_dict(tree, PickledTensor, prefer_ema=prefer_ema)
+        notes += selection.notes
+        self._file = files[0][0].name
+        self._tensors = _readable(selection, sum(source.size for source, _ in files), notes)
         self._notes = tuple(notes)
         self._entries = tuple(
-            TensorEntry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+            TensorEntry(name, tensor.shape, str(tensor.dtype).removeprefix("torch."))
             for name, tensor in self._tensors.items()
         )
 
@@ -123,13 +86,30 @@ class TorchCheckpoint:
     def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
         """See ``Checkpoint.read``. Tensors of zip files are views of the mapped file."""
         for name in names:
-            yield name, self._tensors[name]
+            try:
+                yield name, self._tensors[name].load()
+            except ValueError as error:
+                raise unreadable(self._file, str(error), tensor=name) from None
 
     def __enter__(self) -> TorchCheckpoint:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._tensors = {}
+
+
+def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[tuple[ByteSource, FileKind]]) -> None:
+    for source, kind in files:
+        tensors = tensors_in(trees[source.name])
+        if not tensors and kind is FileKind.PICKLE:
+            raise unsupported(source.name, "a plain pickle without a tensor or array", expected="weights")
+        if len(tensors) > 1 and all(0 in tensor.shape for tensor in tensors):
+            raise unsupported(
+                source.name,
+                "DeepSpeed ZeRO-3: its weights are in the optimizer's shards; convert with its zero_to_fp32.py",
+                expected="weights",
+                found=f"{len(tensors)} empty tensors",
+            )
 
 
 def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource]) -> dict[str, object]:
@@ -154,25 +134,19 @@ def _merged(trees: Mapping[str, object]) -> object:
     return merged
 
 
-def _plain_tensors(selection: Selection[torch.Tensor], notes: list[str]) -> dict[str, torch.Tensor]:
-    plain: dict[str, torch.Tensor] = {}
+def _readable(selection: Selection[PickledTensor], file_bytes: int, notes: list[str]) -> dict[str, PickledTensor]:
+    """The tensors whose data is here, each memory once under its first name, and together no bomb."""
+    first: dict[tuple[object, ...], str] = {}
+    kept: dict[str, PickledTensor] = {}
+    left = file_bytes + _REPEATED_BYTES
     for name, tensor in selection.tensors.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu":
-            kind = str(tensor.layout).removeprefix("torch.") if tensor.layout != torch.strided else tensor.device.type
-            notes.append(f"left out {name!r}: a {kind} tensor")
-        else:
-            plain[name] = tensor.detach().resolve_conj().resolve_neg()
-    return plain
-
-
-def _without_ties(tensors: Mapping[str, torch.Tensor], notes: list[str]) -> dict[str, torch.Tensor]:
-    """Count once what is the same memory under several names: the first name stays."""
-    first: dict[tuple[Any, ...], str] = {}
-    kept: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        key = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.dtype, tensor.shape, tensor.stride())
-        if tensor.numel() and (twin := first.setdefault(key, name)) != name:
+        if tensor.obstacle is not None:
+            notes.append(f"left out {name!r}: {tensor.obstacle}")
+        elif tensor.nbytes and (twin := first.setdefault(tensor.memory, name)) != name:
             notes.append(f"counted {name!r} once: it is tied to {twin!r}")
+        elif tensor.nbytes > left:
+            notes.append(f"left out {name!r}: {list(tensor.shape)} of it repeat the little that the file holds")
         else:
+            left -= tensor.nbytes
             kept[name] = tensor
     return kept
