@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from distributed.formats.pickle_values import Raw, StandIn, Storage, StorageView
+from distributed.formats.pickle_values import Raw, StandIn, Storage, StorageView, shown
 from distributed.formats.pickled_tensor import PickledTensor, are_naturals, view_of
 
 #: NumPy's codes of element types, without their byte order.
@@ -37,13 +36,13 @@ def array_of(node: StandIn) -> PickledTensor | None:
     else:
         return None
     kind, swapped = _element_type(dtype)
-    fetch = bytes_of(data)
-    if kind is None or fetch is None:
+    content = bytes_of(data)
+    if kind is None or content is None:
         return None
-    if not are_naturals(shape):
-        raise ValueError("an array without a shape")
+    if not are_naturals(shape) or not _can_have(content, math.prod(shape) * kind.itemsize):
+        raise ValueError(f"an array whose data has another length than its shape {shown(shape)} says")
     count = math.prod(shape)
-    storage = Storage("of an array", count * kind.itemsize, fetch, swapped)
+    storage = Storage("of an array", count * kind.itemsize, partial(memory_of, content), swapped)
     stride = [math.prod(shape[:axis] if column_major else shape[axis + 1 :]) for axis in range(len(shape))]
     return view_of(StorageView(storage, kind, 0, count), 0, shape, stride)
 
@@ -53,21 +52,29 @@ def is_scalar(node: StandIn) -> bool:
     return node.name.startswith("numpy.") and node.name.endswith(".multiarray.scalar")
 
 
-def bytes_of(value: Any) -> Callable[[], memoryview] | None:
-    """How to get at the bytes that a value stands for; None where it is no bytes.
+def bytes_of(value: Any) -> Raw | bytes | str | None:
+    """The bytes that a value stands for, see ``memory_of``; None where it is no bytes.
 
     Protocols before 3 have no bytes: Python 3 writes them as text to be encoded in Latin-1, Python 2 as its strings.
     """
     if isinstance(value, StandIn) and value.name in ("_codecs.encode", "builtins.bytearray") and value.arguments:
         value = value.arguments[0]
-    return partial(_bytes, value) if isinstance(value, (bytes, str, Raw)) else None
+    return value if isinstance(value, (bytes, str, Raw)) else None
 
 
-def _bytes(value: bytes | str | Raw) -> memoryview:
+def memory_of(value: bytes | str | Raw) -> memoryview:
+    """What ``bytes_of`` found, as memory."""
     if isinstance(value, Raw) and value.text != "utf-8":
         return value.data  # Latin-1 is the bytes themselves
     text = str(value.data, "utf-8") if isinstance(value, Raw) else value
     return memoryview(text.encode("latin-1") if isinstance(text, str) else text)
+
+
+def _can_have(data: bytes | str | Raw, count: int) -> bool:
+    """Whether ``data`` is ``count`` bytes, as far as can be told at once: UTF-8 takes one or two for each."""
+    if isinstance(data, Raw) and data.text == "utf-8":
+        return count <= len(data.data) <= 2 * count
+    return count == len(data.data if isinstance(data, Raw) else data)
 
 
 def _element_type(dtype: Any) -> tuple[torch.dtype | None, bool]:

@@ -31,8 +31,8 @@ from distributed.formats.problems import unreadable, unsafe_pickle
 #: A state dict has about 40 opcodes a tensor, a whole YOLO 400 000. So many take about ten seconds and a gigabyte.
 MAX_OPCODES = 1 << 24
 
-#: Keys that a dict may have here: longer texts are no names, and other types could take for ever to hash.
-_LONGEST_KEY = 1024
+#: Longest name, of a module, class or parameter.
+_LONGEST_NAME = 1024
 
 _STOP = ord(".")
 
@@ -203,13 +203,13 @@ class _Machine:
     # Names and calls --------------------------------------------------------------------------------------------------
 
     def _name(self, module: Any, name: Any) -> None:
-        if not isinstance(module, str) or not isinstance(name, str):
+        if not (isinstance(module, str) and isinstance(name, str) and len(module) + len(name) < _LONGEST_NAME):
             raise ValueError(f"a name that is {shown(name)}")
         if (module, name) in _compat_pickle.NAME_MAPPING:
             module, name = _compat_pickle.NAME_MAPPING[module, name]
         else:
             module = _compat_pickle.IMPORT_MAPPING.get(module, module)
-        self.stack.append(Global(module, name))
+        self.stack.append(Global(module, name, f"{module}.{name}"))
 
     def op_global(self, argument: tuple[str, str]) -> None:
         self._name(*argument)
@@ -224,7 +224,7 @@ class _Machine:
         if not isinstance(function, Global) or does_more_than_hold_data(function):
             found = shown(function) if isinstance(function, Global) else f"a call of what {shown(function)} gives"
             raise unsafe_pickle(self.file, f"needs {found}; nothing of it was run", found=found)
-        self.stack.append(StandIn(str(function), arguments))
+        self.stack.append(StandIn(function.full_name, arguments))
 
     def op_reduce(self, _: None) -> None:
         arguments = self.stack.pop()
@@ -234,7 +234,7 @@ class _Machine:
 
     def op_newobj_ex(self, _: None) -> None:
         named, arguments = self.stack.pop(), self.stack.pop()
-        self._call(self.stack.pop(), (*arguments, named))
+        self._call(self.stack.pop(), (arguments, named))
 
     def op_obj(self, _: None) -> None:
         function, *arguments = self._pop_mark()
@@ -279,10 +279,11 @@ class _Machine:
 
 
 def _key(key: Any) -> Any:
+    """A key as it is where it can be a name or number; other types could take for ever to hash: they get a stand-in."""
     if isinstance(key, bytes):
         key = key.decode("utf-8", "replace")
     if isinstance(key, str):
-        return key if len(key) <= _LONGEST_KEY else object()
+        return key if len(key) <= _LONGEST_NAME else object()
     is_small = isinstance(key, int) and key.bit_length() < 64
     return key if is_small or key is None or isinstance(key, float) else object()
 

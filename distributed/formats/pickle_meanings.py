@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from distributed.formats.pickle_arrays import array_of, bytes_of, is_scalar
+from distributed.formats.pickle_arrays import array_of, bytes_of, is_scalar, memory_of
 from distributed.formats.pickle_tensors import TENSORS
-from distributed.formats.pickle_values import StandIn, StorageView
+from distributed.formats.pickle_values import StandIn, StorageView, mappings_of
 from distributed.formats.pickled_tensor import PickledTensor, view_of
 
 #: Levels of nesting followed; a module in a module takes two.
 _MAX_DEPTH = 100
 
-#: Characters that the names of all modules' tensors may have together: a pickle of a few bytes can ask for 2^60.
-_MOST_CHARACTERS = 1 << 28
+#: What may be copied of a pickle's parts, in bytes: one of a few bytes can ask for 2^60 names.
+_MOST_COPIES = 1 << 30
 
 #: Calls that give a mapping, a list, or no more than a plain value: nothing to remark.
 _MAPPINGS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict"})
@@ -51,7 +51,8 @@ class Meanings:
         # By id; the value itself is kept, so that no id is used twice.
         self._known: dict[int, tuple[object, object]] = {}
         self._inside_module = False
-        self._name_characters = 0
+        self._copied = 0
+        self._storages: dict[int, StorageView] = {}
 
     def value(self, node: Any, depth: int = 0) -> Any:
         """What ``node`` means: a ``PickledTensor``, or nested dicts and lists of them; shared parts stay shared.
@@ -92,12 +93,17 @@ class Meanings:
     def _remember(self, node: object, result: object) -> None:
         self._known[id(node)] = node, result
 
+    def _spend(self, *sizes: int) -> None:
+        """Count parts that are about to be copied or gone through, and may be so again for another owner."""
+        self._copied += 64 * sum(sizes)
+        if self._copied > _MOST_COPIES:
+            raise ValueError("objects that repeat each other without end")
+
     def _made(self, node: StandIn, depth: int) -> Any:
         if node.name in TENSORS:
             return TENSORS[node.name](node, lambda part: self.value(part, depth + 1))
         if node.name == "torch.storage._load_from_bytes" and node.arguments:
-            fetch = bytes_of(node.arguments[0])
-            return None if fetch is None else self._storage_in(fetch())
+            return self._storage(node.arguments[0])
         if isinstance(node.state, tuple) and node.state and isinstance(node.state[0], StorageView):
             return view_of(*node.state[:4])  # files of 2017: torch.FloatTensor() and what set_ is given
         array = array_of(node)
@@ -108,16 +114,25 @@ class Meanings:
         elif node.name in _MAPPINGS:
             return self._mapping(node, depth)
         elif node.name in _LISTS:
-            given = node.arguments[0] if node.arguments else ()
-            return self.value([*node.elements, *(given if isinstance(given, (list, tuple)) else ())], depth + 1)
+            given = node.arguments[0] if node.arguments and isinstance(node.arguments[0], (list, tuple)) else ()
+            self._spend(len(given), len(node.elements))
+            return self.value([*node.elements, *given], depth + 1)
         elif node.name not in _PLAIN:
             return self._object(node, depth)
         return None
 
+    def _storage(self, data: object) -> StorageView | None:
+        """Of a plain pickle: a storage is a torch file of its own, as bytes."""
+        content = bytes_of(data)
+        if content is not None and id(data) not in self._storages:
+            self._storages[id(data)] = self._storage_in(memory_of(content))
+        return self._storages.get(id(data))
+
     def _mapping(self, node: StandIn, depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         self._remember(node, result)
-        for argument in node.arguments:
+        for argument in node.arguments[:2]:
+            self._spend(len(argument) if isinstance(argument, (dict, list)) else 0)
             if isinstance(argument, dict):
                 result |= argument
             elif isinstance(argument, list):  # protocol 0 and Python 2 give OrderedDict a list of pairs
@@ -131,6 +146,8 @@ class Meanings:
     # Objects and modules ----------------------------------------------------------------------------------------------
 
     def _object(self, node: StandIn, depth: int) -> Any:
+        named = [part for part in (*mappings_of(node.state), node.entries) if part]
+        self._spend(len(node.arguments), len(node.elements), *map(len, named))
         if node.name.startswith("__torch__.") and isinstance(node.state, dict):
             return self._module(node, self._script_parts(node.state, depth))
         state = _module_state(node)
@@ -138,13 +155,11 @@ class Meanings:
             return self._module(node, self._module_parts(state, depth))
         is_instance = node.name in ("copyreg._reconstructor", "copyreg.__newobj__") and node.arguments
         self.set_aside[str(node.arguments[0]) if is_instance else node.name] += 1
-        states = node.state if isinstance(node.state, tuple) else (node.state,)
-        attributes = {key: value for part in states if isinstance(part, dict) for key, value in part.items()}
-        if attributes or node.entries:
-            result = attributes | node.entries
-            self._remember(node, result)
-            return self.value(result, depth + 1)
-        return self.value([*node.elements, *states, *node.arguments], depth + 1)
+        # Named parts are what an object has; of several mappings the later ones win, as they are set later.
+        parts = {key: value for part in named for key, value in part.items()} if len(named) > 1 else None
+        found = parts or (named[0] if named else [*node.elements, node.state, *node.arguments])
+        self._remember(node, found if named else None)
+        return self.value(found, depth + 1)
 
     def _module(self, node: StandIn, parts: Iterator[tuple[str, Any]]) -> dict[str, PickledTensor]:
         """The state dict of a module: parameters, buffers, then those of its submodules."""
@@ -155,9 +170,7 @@ class Meanings:
             inner = {name: part} if isinstance(part, PickledTensor) else {}
             if isinstance(part, dict):
                 inner = {f"{name}.{key}": tensor for key, tensor in part.items() if isinstance(tensor, PickledTensor)}
-            self._name_characters += sum(map(len, inner))
-            if self._name_characters > _MOST_CHARACTERS:
-                raise ValueError("modules inside each other without end")
+            self._spend(1, len(inner), sum(map(len, inner)) // 64)
             flat |= inner
         if is_outermost:
             self._inside_module = False
@@ -166,7 +179,9 @@ class Meanings:
 
     def _module_parts(self, state: dict[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
         """Of ``torch.nn.Module``: the groups that its ``state_dict()`` is made of."""
-        hidden = self.value(state.get("_non_persistent_buffers_set"), depth + 1) or ()
+        listed = self.value(state.get("_non_persistent_buffers_set"), depth + 1)
+        self._spend(len(listed) if isinstance(listed, list) else 0)
+        hidden = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
         for group in ("_parameters", "_buffers", "_modules"):
             members = self.value(state[group], depth + 1) if group in state else None
             if isinstance(members, dict):
@@ -185,7 +200,7 @@ def _module_state(node: StandIn) -> dict[Any, Any] | None:
 
     As state; as an argument (``torch.fx``); as ``state`` of an argument (StyleGAN's ``torch_utils.persistence``).
     """
-    places = [node.state, *(node.state if isinstance(node.state, tuple) else ()), *node.arguments]
+    places = [*mappings_of(node.state), *node.arguments]
     places += [argument.get("state") for argument in node.arguments if isinstance(argument, dict)]
     return next((p for p in places if isinstance(p, dict) and {"_parameters", "_modules"} <= p.keys()), None)
 

@@ -51,7 +51,7 @@ def does_more_than_hold_data(function: Global) -> bool:
 
     Also where it is reached through another module (``torch.serialization`` with the name ``os.system``).
     """
-    if str(function) in _DATA_NAMES:
+    if function.full_name in _DATA_NAMES:
         return False
     reached = (function.module.partition(".")[0], *function.name.split(".")[:-1])
     return any(part in sys.stdlib_module_names and part not in _DATA_MODULES for part in reached)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from distributed.formats.pickle_values import Global, StandIn, shown
+from distributed.formats.pickle_values import Global, StandIn, mappings_of, shown
 from distributed.formats.pickled_tensor import PickledTensor, Quantizer, are_naturals, view_of
 
 _DTYPES: dict[str, torch.dtype] = {f"torch.{n}": v for n, v in vars(torch).items() if isinstance(v, torch.dtype)}
@@ -44,21 +44,20 @@ def _quantised(node: StandIn, value: Value) -> PickledTensor:
 def _of_type(node: StandIn, value: Value) -> Any:
     """(function, subclass, arguments, state) of a tensor subclass."""
     function, kind, arguments, state = node.arguments[:4]
-    made = value(StandIn(str(function), tuple(arguments), state))
-    if not isinstance(made, PickledTensor) or made.storage is not None or not isinstance(state, dict):
-        return made
-    local = value(state.get("_local_tensor"))
-    if not isinstance(local, PickledTensor):
+    made = value(StandIn(shown(function), tuple(arguments), state))
+    local = next((value(part["_local_tensor"]) for part in mappings_of(state) if "_local_tensor" in part), None)
+    if not isinstance(made, PickledTensor) or made.storage is not None or not isinstance(local, PickledTensor):
         return made
     # A DTensor on one rank, or replicated: what is here is the whole.
-    shard = f"one shard {list(local.shape)} of a {shown(kind)} of {list(made.shape)}; save its full_tensor()"
+    name = shown(kind).rpartition(".")[2]
+    shard = f"the shard {list(local.shape)} of a {name} {list(made.shape)}: save its full_tensor() instead"
     return local if local.shape == made.shape else replace(made, obstacle=shard)
 
 
 def _wrapped(node: StandIn, value: Value) -> PickledTensor:
     """(class, dtype, size, …) of a subclass that keeps its data in ways of its own."""
     kind, dtype, size = node.arguments[:3]
-    return _hidden(f"a {shown(kind)} tensor", value(size), _dtype(dtype))
+    return _hidden(f"a tensor of class {shown(kind)}", value(size), _dtype(dtype))
 
 
 def _on_meta(node: StandIn, value: Value) -> PickledTensor:
@@ -83,7 +82,7 @@ def _hidden(obstacle: str, size: Any, dtype: torch.dtype) -> PickledTensor:
 
 
 def _dtype(name: Any) -> torch.dtype:
-    dtype = _DTYPES.get(str(name)) if isinstance(name, Global) else None
+    dtype = _DTYPES.get(name.full_name) if isinstance(name, Global) else None
     if dtype is None:
         raise ValueError(f"a tensor of type {shown(name)}")
     return dtype

@@ -21,13 +21,17 @@ STORAGE_DTYPES: dict[str, torch.dtype] = {
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A name that the pickle refers to, in Python 3's words. Nothing is imported for it."""
+    """A name that the pickle refers to, in Python 3's words. Nothing is imported for it.
+
+    Attributes:
+        module: as the pickle says.
+        name: within the module; dots lead into classes.
+        full_name: both.
+    """
 
     module: str
     name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+    full_name: str
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +39,7 @@ class StandIn:
     """What a call of ``name`` would have made, with everything the pickle gives it. Nothing is called.
 
     Attributes:
-        name: of the class or function, ``module.name``.
+        name: full name of the class or function.
         arguments: of the call.
         state: what ``__setstate__`` would have been given.
         entries: set as of a mapping (``made[key] = value``).
@@ -84,11 +88,18 @@ class StorageView:
     count: int
 
 
+def mappings_of(state: object) -> list[dict[Any, Any]]:
+    """What an object's state sets by name: one mapping, or one for its dictionary and one for its slots."""
+    parts = state[:2] if isinstance(state, tuple) else (state,)
+    return [part for part in parts if isinstance(part, dict) and part]
+
+
 def shown(value: object) -> str:
     """A few words for a value of the pickle: never longer than a line, whatever it holds."""
-    if isinstance(value, (Global, int, float, str, bytes)):
-        text = str(value) if not isinstance(value, int) or value.bit_length() < 128 else "a huge number"
-        return text[:80]
+    if isinstance(value, Global):
+        return value.full_name[:80]
+    if isinstance(value, (int, float, str)):
+        return str(value)[:80] if not isinstance(value, int) or value.bit_length() < 128 else "a huge number"
     return value.name[:80] if isinstance(value, StandIn) else f"a {type(value).__name__}"
 
 

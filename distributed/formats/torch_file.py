@@ -18,6 +18,9 @@ from distributed.graph.facts import GraphFacts
 #: Bytes that the tensors of a model may have together beyond those of its files: views of one memory, expanded ones.
 _REPEATED_BYTES = 64 * 2**20
 
+#: Of a checkpoint, optimizer state included.
+_MOST_TENSORS = 1_000_000
+
 
 class TorchCheckpoint:
     """One torch.save file, or the shards of one model. Implements ``distributed.formats.base.Checkpoint``.
@@ -101,6 +104,8 @@ class TorchCheckpoint:
 def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[tuple[ByteSource, FileKind]]) -> None:
     for source, kind in files:
         tensors = tensors_in(trees[source.name])
+        if len(tensors) > _MOST_TENSORS:
+            raise unreadable(source.name, "more tensors than any model has", found=f"{len(tensors)} tensors")
         if not tensors and kind is FileKind.PICKLE:
             raise unsupported(source.name, "a plain pickle without a tensor or array", expected="weights")
         if len(tensors) > 1 and all(0 in tensor.shape for tensor in tensors):

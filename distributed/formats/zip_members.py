@@ -30,6 +30,7 @@ class ZipMembers:
 
     def __init__(self, path: Path, memory: memoryview, file: str) -> None:
         self._memory, self._file = memory, file
+        self._unpacked = "", memoryview(b"")
         try:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
@@ -68,6 +69,12 @@ class ZipMembers:
         packed = self._memory[start : start + info.compress_size]
         if info.compress_type == zipfile.ZIP_STORED:
             return packed
+        if self._unpacked[0] != name:  # tensors of one storage come one after the other
+            self._unpacked = name, self._unpack(info, packed)
+        return self._unpacked[1]
+
+    def _unpack(self, info: zipfile.ZipInfo, packed: memoryview) -> memoryview:
+        name = info.filename
         try:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, info.file_size + 1)
         except zlib.error as error:
