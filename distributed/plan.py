@@ -89,8 +89,8 @@ def _recorded(reference: ModelReference, kind: OutcomeKind, record: Reject) -> O
     )
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """The plan as a table: every listed model, its size, and what would happen to it."""
+def print_plan(plan: Plan, console: Console, beside: str = "") -> None:
+    """The plan as a table: every listed model, its size, and what would happen to it; then what lies beside them."""
     known = {outcome.reference.reference_key: outcome for outcome in plan.settled}
     table = Table(title="Plan (dry run: no weights read, nothing written)", title_justify="left")
     table.add_column("model", overflow="fold")
@@ -110,6 +110,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         cells = [reference.name, reference.metadata.task or "–", human_bytes(reference.size), reference.entry, what]
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
+    if beside:
+        console.print(beside, soft_wrap=True, highlight=False, markup=False)
     counts = {kind: sum(o.kind is kind for o in plan.settled) for kind in OutcomeKind}
     console.print(
         f"listed {len(plan.listed)} = to extract {len(plan.to_extract)} ({human_bytes(plan.size)}) "

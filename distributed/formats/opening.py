@@ -59,13 +59,6 @@ def _refuse(source: ByteSource, found: Sniffed) -> None:
     """Raise unless the file is one of torch's readable kinds."""
     if found.kind in _TORCH:
         return
-    if found.kind is FileKind.TORCH_TAR:
-        raise unsupported(
-            source.name,
-            "tar archive: torch's format before 2017, which weights_only loading refuses, or a packed file to unpack",
-            expected=_EXPECTED,
-            found=found.description,
-        )
     raise unsupported(source.name, "not a checkpoint", expected=_EXPECTED, found=found.description)
 
 

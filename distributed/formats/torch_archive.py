@@ -16,6 +16,7 @@ from distributed.formats.pickle_values import Storage, StorageView
 from distributed.formats.pickled_tensor import PickledTensor
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.sniff import TORCH_LEGACY_MAGIC, FileKind
+from distributed.formats.zip_kinds import described, torch_root
 from distributed.formats.zip_members import ZipMembers
 
 
@@ -55,7 +56,10 @@ def read_torch_file(path: Path, kind: FileKind, file: str) -> tuple[object, list
 
 
 def _read_zip(members: ZipMembers, meanings: Meanings, file: str) -> object:
-    root = _archive_root(members, file)
+    root = torch_root(members.names)
+    if root is None:
+        what = "zip archive, but not a torch.save checkpoint"
+        raise unsupported(file, what, expected="data.pkl", found=described(members.names))
     swapped = members.size(f"{root}byteorder") is not None and bytes(members.read(f"{root}byteorder")) == b"big"
 
     storages: dict[str, Storage] = {}
@@ -91,25 +95,6 @@ def tensors_in(tree: object) -> list[PickledTensor]:
             seen.add(id(node))
             pending.extend(node.values() if isinstance(node, dict) else node)
     return found
-
-
-def _archive_root(members: ZipMembers, file: str) -> str:
-    names = sorted(members.names)
-    roots = [name[: -len("data.pkl")] for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
-    if len(roots) == 1:
-        return roots[0]
-    shown = ", ".join(names[:4])[:120] or "none"
-    what = "zip archive, but not a torch.save checkpoint"
-    if "model.weights.h5" in names:
-        kind = "a Keras model"
-    elif names and all(name.endswith(".npy") for name in names):
-        kind = "a NumPy .npz archive"
-    elif any(name.endswith("archive_format") for name in names):
-        kind = "a torch.export archive; save the model's state_dict() instead"
-    else:
-        kind = f"members {shown}"
-        what += ": unpack it, and extract what is in it"
-    raise unsupported(file, what, expected="data.pkl", found=kind)
 
 
 def read_legacy(memory: memoryview, file: str) -> object:

@@ -16,10 +16,10 @@ from distributed.bytes import HubFile
 from distributed.bytes.client import HTTP_ERROR, check_access, get_json, one_line, refusal_of
 from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
 from distributed.references import FileReference, ModelMetadata, ModelReference
-from distributed.sources.files import WeightFiles
 from distributed.sources.folders import MAX_TEXT_BYTES
 from distributed.sources.metadata import Facts, builder_of, facts_of_card, facts_of_config, parse_config
 from distributed.sources.naming import some
+from distributed.sources.shards import WeightFiles
 
 logger = logging.getLogger(__name__)
 

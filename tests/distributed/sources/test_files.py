@@ -14,8 +14,9 @@ from distributed.driver import reject_of
 from distributed.plan import make_plan
 from distributed.settings import Retry
 from distributed.sources import list_references
-from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_weight_file, preference, stands_for_folder
+from distributed.sources.files import SUFFIXES, find_models, is_weight_file, preference, stands_for_folder
 from distributed.sources.settings import HubSettings, LocalSettings
+from distributed.sources.shards import WeightFiles
 from distributed.store import Store, StoreSettings
 from tests.distributed.sources.models import weights
 from tests.loopback_hub import LoopbackHub

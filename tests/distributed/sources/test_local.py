@@ -116,7 +116,7 @@ def test_one_checkpoint_file_as_path(tmp_path: Path) -> None:
     write_manifest(tmp_path, {"file": "b.pth", "name": "bee", "task": "Denoising"})
     assert listed(tmp_path / "b.pth")["bee"].metadata.task == "Denoising"
     (tmp_path / "notes.txt").write_text("x")
-    assert "is no folder and no checkpoint; known are .safetensors" in refusal(tmp_path / "notes.txt")
+    assert "a file of unknown type, no checkpoint that is read here: choose" in refusal(tmp_path / "notes.txt")
 
 
 def test_links_are_followed_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
