@@ -49,7 +49,7 @@ def extract(run: ExtractionRun) -> int:
     store = Store.open(run.store)
     listing = list_source(run.source)
     references = [replace(r, variant=run.extract.variant) for r in listing.references]
-    plan = make_plan(references, store, run.extract.retry)
+    plan = make_plan(references, store, run.extract.retry, run.extract.non_finite)
     if run.extract.dry_run:
         print_plan(plan, console, not_read(listing.not_read))
         return OK

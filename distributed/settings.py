@@ -49,6 +49,13 @@ class Retry(StrEnum):
     all = "all"
 
 
+class NonFinite(StrEnum):
+    """What becomes of a model with a layer that holds NaN or infinity."""
+
+    refuse = "refuse"
+    leave_out = "leave_out"
+
+
 class ProgressStyle(StrEnum):
     """How progress is shown; ``auto`` is a live bar on a terminal and plain lines elsewhere."""
 
@@ -72,6 +79,7 @@ class ExtractSettings:
             together; one larger model alone is always let through.
         prefer_ema: take the EMA copy of a checkpoint that holds both.
         include_transposed: extract transposed convolutions as well.
+        non_finite: ``refuse`` a model with NaN or infinite weights, or ``leave_out`` those layers and take the rest.
         trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
         progress: see ``ProgressStyle``.
     """
@@ -83,6 +91,7 @@ class ExtractSettings:
     max_bytes_in_flight: int = 4 * 1024**3
     prefer_ema: bool = False
     include_transposed: bool = False
+    non_finite: NonFinite = NonFinite.refuse
     trace: bool = True
     progress: ProgressStyle = ProgressStyle.auto
 

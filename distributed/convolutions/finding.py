@@ -11,6 +11,7 @@ from distributed.convolutions.evidence import (
     transposed_by_evidence,
 )
 from distributed.convolutions.plan import Convolution, ConvolutionPlan
+from distributed.convolutions.unusual_names import weights_by_shape
 from distributed.convolutions.weights import FLOATING, StoredWeight, count_parameters, gather_weights
 from distributed.formats.base import TensorEntry
 from distributed.formats.naming import natural_key
@@ -42,13 +43,20 @@ def find_convolutions(
         entries = sorted(entries, key=lambda entry: natural_key(entry.name))
     leavings = _Leavings()
     weights = gather_weights(entries)
+    unusual = weights_by_shape(weights) if graph is None else frozenset()
     if graph is not None:
         convolutions = _by_graph(weights, graph, include_transposed, leavings)
     else:
-        convolutions = _by_evidence(weights, entries, include_transposed, leavings)
+        convolutions = _by_evidence(weights, entries, unusual, include_transposed, leavings)
+    by_shape = [convolution.name for convolution in convolutions if convolution.name in unusual]
+    notes = (
+        [f"took {_some(by_shape)} for convolution weights by their shape; their names do not say so"]
+        if by_shape
+        else []
+    )
     fixed = {part for weight in leavings.fixed for part in weight.parts}
     parameters = count_parameters([entry for entry in entries if entry.name not in fixed])
-    return ConvolutionPlan(tuple(convolutions), parameters, leavings.notes())
+    return ConvolutionPlan(tuple(convolutions), parameters, (*notes, *leavings.notes()))
 
 
 class _Leavings:
@@ -71,11 +79,11 @@ class _Leavings:
         self.add(reason, weight)
 
     def notes(self) -> tuple[str, ...]:
-        notes = []
-        for reason, names in self._names.items():
-            shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-            notes.append(f"left out {shown}: {reason}")
-        return tuple(notes)
+        return tuple(f"left out {_some(names)}: {reason}" for reason, names in self._names.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _by_graph(
@@ -153,13 +161,14 @@ def _convolution(weight: StoredWeight, name: str, facts: ConvolutionFacts) -> Co
 def _by_evidence(
     weights: Sequence[StoredWeight],
     entries: Sequence[TensorEntry],
+    unusual: frozenset[str],
     include_transposed: bool,
     leavings: _Leavings,
 ) -> list[Convolution]:
     by_name = {entry.name: entry for entry in entries}
     found: list[Convolution] = []
     for weight in weights:
-        convolution = _judge(weight, by_name, leavings)
+        convolution = _judge(weight, by_name, unusual, leavings)
         if convolution is None:
             continue
         if convolution.is_transposed and not include_transposed:
@@ -169,16 +178,19 @@ def _by_evidence(
     return found
 
 
-def _judge(weight: StoredWeight, by_name: Mapping[str, TensorEntry], leavings: _Leavings) -> Convolution | None:
+def _judge(
+    weight: StoredWeight, by_name: Mapping[str, TensorEntry], unusual: frozenset[str], leavings: _Leavings
+) -> Convolution | None:
     if len(weight.shape) == 5 and is_weight_name(weight.name):
         leavings.add("a 3-D convolution or a stack of experts (5-D weight)", weight)
         return None
     if len(weight.shape) != 4:
         return None
-    if is_fixed_name(weight.name):
+    is_unusual = weight.name in unusual
+    if is_fixed_name(weight.name) and not is_unusual:
         leavings.add_fixed("named like a fixed kernel, not learned", weight)
         return None
-    if not is_weight_name(weight.name):
+    if not is_unusual and not is_weight_name(weight.name):
         # Tables and scales of one row are common; only what might be taken for filters is worth a word.
         if weight.shape[2:] != (1, 1):
             leavings.add("4-D, but not named like a weight", weight)

@@ -225,6 +225,7 @@ def _reference(
         builder=_builder(source, description, entry),
         tied_sha256=None if entry is None else entry.sha256,
         problem=problem,
+        left_out=model.left_out,
     )
 
 

@@ -148,6 +148,7 @@ def reference_of(
         metadata=description[0],
         builder=description[1],
         problem=problem,
+        left_out=model.left_out,
     )
 
 
