@@ -15,7 +15,7 @@ from distributed.formats.pickled_tensor import PickledTensor, view_of
 _MAX_DEPTH = 100
 
 #: What may be copied of a pickle's parts, in bytes: one of a few bytes can ask for 2^60 names.
-_MOST_COPIES = 1 << 30
+_MOST_COPIES = 1 << 28
 
 #: Calls that give a mapping, a list, or no more than a plain value: nothing to remark.
 _MAPPINGS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict"})
@@ -147,7 +147,7 @@ class Meanings:
 
     def _object(self, node: StandIn, depth: int) -> Any:
         named = [part for part in (*mappings_of(node.state), node.entries) if part]
-        self._spend(len(node.arguments), len(node.elements), *map(len, named))
+        self._spend(1, *(map(len, named) if len(named) > 1 else ()))
         if node.name.startswith("__torch__.") and isinstance(node.state, dict):
             return self._module(node, self._script_parts(node.state, depth))
         state = _module_state(node)
@@ -155,9 +155,12 @@ class Meanings:
             return self._module(node, self._module_parts(state, depth))
         is_instance = node.name in ("copyreg._reconstructor", "copyreg.__newobj__") and node.arguments
         self.set_aside[str(node.arguments[0]) if is_instance else node.name] += 1
-        # Named parts are what an object has; of several mappings the later ones win, as they are set later.
-        parts = {key: value for part in named for key, value in part.items()} if len(named) > 1 else None
-        found = parts or (named[0] if named else [*node.elements, node.state, *node.arguments])
+        # What an object has by name; else all that it was given. Of several mappings the later ones were set later.
+        found: Any
+        if len(named) > 1:
+            found = {key: value for part in named for key, value in part.items()}
+        else:
+            found = named[0] if named else [part for part in (node.elements, node.state, node.arguments) if part]
         self._remember(node, found if named else None)
         return self.value(found, depth + 1)
 
@@ -200,8 +203,8 @@ def _module_state(node: StandIn) -> dict[Any, Any] | None:
 
     As state; as an argument (``torch.fx``); as ``state`` of an argument (StyleGAN's ``torch_utils.persistence``).
     """
-    places = [*mappings_of(node.state), *node.arguments]
-    places += [argument.get("state") for argument in node.arguments if isinstance(argument, dict)]
+    given = node.arguments[:4]
+    places = [*mappings_of(node.state), *given, *(each.get("state") for each in given if isinstance(each, dict))]
     return next((p for p in places if isinstance(p, dict) and {"_parameters", "_modules"} <= p.keys()), None)
 
 

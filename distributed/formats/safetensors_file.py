@@ -69,16 +69,21 @@ class SafetensorsCheckpoint:
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         located: dict[str, _Located] = {}
+        elsewhere: dict[str, _Located] = {}
         for number, source in enumerate(sources):
             for name, record in read_header(source, head if number == 0 else None).items():
                 if weight_map is not None and name in weight_map and weight_map[name] is not source:
-                    continue  # the index says that another shard's tensor of this name counts
+                    # The index says that another shard's tensor of this name counts, if that shard has one.
+                    elsewhere[name] = _Located(record, source, name)
+                    continue
                 if name in located:
                     raise unreadable(
                         source.name, "tensor is in two shards", tensor=name, found=located[name].source.name
                     )
                 located[name] = _Located(record, source, name)
         names = list(located) if weight_map is None else list(weight_map)
+        moved = [name for name in names if name not in located and name in elsewhere]
+        located |= {name: elsewhere[name] for name in moved}
         for name in names:
             if name not in located and weight_map is not None:
                 raise unreadable(weight_map[name].name, "tensor of the index is not in its shard", tensor=name)
@@ -90,6 +95,8 @@ class SafetensorsCheckpoint:
         selection = select_state_dict({n: located[n] for n in names}, _Located, prefer_ema=prefer_ema)
         self._located = dict(selection.tensors)
         self._notes = list(selection.notes)
+        if moved:
+            self._notes.append(f"the shard index is stale: {len(moved)} tensors are in other shards than it says")
         unlisted = len(located) - len(names)
         if unlisted:
             self._notes.append(f"left out {unlisted} tensors that the shard index does not list")

@@ -119,18 +119,19 @@ class _Walk(Generic[T]):
 
     def items(self, node: object, path: tuple[str, ...]) -> Iterator[_Item[T]]:
         """The tensors below a container, without optimizers, schedulers and other training state."""
+        where = ".".join(path)
+        # A container met twice (the same object under two keys, or a cycle) is one model, not two.
+        if id(node) in self._seen:
+            if self._holds_tensors(node):
+                self._notes.append(f"left out {where!r}: the same object as one before")
+            return
+        self._seen.add(id(node))
         if isinstance(node, Mapping):
             children = [(_text(key), value) for key, value in node.items()]
         elif isinstance(node, (list, tuple)):
             children = [(str(index), value) for index, value in enumerate(node)]
         else:
             return
-        where = ".".join(path)
-        # A container met twice (the same object under two keys, or a cycle) is one model, not two.
-        if id(node) in self._seen:
-            self._notes.append(f"left out {where!r}: the same object as one before")
-            return
-        self._seen.add(id(node))
         if len(path) > _MAX_DEPTH or len(where) > _LONGEST_PATH:
             self._notes.append(f"left out {where[:80]!r}: nested more than {_MAX_DEPTH} levels deep")
             return

@@ -51,7 +51,7 @@ class TorchCheckpoint:
         _refuse_what_holds_no_weights(trees, files)
         tree: object
         if weight_map is not None:
-            tree = _indexed(trees, weight_map)
+            tree = _indexed(trees, weight_map, notes)
             self._order_known = list(weight_map) != sorted(weight_map)
         else:
             tree = _merged(trees)
@@ -117,13 +117,22 @@ def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[t
             )
 
 
-def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource]) -> dict[str, object]:
+def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource], notes: list[str]) -> dict[str, object]:
     tree: dict[str, object] = {}
+    moved = 0
     for name, source in weight_map.items():
-        shard = trees[source.name]
-        if not isinstance(shard, Mapping) or name not in shard:
+        # An index from another time may know the tensor by another shard.
+        holders = (source.name, *(file for file in trees if file != source.name))
+        shard = next((s for file in holders if isinstance(s := trees[file], Mapping) and name in s), None)
+        if shard is None:
             raise unreadable(source.name, "tensor of the index is not in its shard", tensor=name)
+        moved += shard is not trees[source.name]
         tree[name] = shard[name]
+    if moved:
+        notes.append(f"the shard index is stale: {moved} tensors are in other shards than it says")
+    unlisted = sum(name not in tree for shard in trees.values() if isinstance(shard, Mapping) for name in shard)
+    if unlisted:
+        notes.append(f"left out {unlisted} tensors that the shard index does not list")
     return tree
 
 
