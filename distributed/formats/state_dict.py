@@ -34,7 +34,7 @@ WRAPPER_KEYS = frozenset(
 )
 
 _OPTIMIZER = re.compile(
-    r"optim(?!al|um|i[sz]ed|is[mt])|^opt([A-Z_\d].*)?$|^solver$|(^|_)adam(w|ax)?(_|\d|$)|^sgd$", re.IGNORECASE
+    r"(?i:optim(?!al|um|i[sz]ed|is[mt])|^solver$|(^|_)adam(w|ax)?(_|\d|$)|^sgd$)|^opt([A-Z_\d].*)?$"
 )
 _SCHEDULER = re.compile(
     r"sched(?!uled)|^scalers?(_?(state|dict|\d+))*$|grad_?scaler|amp_scaler|^amp$|^loss_?scaler", re.IGNORECASE

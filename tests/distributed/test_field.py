@@ -10,24 +10,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from distributed.actor import outcome_of
-from distributed.driver import reject_of
-from distributed.extraction import extract_model
-from distributed.outcomes import Outcome, OutcomeKind
-from distributed.plan import make_plan
-from distributed.settings import ExtractSettings, Retry
-from distributed.sources import list_references
-from distributed.sources.settings import LocalSettings
-from distributed.store import Store
-from distributed.store.settings import StoreSettings
+from distributed.outcomes import OutcomeKind
 from tests.conftest import REPOSITORY
+from tests.distributed.in_process import extract_here
 
 FIELD = REPOSITORY.parent / "shared" / "field"
 
@@ -76,31 +66,12 @@ def judge(case: str, work: Path) -> list[tuple[str, bool, str, str]]:
     return list(check.judge(case, work))
 
 
-def extract_here(folder: Path, uri: Path, scratch: Path) -> list[Outcome]:
-    """What a run does with a folder, one model after the other."""
-    store = Store.open(StoreSettings(str(uri)))
-    store.prepare()
-    settings = ExtractSettings()
-    plan = make_plan(list_references(LocalSettings(str(folder))), store, Retry.none)
-    cpu = torch.device("cpu")
-    outcomes = [*plan.settled]
-    outcomes += [
-        outcome_of(each, partial(extract_model, each, store, settings, cpu, scratch)) for each in plan.to_extract
-    ]
-    for outcome in outcomes:
-        if outcome.kind is OutcomeKind.SKIPPED:
-            store.write_skip(reject_of(outcome))
-        elif outcome.kind is OutcomeKind.FAILED:
-            store.write_failure(reject_of(outcome))
-    return outcomes
-
-
 @pytest.mark.parametrize("number", CASES)
-def test_case(number: str, made: Path, tmp_path: Path) -> None:
+def test_case(number: str, made: Path) -> None:
     (work,) = made.glob(f"{number}_*")
     if (work / "not_made").exists():
         pytest.skip((work / "not_made").read_text().splitlines()[-1])
-    outcomes = extract_here(work / "in", work / "store", tmp_path)
+    outcomes = extract_here(work / "in", work / "store")
     assert [o.message for o in outcomes if o.kind is OutcomeKind.FAILED] == []
     assert list(work.glob("EXECUTED_*")) == []
     wrong = [f"{file}: {found} [{remark}]" for file, is_right, found, remark in judge(work.name, work) if not is_right]

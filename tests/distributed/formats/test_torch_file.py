@@ -100,6 +100,14 @@ def test_shards_by_index(tmp_path: Path) -> None:
         assert [e.name for e in checkpoint.entries] == list(weight_map)
         assert checkpoint.order_known
         assert [t.numel() for _, t in checkpoint.read(["a.weight", "b.weight"])] == [2, 3]
+    # An index from another time: the tensor is in the other shard, or one is not listed.
+    index.write_text(json.dumps({"weight_map": {"z.weight": shards[0].name, "a.weight": shards[1].name}}))
+    with open_paths(index, *shards) as checkpoint:
+        assert [t.numel() for _, t in checkpoint.read(["z.weight", "a.weight"])] == [1, 2]
+        assert checkpoint.notes == (
+            "the shard index is stale: 1 tensors are in other shards than it says",
+            "left out 1 tensors that the shard index does not list",
+        )
     index.write_text(json.dumps({"weight_map": {**weight_map, "q": "pytorch_model-00002.bin"}}))
     with pytest.raises(UnextractableError, match=r"00002\.bin: 'q': tensor of the index is not in its shard"):
         open_paths(index, *shards)
