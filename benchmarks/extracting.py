@@ -73,7 +73,7 @@ def rate(given: dict[str, Any]) -> dict[str, Any]:
     from distributed.store import Store
     from distributed.store.settings import StoreSettings
 
-    (reference,) = list_local(LocalSettings(path=given["checkpoint"]))
+    (reference,) = list_local(LocalSettings(path=given["checkpoint"])).references
     repeats, folder = given["repeats"], Path(given["folder"])
     layer_statistics(torch.randn(256, 256, 3, 3))  # loads the compiled loops: once per process, whatever it extracts
 

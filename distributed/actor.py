@@ -14,6 +14,7 @@ from distributed.errors import FilterShiftError, RetryableError, UnextractableEr
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.references import ModelReference
 from distributed.settings import ExtractSettings
+from distributed.sources.naming import some
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
 
@@ -101,7 +102,8 @@ def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcom
     try:
         return work()
     except UnextractableError as error:
-        return Outcome(reference, OutcomeKind.SKIPPED, reason=str(error.reason), message=str(error), place=error.place)
+        message = f"{error}{_not_tried(reference)}"
+        return Outcome(reference, OutcomeKind.SKIPPED, reason=str(error.reason), message=message, place=error.place)
     except FilterShiftError as error:
         return Outcome(
             reference,
@@ -115,6 +117,14 @@ def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcom
         return Outcome(
             reference, OutcomeKind.FAILED, reason=type(error).__name__, message=_describe(error), retryable=False
         )
+
+
+def _not_tried(reference: ModelReference) -> str:
+    """Other files of the same model, which may be sound where the chosen one is not."""
+    if not reference.left_out:
+        return ""
+    name = "source.files=[…]" if reference.revision is not None else "source.path=…"
+    return f"; not read: {some(reference.left_out)} ({name} names one)"
 
 
 def _describe(error: Exception) -> str:

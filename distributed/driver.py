@@ -27,7 +27,8 @@ from distributed.progress import Totals, reporter_for
 from distributed.references import ModelReference
 from distributed.report import RunReport, print_report
 from distributed.settings import ClusterSettings, ExtractionRun
-from distributed.sources import list_references
+from distributed.sources import list_source
+from distributed.sources.contents import not_read
 from distributed.store import Reject, Store
 
 logger = logging.getLogger(__name__)
@@ -46,13 +47,14 @@ def extract(run: ExtractionRun) -> int:
     """
     console = _console()
     store = Store.open(run.store)
-    references = [replace(r, variant=run.extract.variant) for r in list_references(run.source)]
-    plan = make_plan(references, store, run.extract.retry)
+    listing = list_source(run.source)
+    references = [replace(r, variant=run.extract.variant) for r in listing.references]
+    plan = make_plan(references, store, run.extract.retry, run.extract.non_finite)
     if run.extract.dry_run:
-        print_plan(plan, console)
+        print_plan(plan, console, not_read(listing.not_read))
         return OK
     report = run_plan(plan, run, store, console)
-    print_report(report, store.uri, console)
+    print_report(report, store.uri, console, not_read(listing.not_read))
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
 
 

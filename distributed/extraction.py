@@ -34,9 +34,12 @@ from distributed.graph.tracing import TraceError, trace
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
-from distributed.settings import ExtractSettings
-from distributed.statistics import layer_statistics
+from distributed.settings import ExtractSettings, NonFinite
+from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.store import ModelRow, RowGroups, Store
+
+#: Notes that a refusal repeats before it only counts.
+_MOST_NOTES = 12
 
 
 def extract_model(
@@ -64,7 +67,7 @@ def extract_model(
             open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
         )
         layout = plan_layers(reference, checkpoint, settings)
-        stream = FilterStream(checkpoint, layout, model_id, device)
+        stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
         def finish() -> tuple[ModelRow, pa.Table]:
             row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
@@ -161,14 +164,21 @@ def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: Ext
     if not chosen:
         sizes = sorted({f"{c.shape[2]}x{c.shape[3]}" for c in plan.convolutions})
         found = f"2-D convolutions of {', '.join(sizes)} only" if sizes else "no 2-D convolution"
-        raise UnextractableError(
-            SkipReason.NO_3X3_CONVOLUTION,
-            f"{reference.entry}: no learned 3x3 convolution ({found}"
-            + (f"; {'; '.join(plan.notes)})" if plan.notes else ")"),
-            Place(file=reference.entry, expected="a 4-D weight (out, in, 3, 3)", found=found),
-        )
+        found = found if checkpoint.entries else "no tensor"
+        raise _nothing_to_extract(reference.entry, found, (*notes, *plan.notes))
     layers = tuple(sorted(chosen, key=lambda c: depths[c.name]))
     return LayerLayout(plan, layers, depths, method, op_counts, (*notes, *plan.notes))
+
+
+def _nothing_to_extract(entry: str, found: str, notes: Sequence[str]) -> UnextractableError:
+    told = "; ".join(notes[:_MOST_NOTES]) + (
+        f"; and {len(notes) - _MOST_NOTES} notes more" * (len(notes) > _MOST_NOTES)
+    )
+    return UnextractableError(
+        SkipReason.NO_3X3_CONVOLUTION,
+        f"{entry}: no learned 3x3 convolution ({found}{told and f'; {told}'})",
+        Place(file=entry, expected="a 4-D weight (out, in, 3, 3)", found=found),
+    )
 
 
 def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSettings) -> ConvolutionPlan:
@@ -189,12 +199,20 @@ class FilterStream:
     """Reads layer after layer, measures each while it is in memory, and gives its filters as record batches.
 
     After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``left_out`` (names of convolutions
-    whose values show that they were never learned, or that they are not the weights) are complete. One layer is in
-    memory at a time.
+    whose values show that they were never learned, or that they are not the weights, or are none) are complete. One
+    layer is in memory at a time.
     """
 
-    def __init__(self, checkpoint: Checkpoint, layout: LayerLayout, model_id: str, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        layout: LayerLayout,
+        model_id: str,
+        device: torch.device | str,
+        non_finite: NonFinite = NonFinite.refuse,
+    ) -> None:
         self._checkpoint, self._layout, self._model_id, self._device = checkpoint, layout, model_id, device
+        self._non_finite = non_finite
         self.layer_rows: list[dict[str, Any]] = []
         self.num_filters = 0
         self.notes: list[str] = []
@@ -205,7 +223,7 @@ class FilterStream:
         """Record batches of ``FILTERS_SCHEMA``; rows of one layer are contiguous.
 
         Raises:
-            UnextractableError: a weight is NaN or infinite, or nothing learned is left.
+            UnextractableError: a weight is NaN or infinite and may not be left out, or nothing learned is left.
         """
         parts = [part for layer in self._layout.layers for part in layer.parts]
         tensors = self._checkpoint.read(parts)
@@ -225,16 +243,32 @@ class FilterStream:
             del weight  # or it keeps the memory of its batch while the next one is read
         yield from self._rows.rest()
         if not self.layer_rows:
+            notes = [*self.notes, *self._layout.notes][:_MOST_NOTES]
             raise UnextractableError(
-                SkipReason.NO_3X3_CONVOLUTION, f"no learned 3x3 convolution: {'; '.join(self.notes)}"
+                SkipReason.NO_3X3_CONVOLUTION, f"no learned 3x3 convolution is left: {'; '.join(notes)}"
             )
 
     def _leave_out(self, layer: Convolution, reason: str) -> None:
         self.notes.append(f"left out {layer.name}: {reason}")
         self.left_out.add(layer.name)
 
+    def _statistics(self, layer: Convolution, weight: torch.Tensor) -> LayerStatistics | None:
+        """Of one layer; None where it is left out because it is not finite."""
+        try:
+            return layer_statistics(weight.to(self._device), name=layer.name)
+        except UnextractableError as error:
+            if error.reason is not SkipReason.NON_FINITE:
+                raise
+            if self._non_finite is NonFinite.refuse:
+                way_out = "extract.non_finite=leave_out takes the other layers"
+                raise UnextractableError(error.reason, f"{error} ({way_out})", error.place) from None
+            self._leave_out(layer, str(error).removeprefix(f"{layer.name}: "))
+            return None
+
     def _layer(self, layer: Convolution, weight: torch.Tensor) -> Iterator[pa.RecordBatch]:
-        statistics = layer_statistics(weight.to(self._device), name=layer.name)
+        statistics = self._statistics(layer, weight)
+        if statistics is None:
+            return
         index = len(self.layer_rows)
         layer_id = layer_id_of(self._model_id, index)
         self.layer_rows.append(

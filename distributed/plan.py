@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distributed.errors import Place, in_one_line
+from distributed.errors import Place, SkipReason, in_one_line
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
 from distributed.references import ModelReference
-from distributed.settings import Retry
+from distributed.settings import NonFinite, Retry
 from distributed.store import Reject, RejectKind, Store
 
 
@@ -39,11 +39,14 @@ class Plan:
         return sum(reference.size for reference in self.to_extract)
 
 
-def make_plan(references: Sequence[ModelReference], store: Store, retry: Retry) -> Plan:
+def make_plan(
+    references: Sequence[ModelReference], store: Store, retry: Retry, non_finite: NonFinite = NonFinite.refuse
+) -> Plan:
     """Split ``references`` by what the store already knows of them.
 
     A recorded failure that may pass by itself is always tried again; other failures and skips only when ``retry`` says
-    so. A problem found while listing (a gated repository) is a skip at once.
+    so, or when what they were refused for (NaN or infinite weights) may now be left out. A problem found while listing
+    (a gated repository) is a skip at once.
     """
     model_ids = store.model_ids()
     # The keys are in the models' own files: read them only where a reference's model_id isn't known without reading.
@@ -61,7 +64,7 @@ def make_plan(references: Sequence[ModelReference], store: Store, retry: Retry) 
         elif reference.problem is not None:
             reason, message = reference.problem
             settled.append(Outcome(reference, OutcomeKind.SKIPPED, reason=reason, message=in_one_line(message)))
-        elif key in skips and retry not in (Retry.skipped, Retry.all):
+        elif key in skips and retry not in (Retry.skipped, Retry.all) and not _is_allowed_now(skips[key], non_finite):
             settled.append(_recorded(reference, OutcomeKind.SKIPPED, skips[key]))
         elif key in failures and not failures[key].retryable and retry not in (Retry.failed, Retry.all):
             settled.append(_recorded(reference, OutcomeKind.FAILED, failures[key]))
@@ -74,6 +77,10 @@ def make_plan(references: Sequence[ModelReference], store: Store, retry: Retry) 
         if (kinds := tuple(kind for kind, found in rejects.items() if key in found))
     }
     return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded)
+
+
+def _is_allowed_now(skip: Reject, non_finite: NonFinite) -> bool:
+    return skip.reason == SkipReason.NON_FINITE and non_finite is NonFinite.leave_out
 
 
 def _recorded(reference: ModelReference, kind: OutcomeKind, record: Reject) -> Outcome:
@@ -89,8 +96,8 @@ def _recorded(reference: ModelReference, kind: OutcomeKind, record: Reject) -> O
     )
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """The plan as a table: every listed model, its size, and what would happen to it."""
+def print_plan(plan: Plan, console: Console, beside: str = "") -> None:
+    """The plan as a table: every listed model, its size, and what would happen to it; then what lies beside them."""
     known = {outcome.reference.reference_key: outcome for outcome in plan.settled}
     table = Table(title="Plan (dry run: no weights read, nothing written)", title_justify="left")
     table.add_column("model", overflow="fold")
@@ -110,6 +117,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         cells = [reference.name, reference.metadata.task or "–", human_bytes(reference.size), reference.entry, what]
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
+    if beside:
+        console.print(beside, soft_wrap=True, highlight=False, markup=False)
     counts = {kind: sum(o.kind is kind for o in plan.settled) for kind in OutcomeKind}
     console.print(
         f"listed {len(plan.listed)} = to extract {len(plan.to_extract)} ({human_bytes(plan.size)}) "

@@ -66,6 +66,7 @@ class ModelReference:
             variant is another model in the store.
         problem: (reason, message) when listing itself already found that the model can't be extracted (a gated
             repository, a pretrained tag that is not on the Hub); such references are recorded as skips.
+        left_out: weight files beside it that hold the same model, and were not chosen.
     """
 
     source: str
@@ -78,6 +79,7 @@ class ModelReference:
     tied_sha256: str | None = None
     problem: tuple[str, str] | None = None
     variant: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

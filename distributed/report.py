@@ -41,8 +41,8 @@ class RunReport:
         return f"listed {self.listed} = " + " + ".join(f"{kind} {count}" for kind, count in counts)
 
 
-def print_report(report: RunReport, store_uri: str, console: Console) -> None:
-    """The table of outcomes, what was skipped or failed and why, and the line that adds up."""
+def print_report(report: RunReport, store_uri: str, console: Console, beside: str = "") -> None:
+    """The table of outcomes, what was skipped or failed and why, what lies beside the models, the line that adds up."""
     table = Table(title="Extraction", title_justify="left")
     table.add_column("outcome")
     for heading in ("models", "3x3 layers", "3x3 filters", "read"):
@@ -70,6 +70,8 @@ def print_report(report: RunReport, store_uri: str, console: Console) -> None:
             highlight=False,
             markup=False,
         )
+    if beside:
+        console.print(beside, soft_wrap=True, highlight=False, markup=False)
     console.print(report.line(), soft_wrap=True, highlight=False)
 
 

@@ -50,6 +50,13 @@ class Retry(StrEnum):
     all = "all"
 
 
+class NonFinite(StrEnum):
+    """What becomes of a model with a layer that holds NaN or infinity."""
+
+    refuse = "refuse"
+    leave_out = "leave_out"
+
+
 class ProgressStyle(StrEnum):
     """How progress is shown; ``auto`` is a live bar on a terminal and plain lines elsewhere."""
 
@@ -77,6 +84,7 @@ class ExtractSettings:
         include: pattern or patterns (``fnmatch``) of parameter names that stay, although they look like a copy or like
             a network that is not the model (an adapter, a network of the loss, a teacher).
         exclude: pattern or patterns of parameter names that are left out.
+        non_finite: ``refuse`` a model with NaN or infinite weights, or ``leave_out`` those layers and take the rest.
         trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
         progress: see ``ProgressStyle``.
     """
@@ -91,6 +99,7 @@ class ExtractSettings:
     quantised: bool = False
     include: Patterns = ()
     exclude: Patterns = ()
+    non_finite: NonFinite = NonFinite.refuse
     trace: bool = True
     progress: ProgressStyle = ProgressStyle.auto
 

@@ -16,6 +16,7 @@ from distributed.convolutions.ordering import in_order
 from distributed.convolutions.plan import Convolution, ConvolutionPlan, WeightForm, shown
 from distributed.convolutions.stored import StoredWeight
 from distributed.convolutions.transposed import turned_by_neighbours
+from distributed.convolutions.unusual_names import weights_by_shape
 from distributed.convolutions.weights import FLOATING, count_parameters, gather_weights
 from distributed.formats.base import TensorEntry
 from distributed.formats.naming import natural_key
@@ -49,13 +50,18 @@ def find_convolutions(
         entries = sorted(entries, key=lambda entry: natural_key(entry.name))
     leavings = _Leavings(include_quantised)
     weights = gather_weights(entries)
-    remarks: tuple[str, ...] = ()
+    remarks: list[str] = []
     if graph is None or graph.method is not DepthMethod.ONNX:  # an ONNX graph is in ONNX's order
-        weights, remarks = in_order(weights, framework)
+        weights, found = in_order(weights, framework)
+        remarks += found
+    unusual = weights_by_shape(weights) if graph is None else frozenset()
     if graph is not None:
         convolutions = _by_graph(weights, graph, include_transposed, leavings)
     else:
-        convolutions = _by_evidence(weights, entries, order_known, include_transposed, leavings)
+        convolutions = _by_evidence(weights, entries, order_known, unusual, include_transposed, leavings)
+    by_shape = [convolution.name for convolution in convolutions if convolution.name in unusual]
+    if by_shape:
+        remarks.append(f"took {shown(by_shape)} for convolution weights by their shape; their names do not say so")
     fixed = {part for weight in leavings.fixed for part in weight.parts}
     parameters = count_parameters([entry for entry in entries if entry.name not in fixed])
     return ConvolutionPlan(tuple(convolutions), parameters, (*remarks, *leavings.notes()))
@@ -180,11 +186,12 @@ def _by_evidence(
     weights: Sequence[StoredWeight],
     entries: Sequence[TensorEntry],
     order_known: bool,
+    unusual: frozenset[str],
     include_transposed: bool,
     leavings: _Leavings,
 ) -> list[Convolution]:
     by_name = {entry.name: entry for entry in entries}
-    judged = [(weight, _judge(weight, by_name, leavings)) for weight in weights]
+    judged = [(weight, _judge(weight, by_name, unusual, leavings)) for weight in weights]
     convolutions = [convolution for _, convolution in judged if convolution is not None]
     weight_of = {convolution.name: weight for weight, convolution in judged if convolution is not None}
     found: list[Convolution] = []
@@ -198,13 +205,16 @@ def _by_evidence(
     return found
 
 
-def _judge(weight: StoredWeight, by_name: Mapping[str, TensorEntry], leavings: _Leavings) -> Convolution | None:
+def _judge(
+    weight: StoredWeight, by_name: Mapping[str, TensorEntry], unusual: frozenset[str], leavings: _Leavings
+) -> Convolution | None:
     if len(weight.shape) == 5 and is_weight_name(weight.name):
         leavings.add("a 3-D convolution or a stack of experts (5-D weight)", weight)
         return None
     if len(weight.shape) != 4:
         return None
-    if not is_weight_name(weight.name):
+    is_unusual = weight.name in unusual
+    if not is_unusual and not is_weight_name(weight.name):
         if is_fixed_name(weight.name):
             leavings.add_fixed("named like a fixed kernel and not like a weight", weight)
             return None

@@ -11,11 +11,10 @@ from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.safetensors_file import SafetensorsCheckpoint
 from distributed.formats.safetensors_header import MAX_HEADER_BYTES
 from distributed.formats.sniff import HEAD_BYTES, FileKind, Sniffed, sniff
-from distributed.formats.torch_archive import refuse_pickle
 from distributed.formats.torch_file import TorchCheckpoint
 
 _EXPECTED = "safetensors, torch.save or ONNX"
-_TORCH = (FileKind.TORCH_ZIP, FileKind.TORCH_LEGACY)
+_TORCH = (FileKind.TORCH_ZIP, FileKind.TORCH_LEGACY, FileKind.PICKLE)
 
 
 def open_checkpoint(
@@ -60,18 +59,9 @@ def _head(source: ByteSource) -> bytes:
 
 
 def _refuse(source: ByteSource, found: Sniffed) -> None:
-    """Raise unless the file is one of torch's two readable kinds."""
+    """Raise unless the file is one of torch's readable kinds."""
     if found.kind in _TORCH:
         return
-    if found.kind is FileKind.PICKLE:
-        refuse_pickle(source.local_path(), source.name)
-    if found.kind is FileKind.TORCH_TAR:
-        raise unsupported(
-            source.name,
-            "tar archive: torch's format before 2017, which weights_only loading refuses, or a packed file to unpack",
-            expected=_EXPECTED,
-            found=found.description,
-        )
     raise unsupported(source.name, "not a checkpoint", expected=_EXPECTED, found=found.description)
 
 

@@ -18,8 +18,8 @@ def unsupported(file: str, what: str, *, expected: str | None = None, found: str
 
 
 def unsafe_pickle(file: str, what: str, *, found: str) -> UnextractableError:
-    """Loading the file would need to run more than torch's ``weights_only`` unpickler allows."""
-    return _problem(SkipReason.UNSAFE_PICKLE, file, what, None, "types that weights_only loading allows", found)
+    """The file would run something that no weights need."""
+    return _problem(SkipReason.UNSAFE_PICKLE, file, what, None, "a pickle of data alone", found)
 
 
 def _problem(

@@ -11,6 +11,7 @@ import torch
 from distributed.errors import RetryableError
 from distributed.formats.agreement import Rows, rows_of, sampled_rows
 from distributed.formats.base import ByteSource, Content, TensorEntry
+from distributed.formats.buffers import tensor_of
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
@@ -73,18 +74,23 @@ class SafetensorsCheckpoint:
     ) -> None:
         located: dict[str, _Located] = {}
         frameworks: set[str | None] = set()
+        elsewhere: dict[str, _Located] = {}
         for number, source in enumerate(sources):
             header = read_header(source, head if number == 0 else None)
             frameworks.add(header.framework)
             for name, record in header.records.items():
                 if weight_map is not None and name in weight_map and weight_map[name] is not source:
-                    continue  # the index says that another shard's tensor of this name counts
+                    # The index says that another shard's tensor of this name counts, if that shard has one.
+                    elsewhere[name] = _Located(record, source, name)
+                    continue
                 if name in located:
                     raise unreadable(
                         source.name, "tensor is in two shards", tensor=name, found=located[name].source.name
                     )
                 located[name] = _Located(record, source, name)
         names = list(located) if weight_map is None else list(weight_map)
+        moved = [name for name in names if name not in located and name in elsewhere]
+        located |= {name: elsewhere[name] for name in moved}
         for name in names:
             if name not in located and weight_map is not None:
                 raise unreadable(weight_map[name].name, "tensor of the index is not in its shard", tensor=name)
@@ -98,6 +104,8 @@ class SafetensorsCheckpoint:
         )
         self._located = dict(selection.tensors)
         self._notes = list(selection.notes)
+        if moved:
+            self._notes.append(f"the shard index is stale: {len(moved)} tensors are in other shards than it says")
         unlisted = len(located) - len(names)
         if unlisted:
             self._notes.append(f"left out {unlisted} tensors that the shard index does not list")
@@ -211,8 +219,5 @@ def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
     if record.start == record.stop:
         return torch.empty(shape, dtype=dtype)
     data = fetched.view(record.start, record.stop)
-    tensor: torch.Tensor | None = None if data.readonly else torch.frombuffer(data, dtype=dtype)
-    # Tensors share the batch's memory, which goes with the last of them; an address off the type's grid wants a copy.
-    if tensor is None or tensor.data_ptr() % dtype.itemsize:
-        tensor = torch.frombuffer(bytearray(data), dtype=dtype)
-    return tensor.reshape(shape)
+    # Tensors share the batch's memory, which goes with the last of them.
+    return tensor_of(data, dtype).reshape(shape)

@@ -19,8 +19,7 @@ class FileKind(StrEnum):
     INDEX = "shard index"
     TORCH_ZIP = "zip archive"
     TORCH_LEGACY = "legacy torch file"
-    TORCH_TAR = "tar archive"
-    PICKLE = "pickle without torch's header"
+    PICKLE = "plain pickle"
     ONNX = "ONNX model"
     UNSUPPORTED = "unsupported"
 
@@ -39,7 +38,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras/TensorFlow weights)"),
     (b"GGUF", "a GGUF file"),
     (b"\x93NUMPY", "a NumPy .npy array"),
-    (b"\x1f\x8b", "a gzip stream; unpack it first"),
+    (b"\x1f\x8b", "a gzip stream; unpack it first (gunzip, a .tar.gz with tar -xzf)"),
     (b"\xfd7zXZ\x00", "an xz stream; unpack it first"),
     (b"BZh", "a bzip2 stream; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard stream; unpack it first"),
@@ -49,6 +48,11 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a PNG image"),
     (b"\x7fELF", "an executable"),
+)
+
+_DISTRIBUTED = (
+    "one part of a torch.distributed.checkpoint folder; convert the folder: "
+    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt"
 )
 
 
@@ -65,12 +69,14 @@ def sniff(head: bytes, size: int, name: str) -> Sniffed:
     for signature, description in _SIGNATURES:
         if head.startswith(signature):
             return Sniffed(FileKind.UNSUPPORTED, description)
+    if name.endswith(".distcp"):
+        return Sniffed(FileKind.UNSUPPORTED, _DISTRIBUTED)
     if head.startswith(b"PK\x03\x04"):
         return Sniffed(FileKind.TORCH_ZIP, "a zip archive")
     if TORCH_LEGACY_MAGIC in head[:32]:
         return Sniffed(FileKind.TORCH_LEGACY, "a legacy torch file")
     if head[257:262] == b"ustar":
-        return Sniffed(FileKind.TORCH_TAR, "a tar archive")
+        return Sniffed(FileKind.UNSUPPORTED, _tar(head))
     if head[4:8] == b"TFL3":
         return Sniffed(FileKind.UNSUPPORTED, "a TensorFlow Lite model")
     text = _sniff_text(head)
@@ -79,10 +85,18 @@ def sniff(head: bytes, size: int, name: str) -> Sniffed:
     if name.endswith(".safetensors") or head[8:9] == b"{":
         return Sniffed(FileKind.SAFETENSORS, "a safetensors file")
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return Sniffed(FileKind.PICKLE, "a plain pickle, not written by torch.save")
+        return Sniffed(FileKind.PICKLE, "a plain pickle")
     if name.endswith(".onnx") or _looks_like_onnx(head):
         return Sniffed(FileKind.ONNX, "an ONNX model")
     return Sniffed(FileKind.UNSUPPORTED, f"a file of unknown type, first bytes {head[:16].hex(' ')}")
+
+
+def _tar(head: bytes) -> str:
+    """A tar archive by its first member, whose name is its first field."""
+    first = head[:100].split(b"\0")[0].decode("utf-8", "replace")
+    if first in ("sys_info", "pickle", "tensors", "storages"):
+        return "torch's format before 2017: load it with torch and save its state_dict() again"
+    return f"a tar archive of {first!r} …; unpack it first (tar -xf)"
 
 
 def _sniff_text(head: bytes) -> Sniffed | None:

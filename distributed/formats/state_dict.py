@@ -37,8 +37,12 @@ WRAPPER_KEYS = frozenset(
     }
 )
 
-_OPTIMIZER = re.compile(r"optim|^opt([A-Z_\d].*)?$|^solver$|adam|^sgd$", re.IGNORECASE)
-_SCHEDULER = re.compile(r"sched|^scaler|grad_?scaler|amp_scaler|^amp$|^loss_?scaler", re.IGNORECASE)
+_OPTIMIZER = re.compile(
+    r"(?i:optim(?!al|um|i[sz]ed|is[mt])|^solver$|(^|_)adam(w|ax)?(_|\d|$)|^sgd$)|^opt([A-Z_\d].*)?$"
+)
+_SCHEDULER = re.compile(
+    r"sched(?!uled)|^scalers?(_?(state|dict|\d+))*$|grad_?scaler|amp_scaler|^amp$|^loss_?scaler", re.IGNORECASE
+)
 _TRAINING_STATE = re.compile(
     r"^(callbacks|loops|hyper_parameters|hparams|rng_states?|.*_rng_state|random_state|meta|args|cfg|config|opt"
     r"|metrics?|loss(es)?|history|stats|datamodule|train_?loader|sampler|best_(acc|loss|score|metric|prec1).*)$",
@@ -50,6 +54,9 @@ _MOMENT_LEAVES = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum
 _COUNTERS = frozenset({"n_averaged", "num_averaged", "num_updates", "step", "steps", "initted", "decay", "epoch"})
 
 _MAX_DEPTH = 32
+
+#: Characters of the keys that lead to a tensor; more are no names.
+_LONGEST_PATH = 1024
 
 
 class TensorLike(Protocol):
@@ -97,7 +104,7 @@ def select_state_dict(
     notes: list[str] = []
     if isinstance(tree, tensor_type):
         return Selection({"tensor": tree}, ("the checkpoint is one bare tensor, without a name",))
-    items = list(_walk(tree, tensor_type, (), notes, set()))
+    items = list(_Walk(tree, tensor_type, notes).items(tree, ()))
     items = _without_counters(_without_moments(items, notes), notes)
     full = [".".join((*item.containers, item.key)) for item in items]
     if len(set(full)) != len(full):  # {"a": {"b.c": …}, "a.b": {"c": …}}
@@ -122,39 +129,75 @@ def select_state_dict(
     return Selection({name: item.tensor for name, item in zip(names, kept, strict=True)}, tuple(notes))
 
 
-def _walk(
-    node: object, tensor_type: type[T], path: tuple[str, ...], notes: list[str], seen: set[int]
-) -> Iterator[_Item[T]]:
-    """The tensors below a container, without optimizers, schedulers and other training state."""
-    if isinstance(node, Mapping):
-        children = [(_text(key), value) for key, value in node.items()]
-    elif isinstance(node, (list, tuple)):
-        children = [(ListIndex(index), value) for index, value in enumerate(node)]
-    else:
-        return
-    where = ".".join(path)
-    # A container met twice (the same object under two keys, or a cycle) is one model, not two.
-    if id(node) in seen:
-        notes.append(f"left out {where!r}: the same object as one before")
-        return
-    seen.add(id(node))
-    if len(path) > _MAX_DEPTH:
-        notes.append(f"left out {where[:80]!r}: nested more than {_MAX_DEPTH} levels deep")
-        return
-    has_model = any(key in WRAPPER_KEYS and _holds_tensors(value, tensor_type) for key, value in children)
-    for key, value in children:
-        label = ".".join((*path, key))
-        if isinstance(value, tensor_type):
-            if has_model and len(value.shape) <= 1:
-                notes.append(f"left out {label!r}: a single value beside the model")
-            else:
-                yield _Item(path, key, value)
-        elif isinstance(value, (Mapping, list, tuple)) and value:
-            kind = _training_state(key, value)
-            if kind is None:
-                yield from _walk(value, tensor_type, (*path, key), notes, seen)
-            elif kind != "training state" or _holds_tensors(value, tensor_type):
-                notes.append(f"left out {kind} {label!r}")
+class _Walk(Generic[T]):
+    """Goes through a checkpoint's containers once; what is left aside becomes notes."""
+
+    def __init__(self, tree: object, tensor_type: type[T], notes: list[str]) -> None:
+        self._tensor_type, self._notes = tensor_type, notes
+        self._seen: set[int] = set()
+        self._with_tensors = _holders(tree, lambda value: isinstance(value, tensor_type))
+        self._with_weights = _holders(tree, lambda value: isinstance(value, tensor_type) and len(value.shape) > 1)
+
+    def items(self, node: object, path: tuple[str, ...]) -> Iterator[_Item[T]]:
+        """The tensors below a container, without optimizers, schedulers and other training state."""
+        where = ".".join(path)
+        # A container met twice (the same object under two keys, or a cycle) is one model, not two.
+        if id(node) in self._seen:
+            if self._holds_tensors(node):
+                self._notes.append(f"left out {where!r}: the same object as one before")
+            return
+        self._seen.add(id(node))
+        if isinstance(node, Mapping):
+            children = [(_text(key), value) for key, value in node.items()]
+        elif isinstance(node, (list, tuple)):
+            children = [(ListIndex(index), value) for index, value in enumerate(node)]
+        else:
+            return
+        if len(path) > _MAX_DEPTH or len(where) > _LONGEST_PATH:
+            self._notes.append(f"left out {where[:80]!r}: nested more than {_MAX_DEPTH} levels deep")
+            return
+        has_model = any(key in WRAPPER_KEYS and self._holds_tensors(value) for key, value in children)
+        for key, value in children:
+            label = ".".join((*path, key))
+            if isinstance(value, self._tensor_type):
+                if has_model and len(value.shape) <= 1:
+                    self._notes.append(f"left out {label!r}: a single value beside the model")
+                else:
+                    yield _Item(path, key, value)
+            elif isinstance(value, (Mapping, list, tuple)) and value:
+                kind = None if id(value) in self._seen else _training_state(key, value)
+                # Means and histories have no matrices; a model has.
+                if kind is None and has_model and self._holds_tensors(value) and id(value) not in self._with_weights:
+                    kind = "training state"
+                if kind is None:
+                    yield from self.items(value, (*path, key))
+                elif kind != "training state" or self._holds_tensors(value):
+                    self._notes.append(f"left out {kind} {label!r}")
+
+    def _holds_tensors(self, value: object) -> bool:
+        return isinstance(value, self._tensor_type) or id(value) in self._with_tensors
+
+
+def _holders(tree: object, is_wanted: Callable[[object], bool]) -> set[int]:
+    """Ids of the containers with a wanted value anywhere below; each is looked at once, so cycles end."""
+    parents: dict[int, list[int]] = {id(tree): []}
+    pending, holders = [tree], set[int]()
+    while pending:
+        node = pending.pop()
+        for child in node.values() if isinstance(node, Mapping) else node if isinstance(node, (list, tuple)) else ():
+            if is_wanted(child):
+                holders.add(id(node))
+            elif isinstance(child, (Mapping, list, tuple)):
+                if id(child) not in parents:
+                    pending.append(child)
+                parents.setdefault(id(child), []).append(id(node))
+    above = [parent for holder in holders for parent in parents[holder]]
+    while above:
+        holder = above.pop()
+        if holder not in holders:
+            holders.add(holder)
+            above += parents[holder]
+    return holders
 
 
 def _training_state(key: str, value: object) -> str | None:
@@ -170,19 +213,6 @@ def _training_state(key: str, value: object) -> str | None:
     if _SCHEDULER.search(key):
         return "scheduler or scaler state"
     return "training state" if _TRAINING_STATE.match(key) else None
-
-
-def _holds_tensors(value: object, tensor_type: type[T]) -> bool:
-    """Whether a container has a tensor anywhere below; each object is looked at once, so cycles end."""
-    pending, seen = [value], set[int]()
-    while pending:
-        node = pending.pop()
-        if isinstance(node, tensor_type):
-            return True
-        if isinstance(node, (Mapping, list, tuple)) and id(node) not in seen:
-            seen.add(id(node))
-            pending.extend(node.values() if isinstance(node, Mapping) else node)
-    return False
 
 
 def _without_moments(items: list[_Item[T]], notes: list[str]) -> list[_Item[T]]:

@@ -1,177 +1,164 @@
-"""The outer layers of torch's files, checked before ``torch.load`` sees them: zip, legacy, tar."""
+"""The outer layers of torch's files: zip archives, TorchScript among them, legacy files, and plain pickles."""
 
 from __future__ import annotations
 
 import mmap
-import struct
-import zipfile
+from functools import partial
 from pathlib import Path
-from typing import IO, cast
+
+import torch
 
 from distributed.errors import RetryableError
-from distributed.formats.pickle_scan import MAX_PICKLE_BYTES, scan_pickle
-from distributed.formats.pickle_values import Scan
+from distributed.formats.pickle_arguments import PickleBytes
+from distributed.formats.pickle_machine import read_pickle
+from distributed.formats.pickle_meanings import Meanings
+from distributed.formats.pickle_values import Storage, StorageView
+from distributed.formats.pickled_tensor import PickledTensor
 from distributed.formats.problems import unreadable, unsupported
-from distributed.formats.sniff import TORCH_LEGACY_MAGIC
+from distributed.formats.sniff import TORCH_LEGACY_MAGIC, FileKind
+from distributed.formats.zip_kinds import described, torch_root
+from distributed.formats.zip_members import ZipMembers
 
-_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
+def read_torch_file(path: Path, kind: FileKind, file: str) -> tuple[object, list[str]]:
+    """What a file holds: ``PickledTensor`` in nested dicts and lists, and notes on what was set aside.
 
-def check_zip(path: Path, file: str) -> None:
-    """Check a zip checkpoint's directory, pickle and sizes; takes memory for the pickle alone.
+    No code of the file is run, nothing is imported for it, and no tensor's data is read.
+
+    Args:
+        path: of the whole file.
+        kind: zip, legacy, or a plain pickle.
+        file: name for messages.
 
     Raises:
-        UnextractableError: (unreadable) truncated, compressed, or claims more bytes than it has; (unsupported_format) a
-            zip of another kind, TorchScript included; (unsafe_pickle) see ``scan_pickle``.
+        UnextractableError: (unreadable) truncated, or it claims more bytes than it has; (unsupported_format) a zip of
+            another kind; (unsafe_pickle) it would run what no data needs.
+        RetryableError: reading failed.
     """
-    size = path.stat().st_size
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename: info for info in archive.infolist()}
-            if len(members) != len(archive.infolist()):
-                raise unreadable(file, "zip archive with two members of one name")
-            prefix = _archive_root(members, file)
-            _check_members(members, size, file)
-            _check_local_headers(path, members, size, file)
-            pickle_info = members[f"{prefix}data.pkl"]
-            if pickle_info.file_size > MAX_PICKLE_BYTES:
-                raise unreadable(
-                    file,
-                    "data.pkl is too long for a state dict",
-                    expected=f"at most {MAX_PICKLE_BYTES} bytes",
-                    found=f"{pickle_info.file_size} bytes",
-                )
-            with archive.open(pickle_info) as stream:
-                scan = scan_pickle(stream, file, size)
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError, ValueError, RuntimeError) as error:
-        raise unreadable(file, "truncated or damaged zip archive", found=str(error)[:200]) from None
+        with path.open("rb") as opened:
+            # Private pages: torch asks for memory that may be written to. None of them ever is.
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
         raise RetryableError(f"{file}: reading failed ({error}); try again") from error
-    _check_records(scan, members, prefix, file)
-
-
-def _archive_root(members: dict[str, zipfile.ZipInfo], file: str) -> str:
-    roots = {name[: -len("data.pkl")] for name in members if name == "data.pkl" or name.endswith("/data.pkl")}
-    roots = {root for root in roots if root.count("/") <= 1}
-    names = sorted(members)
-    if any(name.endswith("constants.pkl") and name.count("/") <= 1 for name in names):
-        raise unsupported(
-            file,
-            "TorchScript archive: weights_only loading refuses it; export its state_dict() instead",
-            expected="a torch.save checkpoint",
-            found="TorchScript (constants.pkl, code/)",
-        )
-    if len(roots) != 1:
-        if "model.weights.h5" in members:
-            kind = "a Keras model"
-        elif names and all(name.endswith(".npy") for name in names):
-            kind = "a NumPy .npz archive"
-        elif any(name.endswith("archive_format") for name in names):
-            kind = "a torch.export archive"
+    memory = memoryview(mapped)
+    meanings = Meanings(lambda data: _storage_in(data, file))
+    try:
+        if kind is FileKind.TORCH_ZIP:
+            tree = _read_zip(ZipMembers(path, memory, file), meanings, file)
+        elif kind is FileKind.TORCH_LEGACY:
+            tree = meanings.value(read_legacy(memory, file))
         else:
-            kind = f"members {', '.join(names[:4])[:120] or 'none'}"
-        raise unsupported(file, "zip archive, but not a torch.save checkpoint", expected="data.pkl", found=kind)
-    return roots.pop()
+            tree = meanings.value(read_pickle(PickleBytes(memory), _no_storage, file))
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
+        raise unreadable(file, "a tensor that cannot be", found=str(error)[:200]) from None
+    return tree, meanings.notes()
 
 
-def _check_members(members: dict[str, zipfile.ZipInfo], size: int, file: str) -> None:
-    total = sum(info.file_size for info in members.values())
-    if total > size:
-        raise unreadable(
-            file,
-            "zip archive claims more data than the file has (a zip bomb, or damage)",
-            expected=f"at most {size} bytes",
-            found=f"{total} bytes in {len(members)} members",
-        )
-    for name, info in members.items():
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            found = f"compression method {info.compress_type}, {info.compress_size} → {info.file_size} bytes"
-            raise unreadable(file, f"zip member {name!r} is compressed", expected="stored members", found=found)
-        if info.flag_bits & 1:
-            raise unreadable(file, f"zip member {name!r} is encrypted")
+def _read_zip(members: ZipMembers, meanings: Meanings, file: str) -> object:
+    root = torch_root(members.names)
+    if root is None:
+        what = "zip archive, but not a torch.save checkpoint"
+        raise unsupported(file, what, expected="data.pkl", found=described(members.names))
+    swapped = members.size(f"{root}byteorder") is not None and bytes(members.read(f"{root}byteorder")) == b"big"
+
+    storages: dict[str, Storage] = {}
+
+    def read(name: str, folder: str) -> object:
+        def find_storage(key: str, elements: int, dtype: torch.dtype) -> Storage:
+            member, needed = f"{root}{folder}/{key}", elements * dtype.itemsize
+            found = members.size(member)
+            if found is None:
+                raise unreadable(file, f"storage {key} is missing", expected=f"member {member}")
+            if needed > found:
+                what = f"storage {key} is shorter than the pickle says"
+                raise unreadable(file, what, expected=f"{needed} bytes", found=f"{found} bytes")
+            return storages.setdefault(member, Storage(key, found, partial(members.read, member), swapped))
+
+        return meanings.value(read_pickle(PickleBytes(members.read(f"{root}{name}")), find_storage, file))
+
+    tree = read("data.pkl", "data")
+    if members.size(f"{root}constants.pkl") is None or any(len(t.shape) == 4 for t in tensors_in(tree)):
+        return tree
+    # A frozen TorchScript module has no parameters left: its weights are the constants of its code.
+    return {"module": tree, "constants": read("constants.pkl", "constants")}
 
 
-def _check_local_headers(path: Path, members: dict[str, zipfile.ZipInfo], size: int, file: str) -> None:
-    """torch maps data right behind a member's local header, so that header must be there and agree on the name."""
-    with path.open("rb") as stream:
-        for name, info in members.items():
-            stream.seek(info.header_offset)
-            header = stream.read(_LOCAL_HEADER.size)
-            if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-                raise unreadable(
-                    file, f"zip member {name!r} has no local header", found=header[:4].hex(" ") or "nothing"
-                )
-            name_length, extra_length = _LOCAL_HEADER.unpack(header)[-2:]
-            stop = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length + info.file_size
-            if stop > size:
-                raise unreadable(
-                    file, f"zip member {name!r} is truncated", expected=f"{stop} bytes", found=f"{size} bytes"
-                )
+def tensors_in(tree: object) -> list[PickledTensor]:
+    """The tensors of nested dicts and lists; each container is looked at once, so cycles end."""
+    found, pending, seen = [], [tree], set[int]()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, PickledTensor):
+            found.append(node)
+        elif isinstance(node, (dict, list)) and id(node) not in seen:
+            seen.add(id(node))
+            pending.extend(node.values() if isinstance(node, dict) else node)
+    return found
 
 
-def _check_records(scan: Scan, members: dict[str, zipfile.ZipInfo], prefix: str, file: str) -> None:
-    for key, claim in scan.storages.items():
-        info = members.get(f"{prefix}data/{key}")
-        if info is None:
-            raise unreadable(file, f"storage {key} is missing", expected=f"member {prefix}data/{key}")
-        if claim.nbytes > info.file_size:
+def read_legacy(memory: memoryview, file: str) -> object:
+    """The inert value of a legacy file.
+
+    Five pickles (magic, protocol, system, object, storage keys), then the storages: element count (8 bytes) and data.
+
+    Raises:
+        UnextractableError: it is damaged, truncated, or a storage has another length than the pickle says.
+    """
+    source = PickleBytes(memory)
+    storages: dict[str, tuple[Storage, int, int]] = {}
+
+    def find_storage(key: str, elements: int, dtype: torch.dtype) -> Storage:
+        new = Storage(key, elements * dtype.itemsize), elements, dtype.itemsize
+        known = storages.setdefault(key, new)
+        if known[1:] != new[1:]:
+            found = f"{new[0].nbytes} bytes"
+            raise unreadable(file, f"storage {key} of two sizes", expected=f"{known[0].nbytes} bytes", found=found)
+        return known[0]
+
+    _, _, system = (read_pickle(source, _no_storage, file) for _ in range(3))
+    swapped = isinstance(system, dict) and system.get("little_endian") is False
+    value = read_pickle(source, find_storage, file)
+    keys = read_pickle(source, _no_storage, file)
+    if not isinstance(keys, list):
+        raise unreadable(file, "damaged legacy file", expected="a list of storage keys")
+    position = source.position
+    for key in map(str, keys):
+        if key not in storages:
+            raise unreadable(file, f"storage {key[:80]} is not used", expected="a storage of the pickle")
+        storage, elements, item_bytes = storages.pop(key)
+        header = memory[position : position + 8]
+        found = int.from_bytes(header, "big" if swapped else "little")
+        if len(header) == 8 and found != elements:
             raise unreadable(
                 file,
-                f"storage {key} is shorter than the pickle says",
-                expected=f"{claim.nbytes} bytes",
-                found=f"{info.file_size} bytes",
+                f"storage {key} has another length than the pickle says",
+                expected=f"{elements} elements",
+                found=f"{found} elements",
             )
+        start, position = position + 8, position + 8 + elements * item_bytes
+        if position > len(memory):
+            expected, size = f"at least {position} bytes", f"{len(memory)} bytes"
+            raise unreadable(file, "truncated legacy file", expected=expected, found=size)
+        storage.fetch, storage.swapped = partial(_part, memory, start, position), swapped
+    if storages:
+        raise unreadable(file, f"{len(storages)} storages have no data", found=f"no storage {min(storages)}")
+    return value
 
 
-def check_legacy(path: Path, file: str) -> None:
-    """Check a legacy file: five pickles (magic, protocol, system, object, storage keys), then the storages.
-
-    Each storage is its element count (8 bytes) and its data. Takes no memory for data.
-
-    Raises:
-        UnextractableError: as for ``check_zip``.
-    """
-    size = path.stat().st_size
-    try:
-        # Mapped, so that no read can be longer than the file, whatever length an opcode claims.
-        with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            stream = cast("IO[bytes]", mapped)
-            for _ in range(3):
-                scan_pickle(stream, file, size)
-            scan = scan_pickle(stream, file, size)
-            keys = scan_pickle(stream, file, size).value
-            if not isinstance(keys, list):
-                raise unreadable(file, "damaged legacy file", expected="a list of storage keys")
-            position = mapped.tell()
-            for key in keys:
-                claim = scan.storages.get(str(key))
-                if claim is None:
-                    raise unreadable(file, f"storage {str(key)[:80]} is not used", expected="a storage of the pickle")
-                header = mapped[position : position + 8]
-                elements = int.from_bytes(header, "little")
-                if len(header) == 8 and elements != claim.elements:
-                    raise unreadable(
-                        file,
-                        f"storage {key} has another length than the pickle says",
-                        expected=f"{claim.elements} elements",
-                        found=f"{elements} elements",
-                    )
-                position += 8 + claim.nbytes
-                if position > size:
-                    raise unreadable(
-                        file, "truncated legacy file", expected=f"at least {position} bytes", found=f"{size} bytes"
-                    )
-            missing = scan.storages.keys() - {str(key) for key in keys}
-            if missing:
-                raise unreadable(file, f"{len(missing)} storages have no data", found=f"no storage {min(missing)}")
-    except OSError as error:
-        raise RetryableError(f"{file}: reading failed ({error}); try again") from error
+def _part(memory: memoryview, start: int, stop: int) -> memoryview:
+    return memory[start:stop]
 
 
-def refuse_pickle(path: Path, file: str) -> None:
-    """Raise what a plain pickle deserves: its unsafe types by name, else that it is no checkpoint."""
-    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        scan_pickle(cast("IO[bytes]", mapped), file, len(mapped))
-    raise unsupported(
-        file, "plain pickle without torch's header", expected=f"torch.save's magic {TORCH_LEGACY_MAGIC[2:].hex()}"
-    )
+def _storage_in(data: memoryview, file: str) -> StorageView:
+    """The storage in bytes that a plain pickle of tensors holds: a legacy file of its own."""
+    if TORCH_LEGACY_MAGIC not in bytes(data[:32]):
+        raise unreadable(file, "a storage inside the pickle is no legacy torch file")
+    value = read_legacy(data, file)
+    if not isinstance(value, StorageView):
+        raise unreadable(file, "a torch file inside the pickle holds something else than a storage")
+    return value
+
+
+def _no_storage(key: str, elements: int, dtype: torch.dtype) -> Storage:
+    raise ValueError(f"storage {key} in a pickle that has none")

@@ -1,69 +1,26 @@
-"""torch.save files through ``torch.load(weights_only=True)`` and nothing else."""
+"""torch.save files, read without running anything of theirs."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import struct
-import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from distributed.errors import RetryableError
 from distributed.formats.agreement import Rows, rows_of
 from distributed.formats.base import ByteSource, TensorEntry
-from distributed.formats.problems import unreadable, unsafe_pickle
+from distributed.formats.pickled_tensor import PickledTensor
+from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.sniff import FileKind
 from distributed.formats.state_dict import Selection, select_state_dict
-from distributed.formats.torch_archive import check_legacy, check_zip
+from distributed.formats.torch_archive import read_torch_file, tensors_in
 from distributed.graph.facts import GraphFacts
 
-#: What ``torch.load`` raises on files that passed the checks and still are not what they claim.
-_LOAD_ERRORS = (
-    *(RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, EOFError),
-    *(ImportError, ArithmeticError, LookupError, RecursionError, struct.error, zipfile.BadZipFile),
-)
+#: Bytes that the tensors of a model may have together beyond those of its files: views of one memory, expanded ones.
+_REPEATED_BYTES = 64 * 2**20
 
-
-def load_torch_file(path: Path, kind: FileKind, file: str) -> object:
-    """The object of a zip or legacy file, on the CPU; of a zip the tensors are mapped, not read.
-
-    Raises:
-        UnextractableError: (unsafe_pickle) it needs more than ``weights_only`` allows; (unreadable, unsupported_format)
-            see ``distributed.formats.torch_archive``.
-        RetryableError: reading failed or memory ran out.
-    """
-    if kind is FileKind.TORCH_ZIP:
-        check_zip(path, file)
-    else:
-        check_legacy(path, file)
-    # torch.load sends paths that end so to the safetensors package, which this file is not for.
-    mapped = kind is FileKind.TORCH_ZIP and path.suffix != ".safetensors"
-    try:
-        with warnings.catch_warnings(), path.open("rb") as stream:
-            warnings.simplefilter("ignore")  # torch's remarks on old files; what matters is raised
-            if mapped:
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            return torch.load(stream, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = _torch_reason(str(error))
-        raise unsafe_pickle(file, "weights_only loading refuses it", found=reason) from None
-    except (OSError, MemoryError) as error:
-        raise RetryableError(f"{file}: loading failed ({error}); try again") from error
-    except _LOAD_ERRORS as error:
-        raise unreadable(file, "torch.load failed", found=f"{type(error).__name__}: {error}"[:200]) from None
-
-
-def _torch_reason(message: str) -> str:
-    named = re.search(r"GLOBAL (\S+)", message)
-    if named:
-        return named.group(1)
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[1][:200] if len(lines) > 1 else message[:200]
+#: Of a checkpoint, optimizer state included.
+_MOST_TENSORS = 1_000_000
 
 
 class TorchCheckpoint:
@@ -74,6 +31,11 @@ class TorchCheckpoint:
         weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
         prefer_ema: take an averaged copy instead of its raw twin.
         wanted: see ``select_state_dict``.
+
+    Raises:
+        UnextractableError: see ``distributed.formats.torch_archive``; (unsupported_format) a pickle without a
+            tensor, or one part of a model's weights (DeepSpeed ZeRO-3).
+        RetryableError: reading failed.
     """
 
     def __init__(
@@ -84,22 +46,26 @@ class TorchCheckpoint:
         prefer_ema: bool = False,
         wanted: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        trees = {source.name: load_torch_file(source.local_path(), kind, source.name) for source, kind in files}
         notes: list[str] = []
+        trees: dict[str, object] = {}
+        for source, kind in files:
+            trees[source.name], remarks = read_torch_file(source.local_path(), kind, source.name)
+            notes += remarks
+        _refuse_what_holds_no_weights(trees, files)
         tree: object
         if weight_map is not None:
-            tree = _indexed(trees, weight_map)
+            tree = _indexed(trees, weight_map, notes)
             self._order_known = list(weight_map) != sorted(weight_map)
         else:
             tree = _merged(trees)
             self._order_known = True
-        selection = select_state_dict(tree, torch.Tensor, sample=_sample, prefer_ema=prefer_ema, wanted=wanted)
-        notes.extend(selection.notes)
-        self._tensors = _plain_tensors(selection, notes)
-        self._tensors = _without_ties(self._tensors, notes)
+        selection = select_state_dict(tree, PickledTensor, sample=_sample, prefer_ema=prefer_ema, wanted=wanted)
+        notes += selection.notes
+        self._file = files[0][0].name
+        self._tensors = _readable(selection, sum(source.size for source, _ in files), notes)
         self._notes = tuple(notes)
         self._entries = tuple(
-            TensorEntry(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+            TensorEntry(name, tensor.shape, str(tensor.dtype).removeprefix("torch."))
             for name, tensor in self._tensors.items()
         )
 
@@ -131,7 +97,10 @@ class TorchCheckpoint:
     def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
         """See ``Checkpoint.read``. Tensors of zip files are views of the mapped file."""
         for name in names:
-            yield name, self._tensors[name]
+            try:
+                yield name, self._tensors[name].load()
+            except ValueError as error:
+                raise unreadable(self._file, str(error), tensor=name) from None
 
     def __enter__(self) -> TorchCheckpoint:
         return self
@@ -140,17 +109,48 @@ class TorchCheckpoint:
         self._tensors = {}
 
 
-def _sample(tensors: Sequence[torch.Tensor]) -> list[Rows | None]:
-    return [rows_of(tensor) for tensor in tensors]
+def _sample(tensors: Sequence[PickledTensor]) -> list[Rows | None]:
+    found: list[Rows | None] = []
+    for tensor in tensors:
+        try:
+            found.append(rows_of(tensor.load()))
+        except ValueError:  # what it is will be said when it is read
+            found.append(None)
+    return found
 
 
-def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource]) -> dict[str, object]:
+def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[tuple[ByteSource, FileKind]]) -> None:
+    for source, kind in files:
+        tensors = tensors_in(trees[source.name])
+        if len(tensors) > _MOST_TENSORS:
+            raise unreadable(source.name, "more tensors than any model has", found=f"{len(tensors)} tensors")
+        if not tensors and kind is FileKind.PICKLE:
+            raise unsupported(source.name, "a plain pickle without a tensor or array", expected="weights")
+        if len(tensors) > 1 and all(0 in tensor.shape for tensor in tensors):
+            raise unsupported(
+                source.name,
+                "DeepSpeed ZeRO-3: its weights are in the optimizer's shards; convert with its zero_to_fp32.py",
+                expected="weights",
+                found=f"{len(tensors)} empty tensors",
+            )
+
+
+def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource], notes: list[str]) -> dict[str, object]:
     tree: dict[str, object] = {}
+    moved = 0
     for name, source in weight_map.items():
-        shard = trees[source.name]
-        if not isinstance(shard, Mapping) or name not in shard:
+        # An index from another time may know the tensor by another shard.
+        holders = (source.name, *(file for file in trees if file != source.name))
+        shard = next((s for file in holders if isinstance(s := trees[file], Mapping) and name in s), None)
+        if shard is None:
             raise unreadable(source.name, "tensor of the index is not in its shard", tensor=name)
+        moved += shard is not trees[source.name]
         tree[name] = shard[name]
+    if moved:
+        notes.append(f"the shard index is stale: {moved} tensors are in other shards than it says")
+    unlisted = sum(name not in tree for shard in trees.values() if isinstance(shard, Mapping) for name in shard)
+    if unlisted:
+        notes.append(f"left out {unlisted} tensors that the shard index does not list")
     return tree
 
 
@@ -166,25 +166,19 @@ def _merged(trees: Mapping[str, object]) -> object:
     return merged
 
 
-def _plain_tensors(selection: Selection[torch.Tensor], notes: list[str]) -> dict[str, torch.Tensor]:
-    plain: dict[str, torch.Tensor] = {}
+def _readable(selection: Selection[PickledTensor], file_bytes: int, notes: list[str]) -> dict[str, PickledTensor]:
+    """The tensors whose data is here, each memory once under its first name, and together no bomb."""
+    first: dict[tuple[object, ...], str] = {}
+    kept: dict[str, PickledTensor] = {}
+    left = file_bytes + _REPEATED_BYTES
     for name, tensor in selection.tensors.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu":
-            kind = str(tensor.layout).removeprefix("torch.") if tensor.layout != torch.strided else tensor.device.type
-            notes.append(f"left out {name!r}: a {kind} tensor")
-        else:
-            plain[name] = tensor.detach().resolve_conj().resolve_neg()
-    return plain
-
-
-def _without_ties(tensors: Mapping[str, torch.Tensor], notes: list[str]) -> dict[str, torch.Tensor]:
-    """Count once what is the same memory under several names: the first name stays."""
-    first: dict[tuple[Any, ...], str] = {}
-    kept: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        key = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.dtype, tensor.shape, tensor.stride())
-        if tensor.numel() and (twin := first.setdefault(key, name)) != name:
+        if tensor.obstacle is not None:
+            notes.append(f"left out {name!r}: {tensor.obstacle}")
+        elif tensor.nbytes and (twin := first.setdefault(tensor.memory, name)) != name:
             notes.append(f"counted {name!r} once: it is tied to {twin!r}")
+        elif tensor.nbytes > left:
+            notes.append(f"left out {name!r}: {list(tensor.shape)} of it repeat the little that the file holds")
         else:
+            left -= tensor.nbytes
             kept[name] = tensor
     return kept

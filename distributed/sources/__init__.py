@@ -8,12 +8,19 @@ from distributed.sources.settings import HubSettings, LocalSettings, SampleSetti
 
 if TYPE_CHECKING:
     from distributed.references import ModelReference
+    from distributed.sources.contents import Listing
 
 
 def list_references(settings: SourceSettings) -> list[ModelReference]:
+    """The models of a source; see ``list_source``."""
+    return list_source(settings).references
+
+
+def list_source(settings: SourceSettings) -> Listing:
     """The models of a source, by name; names are unique. Only names, sizes and small descriptions are read.
 
-    What is found to be no extractable model already (gated, not on the Hub, shards missing) is listed with ``problem``.
+    Of files on disk whose name says nothing also the first bytes are. What is found to be no extractable model already
+    (gated, not on the Hub, shards missing) is listed with ``problem``.
 
     Raises:
         SourceError: the source cannot be listed: no such folder, no network, a wrong manifest, an unknown name.
@@ -23,7 +30,7 @@ def list_references(settings: SourceSettings) -> list[ModelReference]:
         case SampleSettings():
             from distributed.sources.local import list_samples
 
-            return list_samples(settings)
+            return Listing(list_samples(settings))
         case LocalSettings():
             from distributed.sources.local import list_local
 
@@ -31,8 +38,8 @@ def list_references(settings: SourceSettings) -> list[ModelReference]:
         case TimmSettings():
             from distributed.sources.timm_models import list_timm
 
-            return list_timm(settings)
+            return Listing(list_timm(settings))
         case HubSettings():
             from distributed.sources.hub import list_hub
 
-            return list_hub(settings)
+            return Listing(list_hub(settings))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from distributed.sources.shards import WeightFiles, plain_name, with_shards
 
 #: Suffixes of checkpoint files, the preferred first.
 SUFFIXES: tuple[str, ...] = (".safetensors", ".bin", ".onnx", ".pth", ".pt", ".th", ".ckpt", ".tar")
 
-#: Training state and other files that share a checkpoint's suffix but hold no model.
+#: Training state and other files that share a checkpoint's suffix but hold no model: by their whole name, numbers
+#: aside. What only begins so (``optimized.onnx``, ``scaler_net.pth``) is a model.
 _NO_MODEL = re.compile(
-    r"(optimizer|optim|scheduler|scaler|rng_state|random_states|training_args|train_args|training_state|trainer_state"
-    r"|openvino_model|sentencepiece|spiece|vocab|tokenizer|merges|zero_pp_rank)[^/]*|[^/]*optim_states\.pt"
-    r"|\.[^/]*|[^/]*\.incomplete",
+    r"((optimizers?|optim|(lr_)?schedulers?|(grad_)?scaler)([_-]states?)?([_-]?[0-9]+)*"
+    r"|(rng|random|training|trainer|train)[_-]states?([_-]?[0-9]+)*|(training|train)[_-]args"
+    r"|openvino_model|sentencepiece(\.bpe)?|spiece|vocab|tokenizer|merges)\.[^/]*"
+    r"|[^/]*optim_states\.pt|\.[^/]*|[^/]*\.incomplete",
     re.IGNORECASE,
 )
 
@@ -33,22 +37,6 @@ _DESCRIPTION = re.compile(r"\..*|.*\.(json|ya?ml|md|txt|py|ipynb|csv|png|jpe?g|s
 
 _INDEX = re.compile(r".+\.(safetensors|bin)\.index(?:\.\w+)?\.json", re.IGNORECASE)
 
-#: Of at most nine digits: more name no shard, and Python reads no number of thousands of digits.
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{3,9})-of-(?P<count>[0-9]{3,9})(?P<suffix>\.\w+)", re.DOTALL)
-
-#: Shards looked for beyond those that are there, to name the missing ones.
-_MOST_SHARDS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class WeightFiles:
-    """The files of one model: the entry first. ``missing`` names those that an index or a shard's number promises."""
-
-    entry: str
-    files: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-
 
 def suffix_of(path: str) -> str:
     """The checkpoint suffix of a path in lower case, "" if it has none."""
@@ -59,20 +47,24 @@ def suffix_of(path: str) -> str:
 def is_weight_file(path: str) -> bool:
     """Whether the name is one of a checkpoint, or of the index of a sharded one."""
     name = path.rpartition("/")[2]
-    if _NO_MODEL.fullmatch(name):
-        return False
-    return bool(suffix_of(name)) or bool(_INDEX.fullmatch(name))
+    return not holds_no_model(name) and (bool(suffix_of(name)) or bool(_INDEX.fullmatch(name)))
+
+
+def holds_no_model(name: str) -> bool:
+    """Whether a file is called as training state, tokenizers and unfinished downloads are."""
+    return _NO_MODEL.fullmatch(name) is not None
 
 
 def stands_for_folder(entry: str) -> bool:
     """Whether the file's name says no more than "the model" of its folder."""
-    return _THE_MODEL.fullmatch(_plain(entry.rpartition("/")[2])) is not None
+    return _THE_MODEL.fullmatch(plain_name(entry.rpartition("/")[2])) is not None
 
 
 def find_models(
     paths: Iterable[str],
     read_text: Callable[[str], str],
     patterns: Sequence[str] = (),
+    also: Iterable[str] = (),
     external_data: Callable[[str], Sequence[str] | None] = lambda entry: None,
 ) -> list[WeightFiles]:
     """Group the files of a folder tree or repository into models, in order of their entries.
@@ -85,12 +77,14 @@ def find_models(
         read_text: the content of an index file; it may raise, which passes through.
         patterns: with these (``fnmatch``, or the path itself), every weight file that one matches is a model, no file
             stands for another.
+        also: paths of checkpoints that no name tells.
         external_data: the files that an ONNX graph says its weights are in, those that are there; None where it has
             not been looked at: they are then known by their names.
     """
     known = sorted(paths)
-    candidates = [path for path in known if is_weight_file(path) and (not patterns or _matches(path, patterns))]
-    models = _with_shards(candidates, set(known), read_text)
+    told = set(also)
+    candidates = [path for path in known if path in told or _is_candidate(path, patterns)]
+    models = with_shards(candidates, set(known), read_text)
     models = _with_external_data(models, known, external_data)
     if patterns:
         return sorted(models, key=lambda each: each.entry)
@@ -102,14 +96,20 @@ def find_models(
         else:
             result.append(model)
     for same in by_folder.values():
-        best, *others = sorted(same, key=lambda each: preference(each.entry))
-        left_out = tuple(sorted(other.entry for other in others))
-        result.append(WeightFiles(best.entry, best.files, best.missing, left_out))
+        best, *others = sorted(same, key=lambda each: (bool(each.missing), *preference(each.entry)))
+        left_out = tuple(sorted([*best.left_out, *(other.entry for other in others)]))
+        result.append(replace(best, left_out=left_out))
     return sorted(result, key=lambda each: each.entry)
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns)
+def _is_candidate(path: str, patterns: Sequence[str]) -> bool:
+    """By name, or because a pattern asks for its very suffix."""
+    is_named = is_weight_file(path)
+    suffix = PurePosixPath(path).suffix
+    return (is_named and not patterns) or any(
+        path == pattern or (fnmatchcase(path, pattern) and (is_named or (suffix and pattern.endswith(suffix))))
+        for pattern in patterns
+    )
 
 
 def preference(entry: str) -> tuple[int, bool, bool, bool, int, int, str]:
@@ -118,66 +118,13 @@ def preference(entry: str) -> tuple[int, bool, bool, bool, int, int, str]:
     Of names that say nothing, the shallower, shorter and alphabetically first one.
     """
     folder, _, name = entry.rpartition("/")
-    plain = _plain(name)
+    plain = plain_name(name)
     match = _THE_MODEL.fullmatch(plain)
     suffix = suffix_of(plain.removesuffix(".index.json"))
     rank = SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
     depth = folder.count("/") + 1 if folder else 0
     is_variant = match is not None and match["variant"] is not None
     return rank, match is None, is_variant, name != plain or name.endswith(".json"), depth, len(name), entry
-
-
-def _plain(name: str) -> str:
-    """``model-00001-of-00002.safetensors`` → ``model.safetensors``; index of a variant → index of the plain name."""
-    shard = _SHARD.fullmatch(name)
-    if shard is not None:
-        return shard["stem"] + shard["suffix"]
-    return re.sub(r"\.index\.(\w+)\.json$", r".index.json", name)
-
-
-def _with_shards(candidates: Sequence[str], known: set[str], read_text: Callable[[str], str]) -> list[WeightFiles]:
-    models = []
-    owned: set[str] = set()
-    for path in candidates:
-        if path.endswith(".json"):
-            shards = _shards_of_index(path, read_text(path))
-            owned.update(shards)
-            present = tuple(shard for shard in shards if shard in known)
-            models.append(WeightFiles(path, (path, *present), tuple(s for s in shards if s not in known)))
-    loose: dict[tuple[str, int, str, str], dict[int, str]] = defaultdict(dict)
-    for path in candidates:
-        if path in owned or path.endswith(".json"):
-            continue
-        shard = _SHARD.fullmatch(path)
-        if shard is None:
-            models.append(WeightFiles(path, (path,)))
-        else:
-            number = shard["number"]
-            loose[shard["stem"], len(number), shard["count"], shard["suffix"]][int(number)] = path
-    for (stem, width, count, suffix), there in loose.items():
-        # Some count from zero. A number that the count has no room for is no shard's: such a file stands for itself.
-        numbers = range(int(0 not in there), int(0 not in there) + int(count))
-        models += [WeightFiles(path, (path,)) for number, path in there.items() if number not in numbers]
-        present = tuple(there[number] for number in sorted(there) if number in numbers)
-        absent = (number for number in numbers[:_MOST_SHARDS] if number not in there)
-        missing = tuple(f"{stem}-{number:0{width}d}-of-{count}{suffix}" for number in absent)
-        if present:
-            models.append(WeightFiles(present[0], present, missing))
-    return models
-
-
-def _shards_of_index(path: str, text: str) -> list[str]:
-    """Shards named by an index, relative to the same root, in the order of their first tensor's place in the file.
-
-    An index that cannot be read names none: reading the model will say what is wrong with it.
-    """
-    try:
-        weight_map = json.loads(text)["weight_map"]
-        names = [str(name) for name in dict.fromkeys(weight_map.values())]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-    folder = path.rpartition("/")[0]
-    return [f"{folder}/{name}" if folder else name for name in names]
 
 
 def _with_external_data(

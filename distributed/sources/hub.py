@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from huggingface_hub import constants
@@ -124,7 +124,8 @@ def _references_of(wanted: Wanted, patterns: Sequence[str]) -> list[ModelReferen
     if not patterns and len(models) > 1:
         best = min(models, key=lambda each: preference(each.entry))
         logger.info("%s: took %s, left out %d other models (source.files)", wanted.name, best.entry, len(models) - 1)
-        models = [best]
+        others = [each.entry for each in models if each is not best]
+        models = [replace(best, left_out=(*best.left_out, *others))]
     try:
         models = [repository.with_external_data(model) for model in models]
     except FilterShiftError as error:

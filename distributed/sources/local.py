@@ -11,12 +11,14 @@ from pathlib import Path, PurePosixPath
 from distributed.errors import SkipReason, SourceError
 from distributed.external_data import locations_in_file, path_of_location
 from distributed.references import FileReference, ModelReference
-from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_weight_file, stands_for_folder
+from distributed.sources.contents import Listing, not_read, sort_out, what_else
+from distributed.sources.files import find_models, is_weight_file, stands_for_folder
 from distributed.sources.folders import Description, Descriptions, files_below, read_small_text
 from distributed.sources.manifest import ManifestEntry, read_manifest
 from distributed.sources.metadata import metadata_of, text_of
 from distributed.sources.naming import in_order, select, some
 from distributed.sources.settings import LocalSettings, SampleSettings
+from distributed.sources.shards import WeightFiles
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,11 @@ def list_samples(settings: SampleSettings) -> list[ModelReference]:
 
     if not SAMPLES_ROOT.is_dir():
         raise SourceError(f"the sample models are missing from {SAMPLES_ROOT}: python -m samples.train makes them")
-    return _chosen(_list_folder("sample", SAMPLES_ROOT.resolve()), settings.models, "sample model")
+    return _chosen(_list_folder("sample", SAMPLES_ROOT.resolve()).references, settings.models, "sample model")
 
 
-def list_local(settings: LocalSettings) -> list[ModelReference]:
-    """The checkpoints in a folder, or the one file that ``path`` names.
+def list_local(settings: LocalSettings) -> Listing:
+    """The checkpoints in a folder, or the one file that ``path`` names, and what else lies there.
 
     Raises:
         SourceError: the path is missing, may not be read or holds no checkpoint; the manifest is wrong.
@@ -55,11 +57,11 @@ def list_local(settings: LocalSettings) -> list[ModelReference]:
     if not _is_text(str(path)):
         raise SourceError(f"{text_of(str(path))}: the path is not UTF-8: rename it")
     if not is_folder:
-        references = _one_file(path, settings)
+        listing = Listing(_one_file(path, settings))
     else:
         manifest = _manifest_path(path, settings.manifest)
-        references = _list_folder("local", path) if manifest is None else _list_manifest(path, manifest)
-    return _chosen(references, settings.models, "model")
+        listing = _list_folder("local", path) if manifest is None else Listing(_list_manifest(path, manifest))
+    return Listing(_chosen(listing.references, settings.models, "model"), listing.not_read)
 
 
 def _chosen(references: Sequence[ModelReference], patterns: Sequence[str], what: str) -> list[ModelReference]:
@@ -75,8 +77,13 @@ def _manifest_path(folder: Path, manifest: str | None) -> Path | None:
 
 
 def _one_file(path: Path, settings: LocalSettings) -> list[ModelReference]:
-    if not path.is_file() or not is_weight_file(path.name):
-        raise SourceError(f"{path}: is no folder and no checkpoint; known are {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise SourceError(f"{path}: is neither a folder nor a file: check the path")
+    if not is_weight_file(path.name) and (found := _what_else(path)) is not None:
+        raise SourceError(
+            f"{path}: is {found or 'a file of unknown type'}, no checkpoint that is read here: choose a file of "
+            "safetensors, torch or ONNX, or a folder"
+        )
     root = path.parent
     manifest = _manifest_path(root, settings.manifest)
     if manifest is not None:
@@ -89,18 +96,32 @@ def _one_file(path: Path, settings: LocalSettings) -> list[ModelReference]:
     return [_reference("local", root, _files_of(root, path.name, paths), path.stem, Descriptions(root, paths))]
 
 
-def _list_folder(source: str, root: Path) -> list[ModelReference]:
-    """Every checkpoint below ``root``."""
+def _what_else(path: Path) -> str | None:
+    try:
+        return what_else(path)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+
+
+def _list_folder(source: str, root: Path) -> Listing:
+    """Every checkpoint below ``root``: told by its name, or where the name says nothing by its first bytes."""
     paths = files_below(root)
     descriptions = Descriptions(root, paths)
-    models = _without_second_links(root, find_models(paths, _index_reader(root), external_data=_external_data(root)))
+    external = _external_data(root)
+    models = find_models(paths, _index_reader(root), external_data=external)
+    used = [path for model in models for path in (*model.files, *model.left_out)]
+    unnamed, others = sort_out(root, paths, used)
+    if unnamed:
+        models = find_models(paths, _index_reader(root), also=unnamed, external_data=external)
+    models = _without_second_links(root, models)
     if not models:
-        raise SourceError(f"no checkpoints found in {root}; looked for {', '.join(SUFFIXES)} at any depth")
+        found = f" ({not_read(others)})" if others else ""
+        raise SourceError(f"no checkpoints found in {root}, at any depth and under any name{found}")
     left_out = [path for model in models for path in model.left_out]
     if left_out:
         logger.info("left out %d files that hold their folder's model once more: %s", len(left_out), some(left_out))
     names = _names(root, models)
-    return [_reference(source, root, model, names[model.entry], descriptions) for model in models]
+    return Listing([_reference(source, root, model, names[model.entry], descriptions) for model in models], others)
 
 
 def _list_manifest(root: Path, manifest: Path) -> list[ModelReference]:
@@ -144,7 +165,7 @@ def _references_of(
 
 def _files_of(root: Path, entry: str, paths: Sequence[str]) -> WeightFiles:
     """The model of one entry file, alternatives beside it or not; of a suffix not known, the file alone."""
-    models = find_models(paths, _index_reader(root), (entry,), _external_data(root))
+    models = find_models(paths, _index_reader(root), (entry,), external_data=_external_data(root))
     return next((model for model in models if entry in model.files), WeightFiles(entry, (entry,)))
 
 
@@ -219,6 +240,7 @@ def _reference(
         builder=_builder(source, description, entry),
         tied_sha256=None if entry is None else entry.sha256,
         problem=problem,
+        left_out=model.left_out,
     )
 
 

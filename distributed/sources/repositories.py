@@ -17,10 +17,11 @@ from distributed.bytes.client import HTTP_ERROR, check_access, get_json, one_lin
 from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
 from distributed.external_data import locations_in, path_of_location
 from distributed.references import FileReference, ModelMetadata, ModelReference
-from distributed.sources.files import WeightFiles, may_be_external_data, suffix_of
+from distributed.sources.files import may_be_external_data, suffix_of
 from distributed.sources.folders import MAX_TEXT_BYTES
 from distributed.sources.metadata import Facts, builder_of, facts_of_card, facts_of_config, parse_config
 from distributed.sources.naming import some
+from distributed.sources.shards import WeightFiles
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +170,7 @@ def reference_of(
         metadata=description[0],
         builder=description[1],
         problem=problem,
+        left_out=model.left_out,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from distributed.bytes.client import require_hub
 from distributed.errors import FilterShiftError, SkipReason, SourceError
 from distributed.references import ModelMetadata, ModelReference
-from distributed.sources.files import WeightFiles, find_models, preference
+from distributed.sources.files import find_models, preference
 from distributed.sources.metadata import facts_of_card, facts_of_timm, metadata_of
 from distributed.sources.naming import in_order, suggestion
 from distributed.sources.repositories import (
@@ -20,6 +20,7 @@ from distributed.sources.repositories import (
     reference_of,
 )
 from distributed.sources.settings import TimmSettings
+from distributed.sources.shards import WeightFiles
 
 #: Files that timm itself would load, by its own order, where a tag names no other.
 _DEFAULT_FILES = ("model.safetensors", "pytorch_model.bin")

@@ -60,7 +60,7 @@ def make_bad(folder: Path, trap: Path) -> dict[str, tuple[str, str]]:
     torch.save({"conv.weight": torch.ones(0, 3, 3, 3)}, folder / "zerosize.pth")
     torch.save({"model": WritesAFile(trap)}, folder / "trap.pth")
     with (folder / "plain.bin").open("wb") as file:
-        pickle.dump({"conv.weight": np.ones((2, 2, 3, 3))}, file)
+        pickle.dump({"conv.weight": np.ones((2, 2, 3, 3)), "x": WritesAFile(trap)}, file)
     (folder / "page.pth").write_text("<!DOCTYPE html><html>not found</html>")
     return {
         "truncated": ("unreadable", "truncated.safetensors"),

@@ -158,6 +158,18 @@ class TestShards:
         with pytest.raises(UnextractableError, match=r"b\.safetensors: 'a': tensor of the index is not in its shard"):
             open_paths(index, a, b)
 
+    def test_an_index_of_another_time(self, tmp_path: Path) -> None:
+        index, a, b = self.write(tmp_path, ["d", "c", "b", "a"])
+        weight_map = {"d": b.name, "c": a.name, "b": b.name}
+        index.write_text(json.dumps({"weight_map": weight_map}))
+        with open_paths(index, a, b) as checkpoint:
+            assert [e.name for e in checkpoint.entries] == ["d", "c", "b"]
+            assert [t[0].item() for _, t in checkpoint.read(["d", "c", "b"])] == [0, 1, 2]
+            assert checkpoint.notes == (
+                "the shard index is stale: 1 tensors are in other shards than it says",
+                "left out 1 tensors that the shard index does not list",
+            )
+
     def test_one_tensor_in_two_shards(self, tmp_path: Path) -> None:
         for name in ("a.safetensors", "b.safetensors"):
             safetensors.torch.save_file({"t": torch.ones(1)}, tmp_path / name)

@@ -27,6 +27,13 @@ def tar_bytes() -> bytes:
     return buffer.getvalue()
 
 
+def packed_tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("ckpt/plain.pth"), io.BytesIO())
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -44,7 +51,10 @@ def tar_bytes() -> bytes:
         ("model.pth", b"what is this?" * 5, "first bytes 77 68 61"),
         ("config.json", b'{"architectures": ["ResNet"]}', "JSON, but not a shard index"),
         ("model.pth.tar", tar_bytes(), "format before 2017"),
-        ("model.pkl", pickle.dumps({"weights": [1.0, 2.0]}, protocol=2), "plain pickle"),
+        ("model.tar", packed_tar(), "a tar archive of 'ckpt/plain.pth' …; unpack it first (tar -xf)"),
+        ("model.pth.tar", b"\x1f\x8b\x08\x00" + bytes(30), "unpack it first (gunzip, a .tar.gz with tar -xzf)"),
+        ("model.pkl", pickle.dumps({"weights": [1.0, 2.0]}, protocol=2), "a plain pickle without a tensor or array"),
+        ("__0_0.distcp", b"PK\x03\x04" + bytes(30), "format_utils dcp_to_torch FOLDER model.pt"),
     ],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
@@ -58,7 +68,9 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, name: str, content: byte
     [
         (["config.json", "model.weights.h5"], "a Keras model"),
         (["arr_0.npy", "arr_1.npy"], "a NumPy .npz archive"),
-        (["photo.jpg"], "photo.jpg"),
+        (["photo.jpg"], "a zip archive of photo.jpg; unpack it, and extract what is in it"),
+        (["net/best.pth", "net/readme"], "a zip archive of net/best.pth, net/readme; unpack it"),
+        (["m/archive_format", "m/models/model.json"], "save the model's state_dict() instead"),
     ],
 )
 def test_zip_archives_of_other_kinds(tmp_path: Path, members: list[str], words: str) -> None:

@@ -92,6 +92,29 @@ def test_an_optimizer_is_known_by_its_structure_whatever_its_key() -> None:
     assert len(notes) == 2
 
 
+@pytest.mark.parametrize("key", ["optimal", "optimized", "optimum", "scheduled", "madame", "scaler_net"])
+def test_keys_that_only_begin_like_training_state(key: str) -> None:
+    tensors, notes = select({key: {"conv": torch.ones(4, 3, 3, 3)}})
+    assert len(tensors) == 1
+    assert notes == ()
+
+
+@pytest.mark.parametrize(
+    "key", ["optimizer_G_state", "optimizers", "gen_optim", "adamw_state", "lr_schedulers", "scaler"]
+)
+def test_keys_of_training_state(key: str) -> None:
+    tensors, notes = select({"model": weights(), key: {"x": torch.ones(4, 3, 3, 3)}})
+    assert list(tensors) == NAMES
+    assert len(notes) == 1
+
+
+def test_values_beside_the_model_do_not_change_its_names() -> None:
+    tree = {"model": weights(), "hub": {"log": [torch.ones(3)], "mean": {"x": torch.ones(())}}, "head": weights(5)}
+    tensors, notes = select(tree)
+    assert list(tensors) == [f"model.{n}" for n in NAMES] + [f"head.{n}" for n in NAMES]
+    assert notes == ("left out training state 'hub'",)
+
+
 def test_sub_models_side_by_side_keep_their_names() -> None:
     tensors, _ = select({"netG": weights(prefix="module."), "netD": weights(7), "optG": ADAM, "optD": ADAM})
     assert list(tensors) == [f"netG.{n}" for n in NAMES] + [f"netD.{n}" for n in NAMES]

@@ -14,8 +14,9 @@ from distributed.driver import reject_of
 from distributed.plan import make_plan
 from distributed.settings import Retry
 from distributed.sources import list_references
-from distributed.sources.files import SUFFIXES, WeightFiles, find_models, is_weight_file, preference, stands_for_folder
+from distributed.sources.files import SUFFIXES, find_models, is_weight_file, preference, stands_for_folder
 from distributed.sources.settings import HubSettings, LocalSettings
+from distributed.sources.shards import WeightFiles
 from distributed.store import Store, StoreSettings
 from tests.distributed.sources.models import weights
 from tests.loopback_hub import LoopbackHub
@@ -133,3 +134,51 @@ def test_odd_names_in_a_folder_and_in_a_repository(tmp_path: Path, hub: Loopback
             assert "\n" not in str(each.message)
             store.write_skip(reject_of(each))
             assert store.skips()[each.reference.reference_key].name == each.reference.name
+
+
+INDEX = json.dumps({"weight_map": {"a": "m-00001-of-00003.bin", "b": "m-00003-of-00003.bin"}})
+TWO = ["m-00001-of-00002.bin", "m-00002-of-00002.bin"]
+
+
+def with_index(*paths: str, index: str = INDEX) -> list[WeightFiles]:
+    return find_models(["m.bin.index.json", *paths], lambda path: index)
+
+
+def test_an_index_of_another_time_gives_way_to_what_is_complete() -> None:
+    left_out = ("m.bin.index.json",)
+    assert with_index(*TWO) == [WeightFiles(TWO[0], tuple(TWO), (), left_out)]
+    assert with_index("m.bin") == [WeightFiles("m.bin", ("m.bin",), (), left_out)]
+    assert with_index("m.bin", "m-00001-of-00003.bin")[-1] == WeightFiles("m.bin", ("m.bin",), (), left_out)
+    of_three = [f"m-0000{number}-of-00003.bin" for number in (1, 2, 3)]
+    assert with_index(*of_three) == [WeightFiles(of_three[0], tuple(of_three), (), left_out)]
+
+
+def test_an_index_whose_shards_are_lost_is_still_named() -> None:
+    (model,) = with_index("m-00001-of-00003.bin")
+    assert model == WeightFiles(
+        "m.bin.index.json", ("m.bin.index.json", "m-00001-of-00003.bin"), ("m-00003-of-00003.bin",)
+    )
+    assert {each.missing for each in with_index(TWO[0])} == {
+        ("m-00001-of-00003.bin", "m-00003-of-00003.bin"),
+        ("m-00002-of-00002.bin",),
+    }
+
+
+def test_a_complete_format_stands_before_an_incomplete_one() -> None:
+    paths = ["model.safetensors.index.json", "model-00001-of-00002.safetensors", "pytorch_model.bin"]
+    shards = {f"model-0000{number}-of-00002.safetensors": "x" for number in (1, 2)}
+    index = json.dumps({"weight_map": {str(number): name for number, name in enumerate(shards)}})
+    (model,) = find_models(paths, lambda path: index)
+    assert (model.entry, model.missing) == ("pytorch_model.bin", ())
+    assert model.left_out == ("model.safetensors.index.json",)
+
+
+def test_a_pattern_asks_for_any_suffix() -> None:
+    paths = ["a.pkl", "b.pkl", "net.pth", "README.md", "G_latest"]
+
+    def chosen(*patterns: str) -> list[str]:
+        return [model.entry for model in find_models(paths, lambda path: "", patterns)]
+
+    assert chosen("*.pkl") == ["a.pkl", "b.pkl"]
+    assert chosen("G_latest") == ["G_latest"]
+    assert chosen("*") == ["net.pth"]

@@ -1,0 +1,120 @@
+"""A tensor of a pickle, known before its data is read, and read without what the pickle says being believed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from distributed.formats.buffers import tensor_of
+from distributed.formats.pickle_values import Storage, StorageView, is_natural, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Quantizer:
+    """How the integers of a quantised tensor stand for numbers; scale and zero point are one value or one a channel."""
+
+    scale: PickledTensor | float
+    zero_point: PickledTensor | int
+    axis: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PickledTensor:
+    """Where a tensor's elements lie.
+
+    Attributes:
+        shape: of the tensor; () where an ``obstacle`` hides it.
+        dtype: of an element.
+        storage: its memory; None with an ``obstacle``.
+        offset: bytes from the storage's beginning.
+        stride: elements from one index to the next, for each dimension.
+        quantizer: of a quantised tensor.
+        obstacle: why it cannot be read, as in "left out 'x': a …"; None where it can.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    storage: Storage | None = None
+    offset: int = 0
+    stride: tuple[int, ...] = ()
+    quantizer: Quantizer | None = None
+    obstacle: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements, repeated ones included."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def memory(self) -> tuple[object, ...]:
+        """Equal for two tensors that are the same memory in the same order."""
+        return id(self.storage), self.offset, self.dtype, self.shape, self.stride
+
+    def load(self) -> torch.Tensor:
+        """The tensor, on the CPU; of a mapped file it is a view.
+
+        Raises:
+            ValueError: the storage is shorter than it should be, or the tensor has an obstacle.
+        """
+        if self.storage is None or self.storage.fetch is None:
+            raise ValueError(self.obstacle or "its storage is not in the file")
+        if not math.prod(self.shape):
+            return torch.empty(self.shape, dtype=self.dtype)
+        start, stop = self.offset, self.offset + _extent(self.shape, self.stride) * self.dtype.itemsize
+        data = self.storage.fetch()
+        if stop > len(data):
+            raise ValueError(f"its storage has {len(data)} bytes, expected at least {stop}")
+        dtype = _INTEGERS.get(self.dtype, self.dtype)
+        flat = tensor_of(data[start:stop], dtype)
+        if self.storage.swapped:
+            flat = flat.view(torch.uint8).reshape(-1, dtype.itemsize).flip(1).reshape(-1).view(dtype)
+        tensor = flat.as_strided(self.shape, self.stride)
+        return tensor if self.quantizer is None else _quantised(tensor, self.quantizer)
+
+
+_MOST_DIMENSIONS = 64
+
+#: What the elements of quantised types are stored as.
+_INTEGERS = {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32}
+
+
+def view_of(view: object, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None = None) -> PickledTensor:
+    """The tensor that torch would make of a storage; ``dtype`` None takes the storage's.
+
+    Raises:
+        ValueError: the arguments are none, or the tensor is larger than its storage.
+    """
+    if not isinstance(view, StorageView):
+        raise ValueError(f"a tensor of {shown(view)}, expected a storage")
+    if not are_naturals(size) or not are_naturals(stride) or len(size) != len(stride) or not is_natural(offset):
+        raise ValueError(f"a tensor with size {shown(size)}, stride {shown(stride)} and offset {shown(offset)}")
+    dtype = view.dtype if dtype is None else dtype
+    first = view.first * view.dtype.itemsize + offset * dtype.itemsize
+    tensor = PickledTensor(tuple(size), dtype, view.storage, first, tuple(stride))
+    stop = first + _extent(tensor.shape, tensor.stride) * dtype.itemsize if math.prod(size) else 0
+    limit = (view.first + view.count) * view.dtype.itemsize
+    if stop > limit:
+        raise ValueError(f"tensor {list(size)[:8]} is larger than its storage ({limit} bytes, found {stop} bytes)")
+    return tensor
+
+
+def are_naturals(values: object) -> bool:
+    """Whether a value is the size or stride of a tensor."""
+    return isinstance(values, (tuple, list)) and len(values) <= _MOST_DIMENSIONS and all(map(is_natural, values))
+
+
+def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Elements from the first to the last one of a tensor that has some."""
+    return 1 + sum((extent - 1) * step for extent, step in zip(shape, stride, strict=True))
+
+
+def _quantised(integers: torch.Tensor, quantizer: Quantizer) -> torch.Tensor:
+    scale, zero_point = quantizer.scale, quantizer.zero_point
+    if isinstance(scale, PickledTensor) and isinstance(zero_point, PickledTensor) and quantizer.axis is not None:
+        return torch._make_per_channel_quantized_tensor(integers, scale.load(), zero_point.load(), quantizer.axis)
+    if isinstance(scale, PickledTensor) or isinstance(zero_point, PickledTensor):
+        raise ValueError("scale and zero point of different kinds")
+    return torch._make_per_tensor_quantized_tensor(integers, scale, zero_point)

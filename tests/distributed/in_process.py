@@ -1,0 +1,38 @@
+"""An extraction run in this process: what the command does, one model after the other and without Ray."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from distributed.actor import outcome_of
+from distributed.driver import record
+from distributed.extraction import extract_model
+from distributed.outcomes import Outcome
+from distributed.plan import make_plan
+from distributed.settings import ExtractSettings
+from distributed.sources import list_references
+from distributed.sources.settings import LocalSettings
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
+
+
+def extract_here(source: Path, store_folder: Path, **changes: object) -> list[Outcome]:
+    """The outcomes of a folder's models, or of one file, recorded in the store; ``changes`` are of the settings."""
+    store = Store.open(StoreSettings(str(store_folder)))
+    store.prepare()
+    settings = ExtractSettings(**changes)  # type: ignore[arg-type]
+    references = [replace(each, variant=settings.variant) for each in list_references(LocalSettings(str(source)))]
+    plan = make_plan(references, store, settings.retry, settings.non_finite)
+    outcomes = list(plan.settled)
+    for reference in plan.to_extract:
+        with tempfile.TemporaryDirectory() as scratch:
+            work = partial(extract_model, reference, store, settings, torch.device("cpu"), Path(scratch))
+            outcomes.append(outcome_of(reference, work))
+    for outcome in outcomes:
+        record(outcome, store, plan)
+    return outcomes
