@@ -47,9 +47,14 @@ def array_of(node: StandIn) -> PickledTensor | None:
     return view_of(StorageView(storage, kind, 0, count), 0, shape, stride)
 
 
-def is_scalar(node: StandIn) -> bool:
-    """Whether ``node`` is a NumPy number."""
-    return node.name.startswith("numpy.") and node.name.endswith(".multiarray.scalar")
+def plain_words(node: StandIn) -> str:
+    """What ``node`` is called in a note."""
+    if node.name.startswith("numpy.") and node.name.endswith(".multiarray.scalar"):
+        return "numpy scalar"
+    if node.name.startswith("numpy.") and node.name.endswith("._reconstruct"):
+        return "numpy array of objects"
+    is_instance = node.name in ("copyreg._reconstructor", "copyreg.__newobj__") and node.arguments
+    return shown(node.arguments[0]) if is_instance else node.name
 
 
 def bytes_of(value: Any) -> Raw | bytes | str | None:

@@ -16,7 +16,7 @@ import torch
 
 from distributed.errors import UnextractableError
 from distributed.formats.pickle_arguments import OPCODES, PickleBytes
-from distributed.formats.pickle_safety import does_more_than_hold_data
+from distributed.formats.pickle_safety import does_more_than_hold_data, may_give_anything
 from distributed.formats.pickle_values import (
     STORAGE_DTYPES,
     Global,
@@ -221,10 +221,16 @@ class _Machine:
     def _call(self, function: Any, arguments: Any) -> None:
         if not isinstance(arguments, tuple):
             raise ValueError(f"a call with {shown(arguments)}")
-        if not isinstance(function, Global) or does_more_than_hold_data(function):
+        if isinstance(function, Global):
+            is_unsafe, name = does_more_than_hold_data(function), function.full_name
+        elif isinstance(function, StandIn):
+            is_unsafe, name = may_give_anything(function.name), function.name
+        else:
+            raise ValueError(f"a call of {shown(function)}")
+        if is_unsafe:
             found = shown(function) if isinstance(function, Global) else f"a call of what {shown(function)} gives"
             raise unsafe_pickle(self.file, f"needs {found}; nothing of it was run", found=found)
-        self.stack.append(StandIn(function.full_name, arguments))
+        self.stack.append(StandIn(name, arguments))
 
     def op_reduce(self, _: None) -> None:
         arguments = self.stack.pop()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from distributed.formats.pickle_arrays import array_of, bytes_of, is_scalar, memory_of
+from distributed.formats.pickle_arrays import array_of, bytes_of, memory_of, plain_words
 from distributed.formats.pickle_tensors import TENSORS
 from distributed.formats.pickle_values import StandIn, StorageView, mappings_of
 from distributed.formats.pickled_tensor import PickledTensor, view_of
@@ -109,17 +109,13 @@ class Meanings:
         array = array_of(node)
         if array is not None:
             return array
-        if is_scalar(node):
-            self.set_aside["numpy scalar"] += 1
-        elif node.name in _MAPPINGS:
+        if node.name in _MAPPINGS:
             return self._mapping(node, depth)
-        elif node.name in _LISTS:
+        if node.name in _LISTS:
             given = node.arguments[0] if node.arguments and isinstance(node.arguments[0], (list, tuple)) else ()
             self._spend(len(given), len(node.elements))
             return self.value([*node.elements, *given], depth + 1)
-        elif node.name not in _PLAIN:
-            return self._object(node, depth)
-        return None
+        return None if node.name in _PLAIN else self._object(node, depth)
 
     def _storage(self, data: object) -> StorageView | None:
         """Of a plain pickle: a storage is a torch file of its own, as bytes."""
@@ -153,8 +149,7 @@ class Meanings:
         state = _module_state(node)
         if state is not None:
             return self._module(node, self._module_parts(state, depth))
-        is_instance = node.name in ("copyreg._reconstructor", "copyreg.__newobj__") and node.arguments
-        self.set_aside[str(node.arguments[0]) if is_instance else node.name] += 1
+        self.set_aside[plain_words(node)] += 1
         # What an object has by name; else all that it was given. Of several mappings the later ones were set later.
         found: Any
         if len(named) > 1:

@@ -6,9 +6,15 @@ evaluates is known by not being listed here. Calls into other packages are set a
 
 from __future__ import annotations
 
+import builtins
 import sys
 
 from distributed.formats.pickle_values import Global
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
 
 #: Modules of the standard library whose classes hold data.
 _DATA_MODULES = frozenset(
@@ -24,7 +30,8 @@ _DATA_MODULES = frozenset(
             "datetime",
             "decimal",
         ),
-        *("enum", "fractions", "functools", "ipaddress", "itertools", "logging", "math", "numbers", "operator"),
+        *("contextlib", "enum", "fractions", "functools", "inspect", "ipaddress", "itertools", "logging", "math"),
+        *("numbers", "operator"),
         *("optparse", "pathlib", "random", "_random", "re", "statistics", "string", "time", "types", "typing", "uuid"),
         *("weakref", "zoneinfo", "_weakrefset", "_collections", "_collections_abc", "abc", "_operator", "_struct"),
     }
@@ -33,13 +40,22 @@ _DATA_MODULES = frozenset(
 #: Of other modules these.
 _DATA_NAMES = frozenset(
     {
-        *("_codecs.encode", "io.BytesIO", "io.StringIO", "_io.BytesIO", "_io.StringIO"),
+        *(
+            "platform.uname_result",
+            "urllib.parse.ParseResult",
+            "_codecs.encode",
+            "io.BytesIO",
+            "io.StringIO",
+            "_io.BytesIO",
+            "_io.StringIO",
+        ),
         *(
             f"builtins.{name}"
             for name in (
                 *("set", "frozenset", "dict", "list", "tuple", "slice", "range", "complex", "bytearray", "bytes"),
                 *("object", "int", "float", "str", "bool", "type", "getattr", "iter", "reversed", "enumerate", "zip"),
-                *("map", "filter", "property", "staticmethod", "classmethod", "super", "Exception", "ValueError"),
+                *("map", "filter", "property", "staticmethod", "classmethod", "super"),
+                *(name for name, value in vars(builtins).items() if _is_exception(value)),
             )
         ),
     }
@@ -55,3 +71,13 @@ def does_more_than_hold_data(function: Global) -> bool:
         return False
     reached = (function.module.partition(".")[0], *function.name.split(".")[:-1])
     return any(part in sys.stdlib_module_names and part not in _DATA_MODULES for part in reached)
+
+
+def may_give_anything(maker: str) -> bool:
+    """Whether what a call of ``maker`` gives may be any function, so that calling that is not for data either.
+
+    Other packages also make classes in calls (cloudpickle, dill): an object of such a class is an object.
+    """
+    module, _, name = maker.rpartition(".")
+    reaches = name.strip("_").replace("_", "") in ("getattr", "importmodule", "subimport", "dynamicsubimport")
+    return reaches or module.partition(".")[0] in sys.stdlib_module_names

@@ -161,4 +161,4 @@ def _storage_in(data: memoryview, file: str) -> StorageView:
 
 
 def _no_storage(key: str, elements: int, dtype: torch.dtype) -> Storage:
-    raise ValueError(f"storage {key} in a pickle that has none")
+    raise ValueError(f"storage {key} is in no part of the file; of an unpacked archive, zip the folder again")

@@ -126,12 +126,13 @@ def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[t
             raise unreadable(source.name, "more tensors than any model has", found=f"{len(tensors)} tensors")
         if not tensors and kind is FileKind.PICKLE:
             raise unsupported(source.name, "a plain pickle without a tensor or array", expected="weights")
-        if len(tensors) > 1 and all(0 in tensor.shape for tensor in tensors):
+        empty = [tensor for tensor in tensors if tensor.shape == (0,)]
+        if empty and 2 * len(empty) >= len(tensors) and not any(len(t.shape) > 1 and t.nbytes for t in tensors):
             raise unsupported(
                 source.name,
                 "DeepSpeed ZeRO-3: its weights are in the optimizer's shards; convert with its zero_to_fp32.py",
                 expected="weights",
-                found=f"{len(tensors)} empty tensors",
+                found=f"{len(empty)} empty tensors of {len(tensors)}",
             )
 
 

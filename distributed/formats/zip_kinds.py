@@ -20,4 +20,6 @@ def described(names: Iterable[str]) -> str:
         return "a NumPy .npz archive"
     if any(name.endswith("archive_format") for name in members):
         return "a torch.export archive; save the model's state_dict() instead"
+    if any(name.endswith(".data/extern_modules") for name in members):
+        return "a torch.package archive; save the model's state_dict() instead"
     return f"a zip archive of {', '.join(members[:3])[:120] or 'nothing'}; unpack it, and extract what is in it"

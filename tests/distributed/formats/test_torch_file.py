@@ -318,11 +318,6 @@ class TestOddTensors:
             (note,) = [note for note in checkpoint.notes if "b.weight" in note]
             assert "the shard [2, 3, 3, 3] of a DTensor [4, 3, 3, 3]: save its full_tensor() instead" in note
 
-    def test_deepspeed_zero_3_says_how_to_convert(self, tmp_path: Path) -> None:
-        module = {"conv.weight": torch.empty(0), "conv.bias": torch.empty(0)}
-        path = save({"module": module, "ds_version": "0.14"}, tmp_path / "zero_pp_rank_0_mp_rank_00_model_states.pt")
-        refused(path, SkipReason.UNSUPPORTED_FORMAT, "DeepSpeed ZeRO-3", "zero_to_fp32.py")
-
     def test_files_of_a_machine_of_the_other_byte_order(self, tmp_path: Path) -> None:
         path = save({"conv.weight": torch.arange(9.0).reshape(1, 1, 3, 3)}, tmp_path / "m.pth")
         rewrite(path, {"m/byteorder": b"big", "m/data/0": np.arange(9, dtype=">f4").tobytes()})
