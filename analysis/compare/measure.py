@@ -160,7 +160,11 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     selected = view.select(settings.where)
     # A wrong axis is known at once; groups are made again of the other models alone.
     asked = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
-    extract = ExtractSettings(prefer_ema=settings.prefer_ema, include_transposed=settings.include_transposed)
+    extract = ExtractSettings(
+        prefer_ema=settings.prefer_ema,
+        include_transposed=settings.include_transposed,
+        quantised=settings.quantised,
+    )
     with open_model(settings.model, extract) as opened:
         options = ScanOptions(workers=partial(scan_workers, settings.cluster))
         sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)

@@ -16,3 +16,4 @@ class CompareSettings(DriftSettings):
     out: str = setting("compare", "folder of the results; files of an earlier run in it are replaced")
     prefer_ema: bool = setting(False, "take the EMA copy of a checkpoint that holds both")
     include_transposed: bool = setting(False, "compare transposed convolutions as well")
+    quantised: bool = setting(False, "compare convolutions of integers as well, as the floats that these stand for")

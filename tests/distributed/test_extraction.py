@@ -163,9 +163,9 @@ class TestFilterStream:
     def test_a_fixed_blur_is_seen_by_its_values_and_takes_no_index(self, source: Path, tmp_path: Path) -> None:
         blur = torch.tensor([1.0, 2, 1]).outer(torch.tensor([1.0, 2, 1])).expand(8, 1, 3, 3) / 16
         stream, table = self.streamed(saved(source, {"first.weight": blur.clone(), "b.weight": conv(1)}), tmp_path)
-        assert (stream.fixed, stream.num_filters, len(table)) == ({"first.weight"}, 12, 12)
+        assert (stream.left_out, stream.num_filters, len(table)) == ({"first.weight"}, 12, 12)
         assert [(row["layer_index"], row["name"]) for row in stream.layer_rows] == [(0, "b.weight")]
-        assert stream.notes == ["left out first.weight: a fixed blur kernel, not learned"]
+        assert stream.notes == ["left out first.weight: a fixed kernel by its values, not learned"]
         with pytest.raises(UnextractableError, match=r"no learned 3x3 convolution: left out first\.weight"):
             self.streamed(saved(source, {"first.weight": blur.clone()}, "blur.pth"), tmp_path)
 
