@@ -26,6 +26,8 @@ def list_source(settings: SourceSettings) -> Listing:
         SourceError: the source cannot be listed: no such folder, no network, a wrong manifest, an unknown name.
     """
     # Imported when needed: timm brings torch with it.
+    from distributed.sources.contents import Listing
+
     match settings:
         case SampleSettings():
             from distributed.sources.local import list_samples

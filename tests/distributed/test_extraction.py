@@ -166,7 +166,7 @@ class TestFilterStream:
         assert (stream.left_out, stream.num_filters, len(table)) == ({"first.weight"}, 12, 12)
         assert [(row["layer_index"], row["name"]) for row in stream.layer_rows] == [(0, "b.weight")]
         assert stream.notes == ["left out first.weight: a fixed kernel by its values, not learned"]
-        with pytest.raises(UnextractableError, match=r"no learned 3x3 convolution: left out first\.weight"):
+        with pytest.raises(UnextractableError, match=r"no learned 3x3 convolution is left: left out first\.weight"):
             self.streamed(saved(source, {"first.weight": blur.clone()}, "blur.pth"), tmp_path)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -187,7 +187,8 @@ class TestExtractModel:
         assert outcome.bytes_read > 0
         (model,) = rows(store, "models")
         assert model["model_id"] == outcome.model_id
-        assert dict(model["kernel_shapes"]) == {"3x3": 12, "1x1": 20, "5x5": 10}  # type: ignore[call-overload]
+        pairs: list[dict[str, object]] = model["kernel_shapes"]  # type: ignore[assignment]
+        assert {pair["key"]: pair["value"] for pair in pairs} == {"3x3": 12, "1x1": 20, "5x5": 10}
         assert (model["total_filters"], model["num_filters"], model["num_conv_layers"]) == (22, 12, 3)
         assert model["share_3x3"] == pytest.approx(12 / 22)
         assert model["num_parameters"] == sum(tensor.numel() for tensor in tensors.values())

@@ -210,7 +210,7 @@ class TestBesideTheWeights:
             "turned.weight": np.asfortranarray(rng.normal(size=(4, 3, 3, 3))),
             "big.weight": rng.normal(size=(4, 3, 3, 3)).astype(">f4"),
             "half.weight": rng.normal(size=(4, 3)).astype(np.float16),
-            "steps": np.array(7),
+            "scale": np.array(7),
             "flags": np.array([True, False]),
         }
         with open_paths(save(state, tmp_path / "m.pth", zipped, pickle_protocol=protocol)) as checkpoint:
