@@ -20,12 +20,13 @@ from distributed.cluster import connected
 from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
 from distributed.errors import RetryableError, StoreError
+from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Plan, make_plan, print_plan
 from distributed.pool import ExtractionPool, PoolSettings
 from distributed.progress import Totals, reporter_for
 from distributed.references import ModelReference
-from distributed.report import RunReport, print_report
+from distributed.report import RunReport, print_labels, print_report
 from distributed.settings import ClusterSettings, ExtractionRun
 from distributed.sources import list_source
 from distributed.sources.contents import not_read
@@ -51,9 +52,15 @@ def extract(run: ExtractionRun) -> int:
     references = [replace(r, variant=run.extract.variant) for r in listing.references]
     plan = make_plan(references, store, run.extract.retry, run.extract.non_finite)
     if run.extract.dry_run:
+        print_labels(label_changes(plan.settled, store), console, updated=False)
         print_plan(plan, console, not_read(listing.not_read))
         return OK
     report = run_plan(plan, run, store, console)
+    changes = label_changes(report.outcomes, store)
+    if run.extract.update_labels:
+        for change in changes:
+            store.relabel_model(change.model_id, change.values)
+    print_labels(changes, console, updated=run.extract.update_labels)
     print_report(report, store.uri, console, not_read(listing.not_read))
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
 
@@ -91,7 +98,7 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
                 record(outcome, store, plan)
                 outcomes.append(outcome)
         _reconcile(outcomes, store)
-    return RunReport(tuple(outcomes), len(plan.listed), time.monotonic() - started)
+    return RunReport(tuple(same_content_told(outcomes, store)), len(plan.listed), time.monotonic() - started)
 
 
 def _new_actor(run: ExtractionRun, store: Store) -> Any:

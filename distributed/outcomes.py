@@ -10,10 +10,11 @@ from distributed.references import ModelReference
 
 
 class OutcomeKind(StrEnum):
-    """The four ends of a listed model: listed = extracted + already there + skipped + failed."""
+    """The ends of a listed model: listed = extracted + already there + same content + skipped + failed."""
 
     EXTRACTED = "extracted"
     ALREADY_THERE = "already there"
+    SAME_CONTENT = "same content"  # as another model of the listing
     SKIPPED = "skipped"
     FAILED = "failed"
 

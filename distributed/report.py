@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from distributed.labels import LabelChange
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
 
@@ -28,13 +29,18 @@ class RunReport:
         """Number of models that ended as ``kind``."""
         return sum(outcome.kind is kind for outcome in self.outcomes)
 
+    @property
+    def kinds(self) -> tuple[OutcomeKind, ...]:
+        """The kinds of outcomes to speak of."""
+        return tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.SAME_CONTENT or self.count(kind))
+
     def line(self) -> str:
-        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``.
+        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``; ``same content`` only where there is.
 
         Raises:
             AssertionError: the outcomes don't add up: a defect of ours that must never pass unseen.
         """
-        counts = [(kind, self.count(kind)) for kind in OutcomeKind]
+        counts = [(kind, self.count(kind)) for kind in self.kinds]
         total = sum(count for _, count in counts)
         if total != self.listed:
             raise AssertionError(f"{self.listed} models were listed but {total} outcomes came back")
@@ -47,7 +53,7 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
     table.add_column("outcome")
     for heading in ("models", "3x3 layers", "3x3 filters", "read"):
         table.add_column(heading, justify="right")
-    for kind in OutcomeKind:
+    for kind in report.kinds:
         mine = [outcome for outcome in report.outcomes if outcome.kind is kind]
         table.add_row(
             str(kind),
@@ -57,6 +63,8 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
             human_bytes(sum(o.bytes_read for o in mine)),
         )
     console.print(table)
+    for first, others in _of_one_content(report.outcomes).items():
+        _say(f"{', '.join(others)}: {first}, counted once", console)
     trouble = [o for o in report.outcomes if o.kind in (OutcomeKind.SKIPPED, OutcomeKind.FAILED)]
     if trouble:
         console.print(_trouble_table(trouble))
@@ -73,6 +81,35 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
     if beside:
         console.print(beside, soft_wrap=True, highlight=False, markup=False)
     console.print(report.line(), soft_wrap=True, highlight=False)
+
+
+def print_labels(changes: Sequence[LabelChange], console: Console, *, updated: bool) -> None:
+    """The models whose labels differ from the store's, each with what differs, and what may be done about it."""
+    if not changes:
+        return
+    models = f"{len(changes)} {'model' if len(changes) == 1 else 'models'}"
+    if updated:
+        _say(f"Labels updated of {models}:", console)
+    else:
+        _say(f"Labels differ from the store's for {models} (extract.update_labels=true takes them over):", console)
+    for change in changes[:MOST_ROWS]:
+        _say(f"  {change}", console)
+    if len(changes) > MOST_ROWS:
+        _say(f"  … and {len(changes) - MOST_ROWS} more", console)
+
+
+def _of_one_content(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
+    """What a model is the same as → the names of those that are."""
+    found: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.kind is OutcomeKind.SAME_CONTENT:
+            found.setdefault(outcome.message or "", []).append(outcome.reference.name)
+    return found
+
+
+def _say(line: str, console: Console) -> None:
+    """One line with names in it as they are."""
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _trouble_table(trouble: Sequence[Outcome]) -> Table:

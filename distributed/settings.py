@@ -85,6 +85,8 @@ class ExtractSettings:
             a network that is not the model (an adapter, a network of the loss, a teacher).
         exclude: pattern or patterns of parameter names that are left out.
         non_finite: ``refuse`` a model with NaN or infinite weights, or ``leave_out`` those layers and take the rest.
+        update_labels: where the source says other things of a model that is there (a task, a licence, its name) than
+            its row in ``models`` does, put them into the row.
         trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
         progress: see ``ProgressStyle``.
     """
@@ -100,6 +102,7 @@ class ExtractSettings:
     include: Patterns = ()
     exclude: Patterns = ()
     non_finite: NonFinite = NonFinite.refuse
+    update_labels: bool = False
     trace: bool = True
     progress: ProgressStyle = ProgressStyle.auto
 

@@ -104,17 +104,34 @@ def _one_row(record: ModelRow | Reject, schema: pa.Schema) -> pa.Table:
     Raises:
         ValueError: None in a column that always has a value.
     """
-    arrays = []
-    for field in schema:
-        value = getattr(record, field.name)
-        if value is None and not field.nullable:
-            raise ValueError(f"{type(record).__name__}.{field.name} must not be None")
-        if isinstance(value, Mapping):
-            value = sorted(value.items())
-        elif isinstance(value, datetime) and value.tzinfo is None:
-            raise ValueError(f"{type(record).__name__}.{field.name} needs a time zone (UTC)")
-        arrays.append(pa.array([value], type=field.type))
+    arrays = [_cell(getattr(record, field.name), field, type(record).__name__) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _cell(value: object, field: pa.Field, place: str) -> pa.Array:
+    if value is None and not field.nullable:
+        raise ValueError(f"{place}.{field.name} must not be None")
+    if isinstance(value, Mapping):
+        value = sorted(value.items())
+    elif isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError(f"{place}.{field.name} needs a time zone (UTC)")
+    return pa.array([value], type=field.type)
+
+
+def with_values(row: pa.Table, schema: pa.Schema, values: Mapping[str, object]) -> pa.Table:
+    """A table of one row with other values in some of its columns.
+
+    Raises:
+        ValueError: a column that ``schema`` lacks, or None in one that always has a value.
+    """
+    for name, value in values.items():
+        if name not in schema.names:
+            raise ValueError(f"there is no column {name!r}")
+        field = schema.field(name)
+        index = row.schema.get_field_index(name)
+        array = _cell(value, field, "models")
+        row = row.append_column(field, array) if index < 0 else row.set_column(index, field, array)
+    return row
 
 
 def reject_of(row: Mapping[str, object]) -> Reject:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -15,10 +15,10 @@ from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, RE
 from distributed.store.backends import Backend, LocalBackend
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
-from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_tables
-from distributed.store.rows import Reject, RejectKind, StoredReject, reject_of
+from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
+from distributed.store.rows import Reject, RejectKind, StoredReject, reject_of, with_values
 from distributed.store.settings import StoreSettings
-from distributed.store.writer import Finish, WriteReceipt, write_model
+from distributed.store.writer import Finish, WriteReceipt, write_model, write_row
 
 _SKETCHES = "sketches/"
 
@@ -98,6 +98,21 @@ class Store:
             backend = self._backend
         return write_model(backend, model_id, batches, finish, lambda: self.has_model(model_id))
 
+    def relabel_model(self, model_id: str, values: Mapping[str, object]) -> None:
+        """Put other values into a model's row of ``models``. The file is replaced whole, no other is touched.
+
+        Raises:
+            StoreError: the model is not there, or its row can't be read.
+            RetryableError: the store can't be written.
+            ValueError: no column of ``MODELS_SCHEMA``, or None where there must be a value.
+        """
+        relative = f"models/{_key(model_id)}.parquet"
+        row = read_small(self._arrow, self._path(relative), MODELS_SCHEMA)
+        sink = pa.BufferOutputStream()
+        write_row(with_values(row, MODELS_SCHEMA, values), sink)
+        with writing(self.uri):
+            self._backend.write(relative, sink.getvalue().to_pybytes())
+
     def write_skip(self, reject: Reject, before: Collection[RejectKind] = tuple(RejectKind)) -> None:
         """Record that a listed model holds nothing to extract, in place of what was recorded of it before.
 
@@ -162,6 +177,12 @@ class Store:
         """
         probe(self._location)
         return {file.key for file in list_folder(self._arrow, self._path("models"))}
+
+    def model_rows(self, model_ids: Collection[str], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Some columns of the rows of some models, of those that exist."""
+        files = [file for file in list_folder(self._arrow, self._path("models")) if file.key in model_ids]
+        rows: list[dict[str, Any]] = read_tables(self._arrow, files, MODELS_SCHEMA, columns).to_pylist()
+        return rows
 
     def reference_keys(self) -> dict[str, str]:
         """``reference_key`` → ``model_id`` of the models that exist."""

@@ -74,13 +74,17 @@ def write_model(
         files = [written.file, staging.path("layers.parquet"), staging.path("models.parquet")]
         with writing(str(folder)):
             pq.write_table(layers.combine_chunks(), files[1], **_SMALL_OPTIONS)
-            # No two writers' rows have the same bytes: whoever reads one back knows whose it is.
-            row = as_stored(model.to_table()).replace_schema_metadata({"writer": uuid.uuid4().hex})
-            pq.write_table(row, files[2], **_SMALL_OPTIONS)
+            write_row(model.to_table(), files[2])
             size = sum(file.stat().st_size for file in files)
         with writing(backend.place):
             created = not exists() and _publish(backend, model_id, files)
     return WriteReceipt(model_id, created, size if created else 0)
+
+
+def write_row(row: pa.Table, where: Path | pa.NativeFile) -> None:
+    """A row of ``models`` as a file. No two writers' have the same bytes: whoever reads one back knows whose it is."""
+    signed = as_stored(row).replace_schema_metadata({"writer": uuid.uuid4().hex})
+    pq.write_table(signed, where, **_SMALL_OPTIONS)
 
 
 def _publish(backend: Backend, model_id: str, files: list[Path]) -> bool:
