@@ -49,17 +49,18 @@ class ExtractionActor:
     def start(self) -> str | None:
         """Make ready; what keeps this node from the work, in one line, or None.
 
-        What would fail for every model alike (an import, the device, the compiler, the store out of reach) shows here,
-        before any model is tried.
+        What would fail for every model alike (an import, the device, the store out of reach, no room for downloads)
+        shows here, before any model is tried.
         """
         try:
             import torch
 
-            from distributed.statistics import layer_statistics
+            from distributed import extraction, statistics
 
             torch.set_num_threads(max(1, self._num_threads))
             self._device = torch.device(self._device_name)
-            layer_statistics(torch.ones(1, 1, 3, 3, device=self._device))
+            statistics.layer_statistics(torch.ones(1, 1, 3, 3, device=self._device))
+            self._extract_model = extraction.extract_model
             self._store = Store.open(self._store_settings)
             self._store.prepare()
             with _scratch():
@@ -75,10 +76,8 @@ class ExtractionActor:
         return outcome_of(reference, lambda: self._extract(reference))
 
     def _extract(self, reference: ModelReference) -> Outcome:
-        from distributed.extraction import extract_model
-
         with _scratch() as folder:
-            return extract_model(reference, self._store, self._settings, self._device, folder)
+            return self._extract_model(reference, self._store, self._settings, self._device, folder)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import nn
 from distributed.errors import FilterShiftError
 from distributed.graph.dataflow import DataFlowRecorder
 from distributed.graph.facts import DepthMethod, GraphFacts
+from distributed.suggestions import did_you_mean
 
 
 class TraceError(FilterShiftError):
@@ -93,7 +94,8 @@ def _timm(name: str) -> tuple[nn.Module, tuple[int, ...]]:
 
     # Only registered names: create_model would also take hf-hub: and local-dir: and go to the network or the disk.
     if not timm.is_model(name):
-        raise TraceError(f"timm {timm.__version__} knows no architecture {_short(name)!r}")
+        meant = did_you_mean(name, timm.list_models())
+        raise TraceError(f"timm {timm.__version__} knows no architecture {_short(name)!r}{meant}")
     # Not around the import: tensors that a library makes once, when it is imported, must not be left without data.
     with torch.device("meta"):
         model = timm.create_model(name, pretrained=False)

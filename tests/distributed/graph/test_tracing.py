@@ -183,6 +183,7 @@ def test_facts_are_kept() -> None:
     ("builder", "message"),
     [
         ("timm:no_such_net", "knows no architecture 'no_such_net'"),
+        ("timm:resnt18", "knows no architecture 'resnt18'; did you mean 'resnet18'?"),
         ("timm:hf-hub:someone/something", "knows no architecture"),
         ("timm:local-dir:/tmp", "knows no architecture"),
         ("timm:", "expected timm:<architecture>"),
