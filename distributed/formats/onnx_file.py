@@ -176,12 +176,8 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
 
 def _dtype(stored: StoredTensor) -> torch.dtype:
     if stored.proto.data_type not in DTYPES:
-        raise NotConstantError(f"with a weight stored as {_type_name(stored)}")
+        raise NotConstantError(f"with a weight stored as {stored.type_name}")
     return DTYPES[stored.proto.data_type]
-
-
-def _type_name(stored: StoredTensor) -> str:
-    return str(onnx.TensorProto.DataType.Name(stored.proto.data_type))
 
 
 def _in_order_of_use(graph: OnnxGraph, load: Load) -> dict[str, StoredTensor | None]:
@@ -242,7 +238,7 @@ def _left_out(model: onnx.ModelProto, graph: OnnxGraph) -> list[str]:
         notes.append("left out the training graph and its state (training_info)")
     parts = {value for each in graph.made.values() for value in each.weight.folded.leaves}
     types = Counter(
-        _type_name(tensor)
+        tensor.type_name
         for value, tensor in flow.tensors.items()
         if not tensor.is_constant
         and value not in parts

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from onnx import TensorProto
 from torch import Tensor
 
 from distributed.graph.onnx_flow import OnnxFlow, Operator, StoredTensor
@@ -135,8 +134,7 @@ def weight_of(operator: Operator, folder: ConstantFolder, readers: Readers) -> C
         raise NotConstantError(f"of {operator.domain}.{operator.op_type}, whose order of weights is not known")
     folded = folder.fold(_weight_input(operator, folder))
     if not folded.is_scaled:
-        name = TensorProto.DataType.Name(folded.principal.proto.data_type)
-        raise NotConstantError(f"with a weight stored as {name}")
+        raise NotConstantError(f"with a weight stored as {folded.principal.type_name}")
     return ConvolutionWeight(folded, _axes(operator, tuple(folded.tensor.shape)) if key in _NHWC else None)
 
 

@@ -37,6 +37,13 @@ class StoredTensor:
     proto: onnx.TensorProto
     is_constant: bool
 
+    @property
+    def type_name(self) -> str:
+        """Its element type in ONNX's words, or the number that stands for none."""
+        number = self.proto.data_type
+        known = number in onnx.TensorProto.DataType.values()
+        return str(onnx.TensorProto.DataType.Name(number)) if known else f"type {number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:
@@ -150,6 +157,7 @@ class _Flattener:
         return scope.names[name]
 
     def _store(self, value: int, proto: onnx.TensorProto, name: str, scope: _Scope, is_constant: bool) -> None:
+        name = _text(name)
         if name in self._stored_names:
             name = f"{scope.path}{name}"
         if name in self._stored_names:
@@ -164,7 +172,7 @@ class _Flattener:
         for tensor in graph.initializer:
             self._store(self._define(tensor.name, scope), tensor, tensor.name, scope, is_constant=False)
         for sparse in graph.sparse_initializer:
-            self.flow.sparse[self._define(sparse.values.name, scope)] = sparse.values.name
+            self.flow.sparse[self._define(sparse.values.name, scope)] = _text(sparse.values.name)
         # Before IR version 4 every initialiser is listed among the inputs as well: those are no inputs.
         inputs = tuple(self._define(item.name, scope) for item in graph.input if item.name not in scope.names)
         if external_inputs is not None and inputs:
@@ -213,14 +221,14 @@ class _Flattener:
             for body in bodies:
                 inner = _Scope({}, scope, f"{name}.{key}/", scope.arguments)
                 inputs += self.body(body, inner, depth + 1, inputs)
-        domain = "" if node.domain in _STANDARD_DOMAINS else node.domain
-        self._append(Operator(node.op_type, name, inputs, outputs, attributes, domain))
+        domain = "" if node.domain in _STANDARD_DOMAINS else _text(node.domain)
+        self._append(Operator(_text(node.op_type), name, inputs, outputs, attributes, domain))
 
     def _constant(self, attributes: Mapping[str, onnx.AttributeProto], value: int, name: str, scope: _Scope) -> None:
         if "value" in attributes:
             self._store(value, attributes["value"].t, name, scope, is_constant=True)
         elif "sparse_value" in attributes:
-            self.flow.sparse[value] = name
+            self.flow.sparse[value] = _text(name)
         elif (proto := _plain_constant(attributes, name)) is not None:
             self._store(value, proto, name, scope, is_constant=True)
 
@@ -234,7 +242,7 @@ class _Flattener:
         depth: int,
     ) -> None:
         """Open a local function: formal inputs are the caller's values, formal outputs its outputs."""
-        defaults = {attribute.name: attribute for attribute in function.attribute_proto}
+        defaults = {_text(attribute.name): attribute for attribute in function.attribute_proto}
         arguments = {**defaults, **attributes}
         names = dict(zip(function.input, inputs, strict=False))
         names.update({formal: -1 for formal in function.input if formal not in names})
@@ -276,7 +284,12 @@ def _attributes(node: onnx.NodeProto, scope: _Scope) -> dict[str, onnx.Attribute
     found: dict[str, onnx.AttributeProto] = {}
     for attribute in node.attribute:
         if not attribute.ref_attr_name:
-            found[attribute.name] = attribute
-        elif attribute.ref_attr_name in scope.arguments:
-            found[attribute.name] = scope.arguments[attribute.ref_attr_name]
+            found[_text(attribute.name)] = attribute
+        elif _text(attribute.ref_attr_name) in scope.arguments:
+            found[_text(attribute.name)] = scope.arguments[_text(attribute.ref_attr_name)]
     return found
+
+
+def _text(name: str | bytes) -> str:
+    """A name; protobuf hands out one that is not UTF-8 as bytes."""
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")

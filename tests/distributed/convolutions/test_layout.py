@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -119,6 +121,22 @@ def test_one_weight_of_another_order_among_many_is_left_out() -> None:
     plan = plan_of(state)
     assert_equal(state, plan, {name: weight for name, weight in state.items() if name != "odd.weight"})
     assert plan.notes == ("left out odd.weight: its axes are in another order than those of the others",)
+
+
+@given(
+    st.lists(st.tuples(*[st.sampled_from([1, 2, 3, 5, 7, 8, 16, 40])] * 4), max_size=6),
+    st.sampled_from([None, "pt", "mlx", "tf", "flax", "np", "", "x"]),
+)
+def test_any_shapes_are_ordered_or_refused_the_same_whatever_their_order(
+    shapes: list[tuple[int, ...]], framework: str | None
+) -> None:
+    def answer(listed: list[tuple[int, ...]]) -> str:
+        try:
+            return str(order_of_file(listed, framework))
+        except AxisOrderError as error:
+            return str(error)
+
+    assert answer(shapes) == answer(shapes[::-1])
 
 
 def test_shapes_that_contradict_the_header_are_said() -> None:

@@ -459,3 +459,39 @@ class TestHostile:
         model.graph.initializer.append(TensorProto(name="gain", data_type=TensorProto.FLOAT, dims=[8, 1, 1, 1]))
         with pytest.raises(UnextractableError, match="'gain': does not hold what its shape needs"):
             opened(tmp_path, model)
+
+    def test_names_that_are_no_text_and_types_that_do_not_exist(self, tmp_path: Path) -> None:
+        nodes = [node("Transpose", "kkkk", "w", perm=[3, 2, 0, 1]), node("Conv", "image w", "1", kernel_shape=[3, 3])]
+        whole = model_of(
+            [*nodes, node("Conv", "1 other", "2")], {"kkkk": floats(3, 3, 4, 8), "other": floats(8, 8, 3, 3)}
+        )
+        content = whole.SerializeToString().replace(b"kkkk", b"k\xff\xfek").replace(b"perm", b"p\xffrm")
+        (tmp_path / "m.onnx").write_bytes(content)
+        found = extracted(OnnxCheckpoint([LocalFile(tmp_path / "m.onnx", "m.onnx")]))
+        assert set(found) == {"k\\xff\\xfek", "other"}
+        whole.graph.initializer[0].data_type = 113
+        checkpoint = opened(tmp_path, whole)
+        assert list(extracted(checkpoint)) == ["other"]
+        assert "stored as type 113" in " ".join(checkpoint.notes)
+
+    def test_damaged_graphs_are_refused_or_read_and_nothing_else(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(5)
+        wholes = [
+            model_of(
+                [*nodes, node("Conv", "image w", "y", kernel_shape=[3, 3])], stored, opset=opset
+            ).SerializeToString()
+            for nodes, stored, _, opset in FOLDED.values()
+        ]
+        wholes += [model_of(*quantised_model(kind)[:2]).SerializeToString() for kind in QUANTISED]
+        refusals = 0
+        for _ in range(400):
+            damaged = bytearray(wholes[rng.integers(len(wholes))])
+            for position in rng.integers(0, min(400, len(damaged)), size=rng.integers(1, 4)):
+                damaged[position] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.integers(256)])
+            (tmp_path / "damaged.onnx").write_bytes(damaged)
+            try:
+                checkpoint = OnnxCheckpoint([LocalFile(tmp_path / "damaged.onnx", "damaged.onnx")])
+                extracted(checkpoint, include_quantised=True)
+            except UnextractableError:
+                refusals += 1
+        assert 20 < refusals < 380
