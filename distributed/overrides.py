@@ -23,10 +23,10 @@ def quoted_texts(arguments: Sequence[str], settings_class: type) -> list[str]:
 
 
 def _text_settings(settings_class: type, prefix: str = "") -> Iterator[str]:
-    """Names of the settings that hold a text, as on the command line: ``where``, ``store.uri``."""
+    """Names of the settings that hold one text, as on the command line: ``where``, ``store.uri``."""
     for name, kind in typing.get_type_hints(settings_class).items():
         union = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
-        if str in union:
+        if str in union and not any(typing.get_origin(part) is tuple for part in union):
             yield prefix + name
         for part in union:
             if isinstance(part, type) and dataclasses.is_dataclass(part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,8 +22,8 @@ def setting(default: Any, meaning: str, within: tuple[float, float] | None = Non
     return dataclasses.field(default=dataclasses.MISSING if without else default, metadata=metadata)
 
 
-def check_bounds(settings: Any) -> None:
-    """That every number of a settings dataclass lies within its bounds.
+def check_bounds(settings: Any, group: str = "") -> None:
+    """That every number of a settings dataclass lies within its bounds; ``group`` stands before its name.
 
     Raises:
         UserError: one does not; says what it means.
@@ -31,14 +32,19 @@ def check_bounds(settings: Any) -> None:
         within, value = each.metadata.get("within"), getattr(settings, each.name)
         if within is not None and not within[0] <= value <= within[1]:
             low, high = (f"{bound:,}" for bound in within)
-            raise UserError(f"{each.name}={value}: give {low} to {high} ({each.metadata['meaning']})")
+            raise UserError(f"{group}{each.name}={value}: give {low} to {high} ({each.metadata['meaning']})")
 
 
-def settings_in_words(settings_class: type) -> Iterator[str]:
-    """``name: default # meaning`` of each field made by ``setting``, as a YAML config would have it."""
+def settings_in_words(settings_class: type, indent: str = "") -> Iterator[str]:
+    """``name: default # meaning`` of each field made by ``setting``, as YAML has it; groups are indented."""
+    hints = typing.get_type_hints(settings_class)
     for each in dataclasses.fields(settings_class):
         if "meaning" in each.metadata:
-            yield f"{each.name}: {_as_yaml(each.default)} # {each.metadata['meaning']}"
+            yield f"{indent}{each.name}: {_as_yaml(each.default)} # {each.metadata['meaning']}"
+        elif dataclasses.is_dataclass(hints[each.name]):
+            inner = list(settings_in_words(hints[each.name], indent + "  "))
+            if inner:
+                yield from (f"{indent}{each.name}:", *inner)
 
 
 def _as_yaml(value: Any) -> str:

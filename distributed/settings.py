@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from distributed.name_patterns import NamePatterns, Patterns, several
+from distributed.setting import check_bounds, setting
 from distributed.sources.settings import SourceSettings
 from distributed.store.settings import StoreSettings
 
@@ -68,43 +69,35 @@ class ProgressStyle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExtractSettings:
-    """How a run behaves.
+    """How a run behaves."""
 
-    Attributes:
-        dry_run: print the plan and stop; no byte of weights is read, nothing is written.
-        retry: which recorded failures and skips are tried again. Failures that may pass by themselves (network, a
-            lost node) always are: nothing about them is settled.
-        max_attempts: how often one model is tried in one run before it counts as failed.
-        max_failures: the exit code stays 0 up to this many failed models.
-        max_bytes_in_flight: models are handed out while the checkpoints being read stay under this many bytes
-            together; one larger model alone is always let through.
-        prefer_ema: take the EMA copy of a checkpoint that holds both.
-        include_transposed: extract transposed convolutions as well.
-        quantised: extract convolutions of integers as well, as the floats that these stand for.
-        include: pattern or patterns (``fnmatch``) of parameter names that stay, although they look like a copy or like
-            a network that is not the model (an adapter, a network of the loss, a teacher).
-        exclude: pattern or patterns of parameter names that are left out.
-        non_finite: ``refuse`` a model with NaN or infinite weights, or ``leave_out`` those layers and take the rest.
-        update_labels: where the source says other things of a model that is there (a task, a licence, its name) than
-            its row in ``models`` does, put them into the row.
-        trace: build known architectures on the meta device for exact depth; off: order of the checkpoint.
-        progress: see ``ProgressStyle``.
-    """
+    dry_run: bool = setting(False, "print the plan, read no weights, write nothing")
+    # Failures that may pass by themselves (network, a lost node) always are tried again: nothing about them is settled.
+    retry: Retry = setting(Retry.none, "none | failed | skipped | all: which recorded outcomes are tried again")
+    max_attempts: int = setting(3, "tries per model in one run", (1, 1000))
+    max_failures: int = setting(0, "the exit code stays 0 up to this many failed models", (0, 10**9))
+    max_bytes_in_flight: int = setting(
+        4 * 1024**3, "checkpoints being read at the same time, together; a larger one is read alone", (1, 2**60)
+    )
+    prefer_ema: bool = setting(False, "take the EMA copy of a checkpoint that holds both")
+    include_transposed: bool = setting(False, "transposed convolutions as well")
+    quantised: bool = setting(False, "convolutions of integers as well, as the floats that these stand for")
+    include: Patterns = setting(
+        (), "pattern or [patterns] of parameters that stay, though they look like a copy, an adapter, a loss, a teacher"
+    )
+    exclude: Patterns = setting((), "pattern or [patterns] of parameters that are left out: discriminator.*")
+    non_finite: NonFinite = setting(
+        NonFinite.refuse, "refuse | leave_out: a model with NaN or infinite weights, or only those layers of it"
+    )
+    update_labels: bool = setting(
+        False, "corrected labels (manifest, config.json) into the rows of models that are there; weights stay"
+    )
+    trace: bool = setting(True, "exact depth of known architectures; false: order of the checkpoint")
+    progress: ProgressStyle = setting(ProgressStyle.auto, "auto | bar | plain | off")
 
-    dry_run: bool = False
-    retry: Retry = Retry.none
-    max_attempts: int = 3
-    max_failures: int = 0
-    max_bytes_in_flight: int = 4 * 1024**3
-    prefer_ema: bool = False
-    include_transposed: bool = False
-    quantised: bool = False
-    include: Patterns = ()
-    exclude: Patterns = ()
-    non_finite: NonFinite = NonFinite.refuse
-    update_labels: bool = False
-    trace: bool = True
-    progress: ProgressStyle = ProgressStyle.auto
+    def __post_init__(self) -> None:
+        """Raises UserError where a number makes no sense."""
+        check_bounds(self, "extract.")
 
     @property
     def variant(self) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Entry point; see ``conf/extract.yaml`` for every setting."""
+    """Entry point; ``--help`` prints every setting."""
     run_command("extract", _settings, _extract)
 
 

@@ -66,6 +66,11 @@ def test_every_kind_of_source_is_asked_for_its_texts() -> None:
     assert [typed(each, ExtractionRun) for each in given] == ["a=b", "#1.yaml", "x#y"]
 
 
+def test_lists_of_texts_stay_lists() -> None:
+    given = ["extract.include=[a*,b*]", "extract.exclude=head.*", "axes=[task]"]
+    assert quoted_texts(given, ExtractionRun) == given
+
+
 def test_hydras_own_quotes_and_other_overrides_stay() -> None:
     given = ["axes=[task,depth]", "where=null", "where='task = \\'x\\''", "out=a b", 'where="conv_depth > 0"', "bins=3"]
     assert quoted_texts(given, CompareSettings) == given
