@@ -51,7 +51,7 @@ def _load_three(a, b, c, x0, x1, x2, magnitude, first):  # type: ignore[no-untyp
 
 
 @njit(error_model="numpy", nogil=True)
-def _load(columns, start, stop, x, magnitude):  # type: ignore[no-untyped-def]
+def load_block(columns, start, stop, x, magnitude):  # type: ignore[no-untyped-def]
     """Rows start … stop - 1 into x (9, BLOCK), the bits of max|f| into magnitude; False if one is not finite."""
     n = stop - start
     _load_three(
@@ -70,14 +70,14 @@ def _load(columns, start, stop, x, magnitude):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True)
-def _fill_up(n, x, magnitude):  # type: ignore[no-untyped-def]
+def fill_up(n, x, magnitude):  # type: ignore[no-untyped-def]
     for k in range(9):
         x[k, n:] = x[k, n - 1]
     magnitude[n:] = magnitude[n - 1]
 
 
 @njit(error_model="numpy", nogil=True)
-def _first_not_finite(start, stop, magnitude):  # type: ignore[no-untyped-def]
+def first_not_finite(start, stop, magnitude):  # type: ignore[no-untyped-def]
     for i in range(stop - start):
         if magnitude[i] >= _NOT_FINITE:
             return start + i
@@ -85,7 +85,7 @@ def _first_not_finite(start, stop, magnitude):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True)
-def _reciprocals(largest, inverse):  # type: ignore[no-untyped-def]
+def reciprocals(largest, inverse):  # type: ignore[no-untyped-def]
     """1 / max|f| in float64, 0 for an all-zero filter. The smallest denormal's is 7e44: no overflow."""
     for i in range(largest.size):
         m = np.float64(largest[i])
@@ -116,7 +116,7 @@ def _block_extremes(x, inverse, matrix, offset, values, low, high):  # type: ign
 
 
 @njit(error_model="numpy", nogil=True, fastmath=_FINITE_FLAGS)
-def _block_slots(x, inverse, matrix, offset, top, slots):  # type: ignore[no-untyped-def]
+def block_slots(x, inverse, matrix, offset, top, slots):  # type: ignore[no-untyped-def]
     """The slot of every coefficient, cut to 0 … top; True if any fell into the first or the last one."""
     x0, x1, x2, x3, x4, x5, x6, x7, x8 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]
     limit = np.float64(top)
@@ -137,7 +137,7 @@ def _block_slots(x, inverse, matrix, offset, top, slots):  # type: ignore[no-unt
 
 
 @njit(error_model="numpy", nogil=True)
-def _settle(x, inverse, matrix, offset, top, tolerance, slots):  # type: ignore[no-untyped-def]
+def settle(x, inverse, matrix, offset, top, tolerance, slots):  # type: ignore[no-untyped-def]
     """Coefficients cut to the outer slots that lie on the range's edge, up to rounding, belong to the nearest bin."""
     for k in range(9):
         for i in range(BLOCK):
@@ -203,11 +203,11 @@ def extremes(columns, matrix, offset, low, high):  # type: ignore[no-untyped-def
     largest = magnitude.view(np.float32)
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
-        if not _load(columns, start, stop, x, magnitude):
-            return _first_not_finite(start, stop, magnitude)
+        if not load_block(columns, start, stop, x, magnitude):
+            return first_not_finite(start, stop, magnitude)
         if stop - start < BLOCK:
-            _fill_up(stop - start, x, magnitude)
-        _reciprocals(largest, inverse)
+            fill_up(stop - start, x, magnitude)
+        reciprocals(largest, inverse)
         _block_extremes(x, inverse, matrix, offset, values, low, high)
     return -1
 
@@ -226,13 +226,13 @@ def histograms(columns, starts, matrix, offset, tolerance, direction, counts, ch
     run = 0
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
-        if not _load(columns, start, stop, x, magnitude):
-            return _first_not_finite(start, stop, magnitude)
+        if not load_block(columns, start, stop, x, magnitude):
+            return first_not_finite(start, stop, magnitude)
         if stop - start < BLOCK:
-            _fill_up(stop - start, x, magnitude)
-        _reciprocals(largest, inverse)
-        if _block_slots(x, inverse, matrix, offset, top, slots):
-            _settle(x, inverse, matrix, offset, top, tolerance, slots)
+            fill_up(stop - start, x, magnitude)
+        reciprocals(largest, inverse)
+        if block_slots(x, inverse, matrix, offset, top, slots):
+            settle(x, inverse, matrix, offset, top, tolerance, slots)
         _block_checks(x, inverse, direction, values)
         at = start
         while at < stop:

@@ -15,12 +15,12 @@ from numba import float64, int32, int64, njit, types, uint32
 from analysis.arrays.kernels import SIZE, Binning, Columns, NonFiniteFilterError, Projection, loops
 from analysis.arrays.kernels.loops import (
     BLOCK,
-    _block_slots,
-    _fill_up,
-    _first_not_finite,
-    _load,
-    _reciprocals,
-    _settle,
+    block_slots,
+    fill_up,
+    first_not_finite,
+    load_block,
+    reciprocals,
+    settle,
 )
 from analysis.arrays.types import Int64, UInt32
 from distributed.compiled import compile_once
@@ -60,13 +60,13 @@ def _pair_loop(columns, starts, targets, matrix, offset, tolerance, pairs, count
     run = 0
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
-        if not _load(columns, start, stop, x, magnitude):
-            return _first_not_finite(start, stop, magnitude)
+        if not load_block(columns, start, stop, x, magnitude):
+            return first_not_finite(start, stop, magnitude)
         if stop - start < BLOCK:
-            _fill_up(stop - start, x, magnitude)
-        _reciprocals(largest, inverse)
-        if _block_slots(x, inverse, matrix, offset, top, slots):
-            _settle(x, inverse, matrix, offset, top, tolerance, slots)
+            fill_up(stop - start, x, magnitude)
+        reciprocals(largest, inverse)
+        if block_slots(x, inverse, matrix, offset, top, slots):
+            settle(x, inverse, matrix, offset, top, tolerance, slots)
         at = start
         while at < stop:
             while starts[run + 1] <= at:
