@@ -98,9 +98,9 @@ def _child() -> None:
     resampling = Resampling(given["replicates"], given["replicates"])
     random = np.random.default_rng(0)
     began, cpu = time.perf_counter(), time.process_time()
-    low, high = bootstrap_interval(found, measure, resampling, random)
+    low, high = bootstrap_interval(found, measure.matrices, resampling, random)
     middle = time.perf_counter()
-    permutation_null(found, measure, resampling, random)
+    permutation_null(found, measure.pairs, resampling, random)
     done, cpu = time.perf_counter(), time.process_time() - cpu
     known = ~np.isnan(low)
     assert (low[known] <= high[known]).all()

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -126,6 +127,12 @@ def compile_once(function: Callable[..., Any], signature: Any, *, uses: Path | N
         return _compile(function, signature, cache=False)
     with _one_process_at_a_time(folder), _located_by_content():
         return _compile(function, signature, cache=True)
+
+
+@functools.cache
+def compiled(loops: ModuleType, name: str) -> Callable[..., int]:
+    """An entry point of a module of loops as machine code, for the signature that bears its name in capitals there."""
+    return compile_once(getattr(loops, name), getattr(loops, name.upper()))
 
 
 def _compile(function: Callable[..., Any], signature: Any, *, cache: bool) -> Callable[..., int]:

@@ -133,38 +133,70 @@ class Divergence:
         """(G, G) drift of every pair: exactly symmetric, 0 on the diagonal."""
         return self.quick(groups) if self.quick is not None else _by_pairs(groups, self.between)
 
-    def resampled(self, weights: npt.ArrayLike, low: float, high: float) -> Callable[[Float64], Float64]:
-        """For ``analysis.measures.uncertainty``: counts (R, G, C, B) of R replicates → drifts (R, G, G).
-
-        A pair with a group that has no count in some component is NaN.
-        """
-        component_weights = np.asarray(weights, dtype=np.float64)
-
-        def measure(counts: Float64) -> Float64:
-            p = _probabilities(counts, low, high)
-            replicates, number = p.shape[:2]
-            if self.between is symmetric_kl_of:
-                return _kl_of_replicates(p.reshape(replicates, number, -1), np.repeat(component_weights, p.shape[-1]))
-            drift = np.zeros((replicates, number, number))
-            for row in range(number - 1):
-                pairs = self.between(p[:, row, None], p[:, row + 1 :], (high - low) / p.shape[-1])
-                drift[:, row, row + 1 :] = pairs @ component_weights
-            return drift + drift.transpose(0, 2, 1)
-
-        return measure
+    def resampled(self, weights: npt.ArrayLike, low: float, high: float) -> Resampled:
+        """The same from counts over bins from ``low`` to ``high``, with these weights of the components."""
+        kind = ResampledKl if self.between is symmetric_kl_of else Resampled
+        return kind(self.between, np.asarray(weights, dtype=np.float64), low, high)
 
 
-def _kl_of_replicates(p: Float64, weights: Float64) -> Float64:
-    """``symmetric_kl`` of (R, G, C·B) by R matrix products: good to 1e-12 of the largest, enough for quantiles."""
-    logs = np.log(p)
-    logs -= np.nanmean(logs, axis=1, keepdims=True)
-    cross = ((p - np.nanmean(p, axis=1, keepdims=True)) * weights) @ logs.transpose(0, 2, 1)
-    own = np.diagonal(cross, axis1=1, axis2=2)
-    drift: Float64 = own[:, :, None] + own[:, None, :] - cross - cross.transpose(0, 2, 1)
-    drift = np.maximum(drift, 0.0)  # keeps NaN
-    diagonal = np.arange(p.shape[1])
-    drift[:, diagonal, diagonal] = 0.0
-    return drift
+@dataclass(frozen=True, slots=True, eq=False)
+class Resampled:
+    """A divergence for many replicates at once, from their counts. NaN where a group has no count in some component.
+
+    Attributes:
+        between: see ``Divergence``.
+        weights: (C,) of the components.
+        low, high: range of the bins.
+    """
+
+    between: Between
+    weights: Float64
+    low: float
+    high: float
+
+    def matrices(self, counts: Float64) -> Float64:
+        """Of the groups of each replicate, (R, G, C, B) → (R, G, G)."""
+        p = _probabilities(counts, self.low, self.high)
+        replicates, number = p.shape[:2]
+        drift = np.zeros((replicates, number, number))
+        for row in range(number - 1):
+            pairs = self.between(p[:, row, None], p[:, row + 1 :], (self.high - self.low) / p.shape[-1])
+            drift[:, row, row + 1 :] = pairs @ self.weights
+        return drift + drift.transpose(0, 2, 1)
+
+    def pairs(self, first: Float64, second: Float64) -> Float64:
+        """Of pairs, (R, C, B) twice → (R,)."""
+        p, q = (_probabilities(counts, self.low, self.high) for counts in (first, second))
+        return self.between(p, q, (self.high - self.low) / p.shape[-1]) @ self.weights
+
+
+class ResampledKl(Resampled):
+    """``symmetric_kl`` good to 1e-12 of the largest of a matrix, enough for quantiles, in a fraction of the time."""
+
+    def matrices(self, counts: Float64) -> Float64:
+        """See ``Resampled``; by R matrix products."""
+        p = _probabilities(counts, self.low, self.high)
+        weights = np.repeat(self.weights, p.shape[-1])
+        p = p.reshape(*p.shape[:2], -1)
+        logs = np.log(p)
+        logs -= np.nanmean(logs, axis=1, keepdims=True)
+        cross = ((p - np.nanmean(p, axis=1, keepdims=True)) * weights) @ logs.transpose(0, 2, 1)
+        own = np.diagonal(cross, axis1=1, axis2=2)
+        drift: Float64 = own[:, :, None] + own[:, None, :] - cross - cross.transpose(0, 2, 1)
+        drift = np.maximum(drift, 0.0)  # keeps NaN
+        diagonal = np.arange(p.shape[1])
+        drift[:, diagonal, diagonal] = 0.0
+        return drift
+
+    def pairs(self, first: Float64, second: Float64) -> Float64:
+        """See ``Resampled``; compiled."""
+        from analysis.measures import null_loops  # imports numba
+        from distributed.compiled import compiled
+
+        empty = EMPTY_BIN_DENSITY * (self.high - self.low) / first.shape[-1]
+        drift = np.empty(len(first))
+        compiled(null_loops, "kl_of_pairs")(first, second, self.weights, empty, drift)
+        return drift
 
 
 #: The divergences there are, by the name under which a setting asks for them; the first is the paper's.

@@ -6,7 +6,6 @@ which models happen to be in the group, and nothing about how the model would ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +30,14 @@ class Ruler:
     def between(self, first: Float64, second: Float64) -> Float64:
         """(N,) drifts of N pairs of counts, each (N, C, B) or (C, B); NaN where one has no count in a component."""
         basis = self.basis
-        measure: Callable[[Float64], Float64] = self.divergence.resampled(
-            basis.explained_variance_ratio, basis.low, basis.high
-        )
+        measure = self.divergence.resampled(basis.explained_variance_ratio, basis.low, basis.high)
         first, second = np.broadcast_arrays(first, second)
         result = np.full(len(first), np.nan)
         filled = (first.sum(axis=-1) > 0).all(axis=-1) & (second.sum(axis=-1) > 0).all(axis=-1)
         rows = np.flatnonzero(filled)
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
-            result[some] = measure(np.stack([first[some], second[some]], axis=1))[:, 0, 1]
+            result[some] = measure.matrices(np.stack([first[some], second[some]], axis=1))[:, 0, 1]
         return result
 
 

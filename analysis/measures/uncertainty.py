@@ -18,13 +18,26 @@ hold. So models are what is resampled, and everything is a weighted sum of their
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from analysis.arrays.types import Float64, Int64
+from analysis.arrays.types import Float64
+from analysis.measures.dealing import Deals, deal_again
+from analysis.measures.drift import Resampled
 from analysis.measures.weighting import ModelHistograms
+from analysis.scanning.thread_workers import usable_cpus
+
+PairMeasure: TypeAlias = Callable[[Float64, Float64], Float64]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Replicates computed at once: bounds memory at about 64 replicates x groups x 630 float64.
 _AT_ONCE = 64
@@ -71,20 +84,17 @@ class Uncertainty:
     q_value: Float64
 
 
-def uncertainty_of(
-    histograms: ModelHistograms, measure: Callable[[Float64], Float64], resampling: Resampling
-) -> Uncertainty:
-    """Intervals, nulls and p-values of the matrix that ``measure`` gives.
+def uncertainty_of(histograms: ModelHistograms, measure: Resampled, resampling: Resampling) -> Uncertainty:
+    """Intervals, nulls and p-values of a drift matrix.
 
     Args:
         histograms: what is resampled.
-        measure: from counts (R, G, C, B) to drifts (R, G, G); ``analysis.measures.drift`` makes it. A group without a
-            count has NaN drifts.
+        measure: how drifts are measured.
         resampling: how often, and the seed.
     """
     streams = np.random.default_rng(resampling.seed).spawn(2)
-    low, high = bootstrap_interval(histograms, measure, resampling, streams[0])
-    null_median, null_high, p_value = permutation_null(histograms, measure, resampling, streams[1])
+    low, high = bootstrap_interval(histograms, measure.matrices, resampling, streams[0])
+    null_median, null_high, p_value = permutation_null(histograms, measure.pairs, resampling, streams[1])
     return Uncertainty(low, high, null_median, null_high, p_value, q_values(p_value))
 
 
@@ -96,7 +106,8 @@ def bootstrap_interval(
 ) -> tuple[Float64, Float64]:
     """(G, G) lower and upper bounds of the drift: percentiles of replicates, corrected for bias (see the module).
 
-    Replicates in which a group lost all its filters don't count for its cells.
+    ``measure``: from counts (R, G, C, B) to drifts (R, G, G), NaN for a group without a count. Replicates in which a
+    group lost all its filters don't count for its cells.
     """
     groups, shape = histograms.groups, histograms.counts.shape[1:]
     flat = histograms.counts.reshape(len(histograms.counts), -1)
@@ -131,70 +142,56 @@ def _draws(items: int, replicates: int, random: np.random.Generator) -> Float64:
 
 
 def permutation_null(
-    histograms: ModelHistograms,
-    measure: Callable[[Float64], Float64],
-    resampling: Resampling,
-    random: np.random.Generator,
+    histograms: ModelHistograms, measure: PairMeasure, resampling: Resampling, random: np.random.Generator
 ) -> tuple[Float64, Float64, Float64]:
-    """(G, G) median and upper quantile of the null drift, and p-values, pair by pair."""
+    """(G, G) median and upper quantile of the null drift, and p-values, pair by pair.
+
+    ``measure``: from counts (R, C, B) twice to the drifts (R,) between them.
+    Pairs are dealt one after the other, so that the seed decides, and measured side by side in threads.
+    """
     groups = histograms.groups
     median, high, p_value = np.zeros((groups, groups)), np.zeros((groups, groups)), np.ones((groups, groups))
     rows_of = [np.flatnonzero(histograms.group == g) for g in range(groups)]
     are_whole = bool((histograms.counts == np.rint(histograms.counts)).all())
-    for a in range(groups):
-        for b in range(a + 1, groups):
-            first, second = _deal_again(
-                histograms, rows_of[a], rows_of[b], resampling.permutations, random, are_whole=are_whole
-            )
-            null = np.concatenate(
-                [
-                    measure(np.stack([first[s : s + _AT_ONCE], second[s : s + _AT_ONCE]], axis=1))[:, 0, 1]
-                    for s in range(0, len(first), _AT_ONCE)
-                ]
-            )
-            pair = np.stack([histograms.counts[rows_of[g]].sum(axis=0) for g in (a, b)])[None]
-            observed = float(measure(pair)[0, 0, 1])
-            # The slack keeps the observed deal itself, met again by chance, from missing by a rounding.
-            as_large = int((null >= observed * (1 - 1e-9)).sum())
-            p_value[a, b] = p_value[b, a] = (1 + as_large) / (1 + len(null))
-            median[a, b] = median[b, a] = np.median(null)
-            high[a, b] = high[b, a] = np.quantile(null, resampling.level)
+    pairs = list(itertools.combinations(range(groups), 2))
+    dealt = (
+        deal_again(histograms, rows_of[a], rows_of[b], resampling.permutations, random, are_whole=are_whole)
+        for a, b in pairs
+    )
+    sums = histograms.group_sums
+    for (a, b), null in zip(pairs, _in_threads(partial(_null, measure), dealt), strict=True):
+        observed = float(measure(sums[a, None], sums[b, None])[0])
+        # The slack keeps the observed deal itself, met again by chance, from missing by a rounding.
+        as_large = int((null >= observed * (1 - 1e-9)).sum())
+        p_value[a, b] = p_value[b, a] = (1 + as_large) / (1 + len(null))
+        median[a, b] = median[b, a] = np.median(null)
+        high[a, b] = high[b, a] = np.quantile(null, resampling.level)
     return median, high, p_value
 
 
-def _deal_again(
-    histograms: ModelHistograms,
-    rows_a: Int64,
-    rows_b: Int64,
-    deals: int,
-    random: np.random.Generator,
-    *,
-    are_whole: bool,
-) -> tuple[Float64, Float64]:
-    """(deals, C, B) counts of both sides after models were dealt out again (see the module).
+def _null(measure: PairMeasure, deals: Deals) -> Float64:
+    """(D,) the drift between both sides of each deal."""
+    null = np.empty(len(deals))
+    shape = (min(_AT_ONCE, len(deals)), *deals.base.shape)
+    first, second = np.empty(shape), np.empty(shape)
+    for start in range(0, len(deals), _AT_ONCE):
+        some = null[start : start + _AT_ONCE]
+        deals.sums(start, first[: len(some)], second[: len(some)])
+        some[:] = measure(first[: len(some)], second[: len(some)])
+    return null
 
-    ``are_whole``: all counts are whole numbers, whose sums are exact.
-    """
-    shape = histograms.counts.shape[1:]
-    flat = histograms.counts.reshape(len(histograms.counts), -1)
-    _, in_a, in_b = np.intersect1d(histograms.model[rows_a], histograms.model[rows_b], return_indices=True)
-    alone_a, alone_b = np.delete(rows_a, in_a), np.delete(rows_b, in_b)
-    alone = flat[np.concatenate([alone_a, alone_b])]
-    # The models with the |A| smallest of as many uniform random numbers are a random choice: they go to side a.
-    chances = random.random((deals, len(alone)))
-    to_a = np.zeros_like(chances)
-    if len(alone_a):
-        smallest = np.argpartition(chances, len(alone_a) - 1, axis=1)[:, : len(alone_a)]
-        np.put_along_axis(to_a, smallest, 1.0, axis=1)
-    swap = random.integers(0, 2, size=(deals, len(in_a))).astype(np.float64)
-    shared_a, shared_b = flat[rows_a[in_a]], flat[rows_b[in_b]]
-    first = to_a @ alone + (1 - swap) @ shared_a + swap @ shared_b
-    if are_whole:
-        # What is not on one side is on the other.
-        second = alone.sum(axis=0) + shared_a.sum(axis=0) + shared_b.sum(axis=0) - first
-    else:
-        second = (1 - to_a) @ alone + swap @ shared_a + (1 - swap) @ shared_b
-    return first.reshape(deals, *shape), second.reshape(deals, *shape)
+
+def _in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``work`` of each item, in order; few items more than there are threads wait at a time."""
+    threads = usable_cpus()
+    with ThreadPoolExecutor(threads, thread_name_prefix="null") as pool:
+        running: deque[Future[Result]] = deque()
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) > 2 * threads:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 def q_values(p_values: Float64) -> Float64:

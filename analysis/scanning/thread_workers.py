@@ -13,13 +13,17 @@ from analysis.scanning.task import UnitTask
 from analysis.scanning.units import WorkUnit
 
 
+def usable_cpus() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class ThreadWorkers:
     """Threads of this process. Reading and kernels release Python's lock, so that they run side by side."""
 
     def __init__(self, threads: int | None = None) -> None:
         """``threads``: None takes the CPUs that this process may use."""
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._threads = threads or usable or 1
+        self._threads = threads or usable_cpus()
 
     @property
     def parallel(self) -> int:

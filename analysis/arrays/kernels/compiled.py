@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +14,9 @@ def cache_folder() -> Path | None:
     return machine.cache_folder(Path(loops.__file__), loops.__name__)
 
 
-@functools.cache
 def compiled(name: str) -> Callable[..., int]:
     """One of ``loops``'s entry points as machine code: ``extremes`` or ``histograms``.
 
     Loaded if this machine has compiled it before, else compiled, which takes some seconds.
     """
-    return machine.compile_once(getattr(loops, name), getattr(loops, name.upper()))
+    return machine.compiled(loops, name)

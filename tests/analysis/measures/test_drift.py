@@ -140,11 +140,13 @@ def test_registry_names_what_the_picture_says() -> None:
 
 @pytest.mark.parametrize("name", list(DIVERGENCES))
 def test_replicates_and_matrix_agree_for_every_divergence(name: str) -> None:
-    """The three ways to a drift: the matrix, its replicates, and one pair by the plain formula."""
+    """The four ways to a drift: the matrix, its replicates, pairs, and one pair by the plain formula."""
     counts = np.random.default_rng(3).poisson(5.0, size=(4, 6, 9, 70))
     counts[2, 1] = 0  # a replicate that lost all of a group
     divergence = DIVERGENCES[name]
-    replicates = divergence.resampled(RATIO, LOW, HIGH)(counts.astype(float))
+    resampled = divergence.resampled(RATIO, LOW, HIGH)
+    replicates = resampled.matrices(counts.astype(float))
+    pairs = resampled.pairs(counts[:, 1].astype(float), counts[:, 4].astype(float))
     for r in (0, 1, 3):
         groups = distributions(counts[r], RATIO, LOW, HIGH)
         matrix = divergence.matrix(groups)
@@ -152,6 +154,8 @@ def test_replicates_and_matrix_agree_for_every_divergence(name: str) -> None:
         np.testing.assert_array_equal(matrix, matrix.T)
         pair = divergence.between(groups.probabilities[1], groups.probabilities[4], groups.width) @ groups.weights
         assert matrix[1, 4] == pytest.approx(pair, rel=1e-9)
+        assert pairs[r] == pytest.approx(pair, rel=1e-12)
+    assert np.isnan(pairs[2])
     lost = np.isnan(replicates[2])
     expected = np.zeros((6, 6), dtype=bool)
     expected[1, :] = expected[:, 1] = True
