@@ -192,7 +192,7 @@ def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSet
         framework=checkpoint.framework,
     )
     plan = without_fixed(plan, checkpoint.read)
-    return replace(plan, notes=(*others.notes, *plan.notes))
+    return replace(plan, remarks=(*others.notes, *plan.remarks))
 
 
 class FilterStream:

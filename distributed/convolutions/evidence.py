@@ -9,8 +9,6 @@ from distributed.formats.base import TensorEntry
 
 #: Last segments under which modules keep convolution weights (torch, ported Caffe and TensorFlow names, MAML lists).
 _WEIGHT_LEAF = re.compile(r"^(weight|w|W|.*_weight|weight_?\d+|conv\d*_w)$")
-#: Those of Keras and Flax, and of modules of one's own.
-_KERNEL_LEAF = re.compile(r"^((depthwise_)?kernels?|(depthwise_)?weights|filt|filters?)$")
 _WEIGHT_LIST = re.compile(r"^(weights?|vars|params?|parameters)$")
 
 #: Words of the leaf or of its module that mark a fixed kernel or a table.
@@ -35,6 +33,8 @@ _FIXED_WORDS = frozenset(
 _TABLE_LEAF = re.compile(r"pos_?(embed|emb|enc)|position|rel_pos|relative|token|anchor|grid|mask", re.IGNORECASE)
 _NORM_MODULE = re.compile(r"(^|_)(norm|bn|ln|gn|layernorm|batchnorm|groupnorm)\d*(_|$)|norm\d*d?$", re.IGNORECASE)
 
+_KERNEL_AT_END = re.compile(r"(?:weight|kernel)(:0)?$")
+
 #: Names that only transposed convolutions have; ``upconv`` is as often an upsampling followed by a convolution.
 _TRANSPOSED_NAME = re.compile(
     r"(^|[._\d])(de_?conv|conv_?transposed?|conv_?tr|conv_?t|tconv|transposed?_?conv)(olution|2d|_?layers?)?([._\d]|$)",
@@ -42,23 +42,18 @@ _TRANSPOSED_NAME = re.compile(
 )
 
 
-def _segments(name: str) -> list[str]:
+def segments_of(name: str) -> list[str]:
     """Parts of a name, the last one without TensorFlow's output number (``conv1/kernel:0``)."""
     return name.removesuffix(":0").replace("/", ".").split(".")
 
 
 def is_weight_name(name: str) -> bool:
     """Whether the last segment is one that modules keep their weight under."""
-    segments = _segments(name)
+    segments = name.split(".")
     leaf = segments[-1]
     if leaf.isdigit():
         return len(segments) > 1 and _WEIGHT_LIST.match(segments[-2]) is not None
-    return is_kernel_name(name) or (_WEIGHT_LEAF.match(leaf) is not None and _TABLE_LEAF.search(leaf) is None)
-
-
-def is_kernel_name(name: str) -> bool:
-    """Whether the last segment is the usual one outside of torch; in torch it may be of something else."""
-    return _KERNEL_LEAF.match(_segments(name)[-1]) is not None
+    return _WEIGHT_LEAF.match(leaf) is not None and _TABLE_LEAF.search(leaf) is None
 
 
 def is_fixed_name(name: str) -> bool:
@@ -66,7 +61,7 @@ def is_fixed_name(name: str) -> bool:
 
     Learned ones are called so, too: the values have to agree (``distributed.convolutions.fixed``).
     """
-    segments = [segment.lower() for segment in _segments(name)[-2:]]
+    segments = [segment.lower() for segment in segments_of(name)[-2:]]
     words = {word for segment in segments for word in re.split(r"[_\d]+", segment)}
     # A module may well be called kernel_prediction; a tensor called kernel is a buffer in most torch code.
     return not words.isdisjoint(_FIXED_WORDS) or "kernel" in re.split(r"[_\d]+", segments[-1])
@@ -83,10 +78,16 @@ def transposed_by_evidence(name: str, shape: tuple[int, ...], entries: Mapping[s
 
     The bias has one value per output channel: its length decides where shape[0] ≠ shape[1]. Else the name may.
     """
-    bias = entries.get(name.removesuffix("weight") + "bias") if name.endswith("weight") else None
+    # Keras and Flax have the bias beside a kernel, TensorFlow numbers both.
+    bias = entries.get(_KERNEL_AT_END.sub(r"bias\1", name)) if _KERNEL_AT_END.search(name) else None
     if bias is not None and len(bias.shape) == 1 and shape[0] != shape[1]:
         if bias.shape[0] == shape[0]:
             return False
         if bias.shape[0] == shape[1]:
             return True
-    return True if _TRANSPOSED_NAME.search(name) else None
+    return is_transposed_name(name) or None
+
+
+def is_transposed_name(name: str) -> bool:
+    """Whether the name is one that only transposed convolutions have."""
+    return _TRANSPOSED_NAME.search(name) is not None

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from distributed.convolutions.evidence import (
     is_fixed_name,
-    is_kernel_name,
     is_norm_scale,
+    is_transposed_name,
     is_weight_name,
     transposed_by_evidence,
 )
@@ -50,21 +50,17 @@ def find_convolutions(
         entries = sorted(entries, key=lambda entry: natural_key(entry.name))
     leavings = _Leavings(include_quantised)
     weights = gather_weights(entries)
-    remarks: list[str] = []
+    remarks: tuple[str, ...] = ()
     if graph is None or graph.method is not DepthMethod.ONNX:  # an ONNX graph is in ONNX's order
-        weights, found = in_order(weights, framework)
-        remarks += found
+        weights, remarks = in_order(weights, framework)
     unusual = weights_by_shape(weights) if graph is None else frozenset()
     if graph is not None:
         convolutions = _by_graph(weights, graph, include_transposed, leavings)
     else:
         convolutions = _by_evidence(weights, entries, order_known, unusual, include_transposed, leavings)
-    by_shape = [convolution.name for convolution in convolutions if convolution.name in unusual]
-    if by_shape:
-        remarks.append(f"took {shown(by_shape)} for convolution weights by their shape; their names do not say so")
     fixed = {part for weight in leavings.fixed for part in weight.parts}
     parameters = count_parameters([entry for entry in entries if entry.name not in fixed])
-    return ConvolutionPlan(tuple(convolutions), parameters, (*remarks, *leavings.notes()))
+    return ConvolutionPlan(tuple(convolutions), parameters, (*remarks, *leavings.notes()), unusual)
 
 
 class _Leavings:
@@ -222,16 +218,17 @@ def _judge(
         if weight.shape[2:] != (1, 1):
             leavings.add("4-D, but not named like a weight", weight)
         return None
-    is_of_torch = weight.order is AxisOrder.OIHW
-    if is_norm_scale(weight.name, weight.shape) or (
-        is_of_torch and is_kernel_name(weight.name) and weight.shape[2:] == (1, 1)
-    ):
+    if is_norm_scale(weight.name, weight.shape):
         return None
     if not _is_usable(weight, leavings):
         return None
     transposed = transposed_by_evidence(weight.name, weight.shape, by_name)
     first, second, height, width = weight.shape
-    out, inner = (second, first) if transposed else (first, second)
+    if weight.order is AxisOrder.OHWI:
+        # MLX keeps the outputs of transposed convolutions first as well: a bias tells nothing, only a name does.
+        transposed, out, inner = is_transposed_name(weight.name) or None, first, second
+    else:
+        out, inner = (second, first) if transposed else (first, second)
     assert weight.form is not None  # _is_usable has seen to it
     return Convolution(
         name=weight.name,

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distributed.convolutions.evidence import is_fixed_name, is_kernel_name
+from distributed.convolutions.evidence import is_fixed_name
 from distributed.convolutions.materialising import materialise
 from distributed.convolutions.plan import Convolution, ConvolutionPlan, WeightForm
+from distributed.convolutions.unusual_names import is_unusual_name
 
 #: Relative to the largest weight of a kernel: what float32 leaves of an exact relation.
 _EXACT = 1e-6
@@ -54,7 +55,7 @@ def without_fixed(
 def _is_suspect(convolution: Convolution) -> bool:
     if convolution.form is not WeightForm.PLAIN or convolution.shape[2:] == (1, 1):
         return False
-    is_dense = is_kernel_name(convolution.name) and convolution.shape[1] > 1
+    is_dense = is_unusual_name(convolution.name) and convolution.shape[1] > 1
     limit = _LARGEST_CALLED_KERNEL if is_dense else _LARGEST_NAMED
     return math.prod(convolution.shape) <= limit and is_fixed_name(convolution.name)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from distributed.convolutions.layout import in_torch_order
+from distributed.convolutions.layout import AxisOrder, in_torch_order
 from distributed.convolutions.plan import Convolution, WeightForm
 from distributed.convolutions.scales import over_singular_value, times_scale
 
@@ -42,7 +42,7 @@ def materialise(convolution: Convolution, tensors: Mapping[str, Tensor]) -> Tens
         else:
             weight = parts[0].dequantize() if parts[0].is_quantized else parts[0]
         weight = in_torch_order(weight.to(torch.float32), convolution.order)
-        if convolution.is_transposed:
+        if convolution.is_transposed and convolution.order is not AxisOrder.OHWI:
             weight = _rows_are_outputs(weight, convolution.groups or 1)
     if tuple(weight.shape) != convolution.shape:
         raise ValueError(

@@ -15,6 +15,7 @@ from distributed.convolutions.layout import (
     torch_shape,
 )
 from distributed.convolutions.stored import StoredWeight
+from distributed.convolutions.unusual_names import is_unusual_name
 
 #: What a modulated convolution (StyleGAN2, arXiv 1912.04958) has beside its weight: the layer that makes its style.
 _MODULATION = re.compile(r"modulation|^affine$|style", re.IGNORECASE)
@@ -30,12 +31,13 @@ def in_order(weights: Sequence[StoredWeight], framework: str | None) -> tuple[li
     Raises:
         AxisOrderError: the order of the 4-D weights cannot be told.
     """
-    file = order_of_file([w.shape for w in weights if len(w.shape) == 4 and is_weight_name(w.name)], framework)
+    listed = {w.name for w in weights if len(w.shape) == 4 and (is_weight_name(w.name) or is_unusual_name(w.name))}
+    file = order_of_file([weight.shape for weight in weights if weight.name in listed], framework)
     ordered = []
     modulated = _modulated(weights)
     for weight in weights:
         order = AxisOrder.ONE_OIHW if weight.name in modulated else AxisOrder.OIHW
-        if len(weight.shape) == 4 and is_weight_name(weight.name):
+        if weight.name in listed:
             order = order_of_tensor(weight.name, weight.shape, file.order)
             if speaks_against(weight.shape, file.order):
                 weight = replace(weight, form=None, problem="its axes are in another order than those of the others")

@@ -69,12 +69,21 @@ class ConvolutionPlan:
     Attributes:
         convolutions: every learned 2-D convolution, 1x1 included, in the order of the entries.
         num_parameters: elements of all entries that are parameters (not statistics, counters, masks, fixed kernels).
-        notes: what was left out and why, one sentence each.
+        remarks: what was left out and why, one sentence each.
+        told_by_shape: names of convolutions whose names do not say that they are.
     """
 
     convolutions: tuple[Convolution, ...]
     num_parameters: int
-    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+    told_by_shape: frozenset[str] = frozenset()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the model: the remarks, and what is taken by its shape alone."""
+        names = [convolution.name for convolution in self.convolutions if convolution.name in self.told_by_shape]
+        taken = f"took {shown(names)} for convolution weights by their shape; their names do not say so"
+        return (taken, *self.remarks) if names else self.remarks
 
     def without(self, left_out: Sequence[Convolution], reason: str) -> ConvolutionPlan:
         """The plan without some of its convolutions, which turned out to be no parameters."""
@@ -82,7 +91,8 @@ class ConvolutionPlan:
         return ConvolutionPlan(
             tuple(convolution for convolution in self.convolutions if convolution.name not in names),
             self.num_parameters - sum(math.prod(convolution.shape) for convolution in left_out),
-            (*self.notes, f"left out {shown([convolution.name for convolution in left_out])}: {reason}"),
+            (*self.remarks, f"left out {shown([convolution.name for convolution in left_out])}: {reason}"),
+            self.told_by_shape,
         )
 
     @property

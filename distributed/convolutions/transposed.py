@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from distributed.convolutions.layout import AxisOrder
 from distributed.convolutions.plan import Convolution
 from distributed.formats.base import TensorEntry
 from distributed.graph.name_order import flow_order
@@ -34,7 +35,8 @@ def turned_by_neighbours(
     decided = {each.name: each for each in convolutions}
     for index, name in enumerate(flow):
         first, second, height, width = shapes[name]
-        if first == second or second == 1 or height * width == 1 or f"{_above(name)}.bias" in names:
+        is_told = decided[name].order is AxisOrder.OHWI or f"{_above(name)}.bias" in names
+        if first == second or second == 1 or height * width == 1 or is_told:
             continue
         before = flow[index - 1] if index and (order_known or _follow(flow[index - 1], name)) else None
         behind = flow[index + 1] if index + 1 < len(flow) and (order_known or _follow(name, flow[index + 1])) else None
@@ -113,7 +115,8 @@ def _follow(name: str, other: str) -> bool:
 
 def _stored(convolution: Convolution) -> tuple[int, ...]:
     first, second, height, width = convolution.shape
-    return (second, first, height, width) if convolution.is_transposed else convolution.shape
+    is_turned = convolution.is_transposed and convolution.order is not AxisOrder.OHWI
+    return (second, first, height, width) if is_turned else convolution.shape
 
 
 def _turned(convolution: Convolution) -> Convolution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -85,7 +85,7 @@ def find_models(
     told = set(also)
     candidates = [path for path in known if path in told or _is_candidate(path, patterns)]
     models = with_shards(candidates, set(known), read_text)
-    models = _with_external_data(models, known, external_data)
+    models = _with_external_data(models, known, told, external_data)
     if patterns:
         return sorted(models, key=lambda each: each.entry)
     by_folder: dict[str, list[WeightFiles]] = defaultdict(list)
@@ -128,14 +128,17 @@ def preference(entry: str) -> tuple[int, bool, bool, bool, int, int, str]:
 
 
 def _with_external_data(
-    models: Sequence[WeightFiles], known: Sequence[str], external_data: Callable[[str], Sequence[str] | None]
+    models: Sequence[WeightFiles],
+    known: Sequence[str],
+    told: Container[str],
+    external_data: Callable[[str], Sequence[str] | None],
 ) -> list[WeightFiles]:
     """ONNX: add external data, which is no model of its own, unless it is a file that says by itself what is in it."""
     data: dict[str, Sequence[str]] = {}
     for model in models:
-        if suffix_of(model.entry) == ".onnx":
-            told = external_data(model.entry)
-            data[model.entry] = _named_like(model.entry, known) if told is None else sorted(told)
+        if suffix_of(model.entry) == ".onnx" or model.entry in told:  # whatever has no name may be a graph
+            found = external_data(model.entry)
+            data[model.entry] = _named_like(model.entry, known) if found is None else sorted(found)
     owned = {path for paths in data.values() for path in paths if suffix_of(path) not in (".safetensors", ".onnx")}
     return [
         WeightFiles(model.entry, (*model.files, *data[model.entry])) if data.get(model.entry) else model
@@ -151,6 +154,6 @@ def may_be_external_data(path: str) -> bool:
 
 def _named_like(entry: str, known: Sequence[str]) -> list[str]:
     """Files called as exporters call external data: ``model.onnx.data``, ``model.onnx_data_1``, ``model.data``."""
-    stem = re.escape(entry[: -len(".onnx")])
+    stem = re.escape(entry[: -len(".onnx")] if suffix_of(entry) == ".onnx" else entry)
     data = re.compile(rf"{re.escape(entry)}[._](data|weights)([._-]?\d+)?|{stem}\.(data|weights)", re.IGNORECASE)
     return [path for path in known if data.fullmatch(path)]

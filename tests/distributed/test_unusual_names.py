@@ -42,8 +42,9 @@ def test_by_shape(names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "dtype"),
     [
-        ("blur.kernel", (8, 1, 3, 3), "float32"),  # one for each channel, and no other of this word
-        ("up.filter", (1, 1, 4, 4), "float32"),
+        ("scale.weights", (8, 8, 1, 1), "int8"),
+        ("gain.kernel", (1, 8, 1, 1), "float32"),  # a table as well as a weight, and no other of this word
+        ("0", (8, 1, 3, 3), "float32"),
         ("attention.table", (8, 8, 3, 3), "float32"),
         ("0", (8, 8, 3, 5), "float32"),
         ("0", (8, 8, 64, 64), "float32"),
@@ -57,9 +58,10 @@ def test_not_by_shape(name: str, shape: tuple[int, ...], dtype: str) -> None:
     assert not any(REMARK in note for note in plan.notes)
 
 
-def test_a_fixed_kernel_beside_learned_ones_of_the_same_word_is_told_by_its_values_later() -> None:
-    plan = find({"blur.kernel": (8, 1, 3, 3), "conv.kernel": (8, 8, 3, 3)})
-    assert [c.name for c in plan.convolutions] == ["blur.kernel", "conv.kernel"]
+@pytest.mark.parametrize("others", [{}, {"conv.kernel": (8, 8, 3, 3)}])
+def test_a_fixed_kernel_is_told_by_its_values_later(others: dict[str, tuple[int, ...]]) -> None:
+    plan = find({"blur.kernel": (8, 1, 3, 3), **others})
+    assert [c.name for c in plan.convolutions] == ["blur.kernel", *others]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def test_what_is_no_plain_weight_has_its_note() -> None:
     # Whether kernels that are called so are fixed is for their values to say.
     assert [c.name for c in plan.convolutions] == ["blur.kernel", "edge.sobel_x.weight", "d.weight"]
     assert plan.notes == (
+        "took blur.kernel for convolution weights by their shape; their names do not say so",
         "left out a.weight: quantised or not floating point (int8)",
         "left out b.weight: zero-size tensor [0, 3, 3, 3]",
         "left out c.weight: a 3-D convolution or a stack of experts (5-D weight)",

@@ -171,6 +171,7 @@ def test_only_small_weights_that_are_named_so_are_read_ahead() -> None:
     assert asked == ["gaussian.weight", "dct.weight", "pool.filt", "edge.kernel"]
     assert [c.name for c in plan.convolutions] == [name for name in state if name not in ("pool.filt", "edge.kernel")]
     assert plan.notes == (
+        "took blocks.0.kernel for convolution weights by their shape; their names do not say so",
         "left out pool.filt, edge.kernel: named like a fixed kernel, and by its values one, not learned",
     )
     assert plan.num_parameters == sum(t.numel() for n, t in state.items() if n not in ("pool.filt", "edge.kernel"))

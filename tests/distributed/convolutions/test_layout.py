@@ -193,6 +193,35 @@ def test_a_graph_of_torch_knows_the_layers_and_an_onnx_graph_the_order() -> None
     assert_equal(state, onnx, state)
 
 
+def test_transposed_convolutions_of_mlx_have_their_outputs_first_and_of_keras_last_but_one() -> None:
+    torch.manual_seed(8)
+    plain, up = torch.randn(8, 3, 3, 3), torch.randn(16, 8, 3, 3)  # (out, in, kh, kw)
+    mlx = kept({"conv.weight": plain, "deconv.weight": up, "last.weight": torch.randn(4, 16, 3, 3)}, AxisOrder.OHWI)
+    entries = [TensorEntry(name, tuple(t.shape), "float32") for name, t in mlx.items()]
+    entries.append(TensorEntry("deconv.bias", (16,), "float32"))
+    assert [c.name for c in find_convolutions(entries, None, order_known=True).convolutions] == [
+        "conv.weight",
+        "last.weight",
+    ]
+    plan = find_convolutions(entries, None, order_known=True, include_transposed=True)
+    (found,) = [c for c in plan.convolutions if c.is_transposed]
+    assert torch.equal(materialise(found, mlx), up)
+    keras = {
+        "conv/kernel": plain.permute(2, 3, 1, 0),
+        "up/kernel": up.permute(2, 3, 0, 1),  # (kh, kw, out, in)
+        "up/bias": torch.zeros(16),
+        "last/kernel": torch.randn(4, 16, 3, 3).permute(2, 3, 1, 0),
+    }
+    entries = [TensorEntry(name, tuple(t.shape), "float32") for name, t in keras.items()]
+    assert [c.name for c in find_convolutions(entries, None, order_known=True).convolutions] == [
+        "conv/kernel",
+        "last/kernel",
+    ]
+    plan = find_convolutions(entries, None, order_known=True, include_transposed=True)
+    (found,) = [c for c in plan.convolutions if c.is_transposed]
+    assert torch.equal(materialise(found, keras), up)
+
+
 class TestModulated:
     """StyleGAN2 keeps (1, out, in, kh, kw); a 3-D convolution of one output, (1, in, kd, kh, kw), looks alike."""
 
