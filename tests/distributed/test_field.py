@@ -25,6 +25,10 @@ FIELD = REPOSITORY.parent / "shared" / "field"
 CASES = (
     # torch files: what lies beside the tensors, other names and containers, damage, code
     *("01", "03", "04", "05", "06", "07", "08", "10", "11", "24", "25", "35", "37", "47", "48", "51", "52", "56"),
+    # copies, other networks and wrappers
+    *("12", "13", "14", "18", "28", "29", "55"),
+    # layouts, scales and ONNX
+    *("17", "19", "21", "22", "23", "26", "27", "31", "32", "39", "40", "41", "44", "46", "54"),
 )
 
 #: Runs every case's script in one process: torch is imported once.
