@@ -26,6 +26,11 @@ class PickleBytes:
     def __init__(self, memory: memoryview, position: int = 0) -> None:
         self.memory, self.position = memory, position
 
+    def byte(self) -> int:
+        """The next byte: most of what pickles are made of."""
+        self.position += 1
+        return self.memory[self.position - 1]
+
     def exactly(self, size: int) -> bytes:
         """The next ``size`` bytes."""
         return bytes(self.place(size))
@@ -62,12 +67,12 @@ def _number(size: int, *, signed: bool = False) -> Callable[[PickleBytes], int]:
 
 
 def _sized(size: int, text: str | None) -> Callable[[PickleBytes], Any]:
-    length = _number(size)
+    length = PickleBytes.byte if size == 1 else _number(size)
     return lambda source: source.piece(length(source), text)
 
 
 def _long(size: int) -> Callable[[PickleBytes], int]:
-    length = _number(size)
+    length = PickleBytes.byte if size == 1 else _number(size)
 
     def read(source: PickleBytes) -> int:
         count = length(source)
@@ -89,7 +94,7 @@ def _quoted(source: PickleBytes) -> str:
 
 #: Readers by the names that ``pickletools`` gives the kinds of argument.
 _READERS: dict[str, Callable[[PickleBytes], Any]] = {
-    **{"uint1": _number(1), "uint2": _number(2), "uint4": _number(4), "uint8": _number(8)},
+    **{"uint1": PickleBytes.byte, "uint2": _number(2), "uint4": _number(4), "uint8": _number(8)},
     **{"int4": _number(4, signed=True), "long1": _long(1), "long4": _long(4)},
     **{"decimalnl_short": _decimal, "decimalnl_long": _decimal, "floatnl": lambda source: float(source.line())},
     **{"float8": lambda source: struct.unpack(">d", source.exactly(8))[0]},

@@ -81,7 +81,8 @@ class _Machine:
                 return self.stack.pop()
             argument, handle = handlers[code]
             handle(self, None if argument is None else argument(source))
-        raise ValueError(f"more than {MAX_OPCODES} opcodes")
+        what = "the pickle is too long to be read: save the state dict alone"
+        raise unreadable(self.file, what, expected=f"at most {MAX_OPCODES} opcodes")
 
     def _pop_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from functools import lru_cache
 
 from distributed.formats.pickle_values import Global
 
@@ -62,6 +63,7 @@ _DATA_NAMES = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
 def does_more_than_hold_data(function: Global) -> bool:
     """Whether calling ``function`` is nothing that saved weights, or the settings and records beside them, need.
 

@@ -14,6 +14,9 @@ from distributed.sources.shards import WeightFiles, plain_name, with_shards
 #: Suffixes of checkpoint files, the preferred first.
 SUFFIXES: tuple[str, ...] = (".safetensors", ".bin", ".onnx", ".pth", ".pt", ".th", ".ckpt", ".tar")
 
+#: Suffixes that some give to torch files and others to anything: on a disk the content decides.
+RARE_SUFFIXES: tuple[str, ...] = (".pkl", ".t7", ".torch", ".pytorch", ".checkpoint", ".pt2")
+
 #: Training state and other files that share a checkpoint's suffix but hold no model: by their whole name, numbers
 #: aside. What only begins so (``optimized.onnx``, ``scaler_net.pth``) is a model.
 _NO_MODEL = re.compile(

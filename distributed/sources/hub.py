@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import PurePosixPath
 
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
@@ -14,7 +16,8 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from distributed.bytes.client import HTTP_ERROR, get_pages, one_line, require_hub
 from distributed.errors import FilterShiftError, SkipReason, SourceError
 from distributed.references import ModelReference
-from distributed.sources.files import SUFFIXES, find_models, preference
+from distributed.sources.contents import not_read
+from distributed.sources.files import RARE_SUFFIXES, SUFFIXES, find_models, preference
 from distributed.sources.metadata import metadata_of
 from distributed.sources.naming import in_order
 from distributed.sources.repositories import (
@@ -115,11 +118,15 @@ def _references_of(wanted: Wanted, patterns: Sequence[str]) -> list[ModelReferen
         return [_without_model(wanted, None, repository.reason, repository.message)]
     try:
         models = find_models(repository.files, repository.read_text, patterns)
+        if not models and not patterns:
+            rare = [path for path in repository.files if path.lower().endswith(RARE_SUFFIXES)]
+            models = find_models(repository.files, repository.read_text, also=rare)
     except FilterShiftError as error:
         return [_without_model(wanted, repository, SkipReason.UNREADABLE, str(error))]
     if not models:
         looked_for = ", ".join(patterns or SUFFIXES)
-        message = f"{wanted.name}: no weight file; looked for {looked_for}"
+        there = not_read(Counter(PurePosixPath(path).suffix or "without suffix" for path in repository.files))
+        message = f"{wanted.name}: no weight file; looked for {looked_for}{there and f'; {there}'}"
         return [_without_model(wanted, repository, SkipReason.UNSUPPORTED_FORMAT, message)]
     if not patterns and len(models) > 1:
         best = min(models, key=lambda each: preference(each.entry))

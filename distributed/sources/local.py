@@ -60,7 +60,7 @@ def list_local(settings: LocalSettings) -> Listing:
         listing = Listing(_one_file(path, settings))
     else:
         manifest = _manifest_path(path, settings.manifest)
-        listing = _list_folder("local", path) if manifest is None else Listing(_list_manifest(path, manifest))
+        listing = _list_folder("local", path) if manifest is None else _list_manifest(path, manifest)
     return Listing(_chosen(listing.references, settings.models, "model"), listing.not_read)
 
 
@@ -124,7 +124,7 @@ def _list_folder(source: str, root: Path) -> Listing:
     return Listing([_reference(source, root, model, names[model.entry], descriptions) for model in models], others)
 
 
-def _list_manifest(root: Path, manifest: Path) -> list[ModelReference]:
+def _list_manifest(root: Path, manifest: Path) -> Listing:
     """Exactly the manifest's entries; checkpoints that it does not name are reported and left out."""
     entries = read_manifest(manifest)
     if not entries:
@@ -133,9 +133,11 @@ def _list_manifest(root: Path, manifest: Path) -> list[ModelReference]:
     references = _references_of(root, entries, manifest, paths)
     named = {file.path for each in references for file in each.files}
     unnamed = [path for path in paths if is_weight_file(path) and path not in named]
+    more, others = sort_out(root, paths, [*named, *unnamed])
+    unnamed = sorted([*unnamed, *more])
     if unnamed:
         logger.warning("left out %d checkpoints that %s does not name: %s", len(unnamed), manifest, some(unnamed))
-    return references
+    return Listing(references, others)
 
 
 def _references_of(

@@ -25,6 +25,8 @@ FIELD = REPOSITORY.parent / "shared" / "field"
 CASES = (
     # torch files: what lies beside the tensors, other names and containers, damage, code
     *("01", "03", "04", "05", "06", "07", "08", "10", "11", "24", "25", "35", "37", "47", "48", "51", "52", "56"),
+    # copies, other networks and wrappers
+    *("12", "13", "18", "27", "28", "29", "39", "55"),
     # orders of axes, scales beside weights, reparametrised weights, what an ONNX graph makes of constants
     *("14", "17", "19", "21", "22", "23", "26", "31", "32", "40", "41", "44", "46", "54"),
 )

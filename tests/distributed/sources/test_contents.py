@@ -98,6 +98,18 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path: Path) -> None:
     )
 
 
+def test_beside_a_manifest_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_others(tmp_path)
+    for name in ("named.weights", "G_latest", "other.pth"):
+        torch.save(weights(), tmp_path / name)
+    (tmp_path / "manifest.yaml").write_text("models:\n  - file: named.weights\n")
+    listing = listed(tmp_path)
+    assert [reference.entry for reference in listing.references] == ["named.weights"]
+    assert listing.not_read.total() == 11
+    assert "left out 2 checkpoints" in caplog.text
+    assert "G_latest, other.pth" in caplog.text
+
+
 def test_it_is_among_the_closing_lines_of_run_and_plan(tmp_path: Path) -> None:
     write_others(tmp_path)
     torch.save(weights(), tmp_path / "net.pth")

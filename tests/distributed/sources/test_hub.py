@@ -134,6 +134,7 @@ def test_the_preferred_file_of_each_repository(hub: LoopbackHub) -> None:
     }
     assert len(models["o/sharded"].files) == 3
     assert problem(models["o/none"])[0] == "unsupported_format"
+    assert problem(models["o/none"])[1].endswith("; 2 files not read: 1 .md, 1 .h5")
     chosen = listed(HubSettings(repos=("o/many", "o/both"), files=("*.pth", "pytorch_model.bin")))
     assert set(chosen) == {"o/both", "o/many/a.pth", "o/many/b.pth", "o/many/sub/0.pth"}
     assert chosen["o/both"].entry == "pytorch_model.bin"
@@ -164,6 +165,15 @@ def test_onnx_external_data_of_any_name_is_found_in_the_graph(hub: LoopbackHub, 
     with open_checkpoint(open_sources(models[names[0]], tmp_path)) as checkpoint:
         found = dict(checkpoint.read(list(weights())))
     assert all(torch.equal(found[name], weight) for name, weight in weights().items())
+
+
+def test_rare_suffixes_where_there_is_no_other(hub: LoopbackHub) -> None:
+    for repo, names in (("o/rare", ("net.pkl", "notes.txt")), ("o/usual", ("labels.pkl", "net.pth"))):
+        write_card(hub.root / repo, {"license": "mit"})
+        for name in names:
+            torch.save(weights(), hub.root / repo / name)
+    models = listed(HubSettings(repos=("o/rare", "o/usual")))
+    assert {name: each.entry for name, each in models.items()} == {"o/rare": "net.pkl", "o/usual": "net.pth"}
 
 
 def test_gated_private_missing_and_malformed(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
