@@ -49,7 +49,8 @@ _WORDS: Mapping[_Place, str] = {
     _Place.LATE: "proj mlp ffn pwl project fuse fusion aggregation concat cat merge",
     _Place.RESAMPLED: "downsamplers upsamplers",
     _Place.MIDDLE: "quant mid middle bottleneck bottom bridge center",
-    _Place.UP: "up ups decoder decode dec upconv upsample neck fpn",
+    _Place.UP: "up ups decoder decode dec upconv upsample upsampler upscale upscaler enlarge neck fpn",
+    _Place.LAST_STAGE: "hr refine refinement reconstruct reconstruction",
     _Place.OUTPUT: "head heads out outc output final last tail classifier fc logits pred predictor exit incre downsamp",
 }
 _PLACE = {word: place for place, words in _WORDS.items() for word in words.split()}

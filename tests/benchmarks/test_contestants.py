@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import timm
+import torch
 
 from analysis.shift import ShiftSettings, measure_shift
+from benchmarks.bare import OURS, RIVAL, Network, judged, summary
 from benchmarks.matrix import RATIO, model_counts, numpy_pair, scipy_pair
 from benchmarks.published import published_shift
 from benchmarks.synthetic import LAYOUTS, make_store, plan_models
 from benchmarks.tables import duckdb_counts, polars_counts
+from distributed.formats.base import TensorEntry
+from distributed.graph.tracing import trace
 from distributed.records import WEIGHT_COLUMNS
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
@@ -84,3 +89,22 @@ def test_the_pairwise_loops_agree() -> None:
     assert RATIO.sum() == pytest.approx(1, abs=0.01)
     p, q = p / p.sum(axis=-1, keepdims=True), q / q.sum(axis=-1, keepdims=True)
     assert scipy_pair(p, q) == pytest.approx(numpy_pair(p, q), rel=1e-12)
+
+
+def test_a_state_dict_alone_is_judged_by_its_trace() -> None:
+    facts = trace("timm:test_resnet")
+    with torch.device("meta"):
+        state = timm.create_model("test_resnet").state_dict()
+    entries = [TensorEntry(name, tuple(tensor.shape), "float32") for name, tensor in state.items()]
+    missing = entries.pop(next(i for i, entry in enumerate(entries) if entry.shape[2:] == (3, 3)))
+    unused = TensorEntry("zz.conv.weight", (2, 5, 3, 3), "float32")
+    whole = Network("timm", "whole", [missing, *entries], facts)
+    for row in judged(whole):
+        assert (row["missing"], row["extra"]) == (0, 0)
+        assert row["filters"] == sum(e.shape[0] * e.shape[1] for e in whole.entries if e.shape[2:] == (3, 3))
+        assert 0.9 < row["tau"] <= 1
+    broken = Network("timm", "broken", [*whole.entries, unused], facts)
+    assert [(row["missing"], row["extra"]) for row in judged(broken)] == [(0, 10)] * 3
+    told = {row["order"]: row for row in summary([*judged(whole), *judged(broken)])}
+    assert {row["exact"] for row in told.values()} == {1}
+    assert told[OURS]["tau"] >= told[RIVAL]["tau"]
