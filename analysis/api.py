@@ -22,7 +22,7 @@ in one line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,9 +53,9 @@ from analysis.structure.measure import AxisStructure, StructureResult
 from analysis.structure.measure import measure as measure_structure
 from analysis.structure.settings import StructureSettings
 from analysis.structure.tables import components_table
-from analysis.wording import count
+from analysis.wording import count, one_line, shown_apart
 from distributed.configuration import settings_of
-from distributed.errors import UserError
+from distributed.errors import StoreError, UserError
 from distributed.records import FILTERS_SCHEMA
 from distributed.store import Store, StoreSettings
 from distributed.suggestions import did_you_mean
@@ -129,6 +129,7 @@ def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -
 
     Raises:
         UserError: the condition leaves no filter, or more than ``most``.
+        StoreError: a file cannot be read.
 
     >>> from analysis.api import filters
     >>> kernels = filters("data/demo", where="name = 'maps-unet' and conv_depth = 0")
@@ -144,7 +145,11 @@ def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -
     wanted = selected.column("layer_id").combine_chunks()
     for model_id in dict.fromkeys(selected.column("model_id").to_pylist()):
         with opened.open_filters(model_id) as file:
-            table = file.read(columns=FILTERS_SCHEMA.names)
+            try:
+                table = file.read(columns=FILTERS_SCHEMA.names)
+            except (OSError, pa.ArrowException) as error:
+                place = opened.filters_path(model_id)
+                raise StoreError(f"{place} is damaged: {one_line(str(error))}; extract the model again") from error
         parts.append(table.filter(pc.is_in(table.column("layer_id"), value_set=wanted)))
     frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
     return frame
@@ -199,7 +204,10 @@ def matrix(pairs: pd.DataFrame, axis: str, value: str = "drift") -> pd.DataFrame
             "take the pairs as shift gave them, and leave out groups from the square"
         )
     models = dict(zip(mine["a"], mine["models_a"], strict=True))
-    labels = [name if is_single(axis) else f"{name} ({models[name]})" for name in names]
+    labels = [
+        label if is_single(axis) else f"{label} ({models[name]})"
+        for name, label in zip(names, shown_apart(names), strict=True)
+    ]
     square = mine.pivot(index="a", columns="b", values=value).loc[names, names]
     return square.set_axis(pd.Index(labels, name=axis), axis="index").set_axis(labels, axis="columns")
 
@@ -329,7 +337,8 @@ def _where_is(store: StoreLike) -> StoreSettings:
 
 
 def _names(axes: Axes) -> tuple[str, ...]:
-    return (axes,) if isinstance(axes, str) else tuple(axes)
+    given: Any = axes  # Python lets anything come
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
 
 
 def _settings(kind: type[Settings], store: StoreLike, more: Mapping[str, Any], **named: Any) -> Settings:

@@ -26,7 +26,8 @@ class Said:
 
 def called(main: Callable[[], None], *arguments: str, cwd: Path) -> Said:
     """What ``main()`` says and exits with, called in this process with ``arguments`` in ``cwd``."""
-    argv, handlers, out, err = sys.argv, logging.root.handlers[:], io.StringIO(), io.StringIO()
+    argv, root, out, err = sys.argv, logging.root, io.StringIO(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
     sys.argv = ["command", *arguments]
     try:
         with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
@@ -35,7 +36,8 @@ def called(main: Callable[[], None], *arguments: str, cwd: Path) -> Said:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         return Said(code, out.getvalue(), err.getvalue())
     finally:
-        sys.argv, logging.root.handlers[:] = argv, handlers
+        sys.argv, root.handlers[:] = argv, handlers
+        root.setLevel(level)
     raise AssertionError("a command ends the process")
 
 
@@ -56,8 +58,3 @@ def run_command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Co
 def extract(cwd: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``launch/extract.py`` with two CPUs."""
     return run_command("launch/extract.py", "cluster.local_cpus=2", *overrides, cwd=cwd, **environment)
-
-
-def shift(cwd: Path, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``python -m analysis.shift`` with two CPUs."""
-    return run_command("-m", "analysis.shift", "cluster.local_cpus=2", *overrides, cwd=cwd, **environment)

@@ -1,9 +1,9 @@
-"""What tests share: the real checkpoints, and one local Ray."""
+"""What tests share: the real checkpoints, one local Ray, and the turns of several workers (``make test``)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 # Before anything imports torch or Ray: two cores, no telemetry, no chatter.
@@ -13,7 +13,26 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import pytest
 
+from tests.turns import in_room
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs Ray goes to one worker, so that one is started; other modules stay whole, with their fixtures."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        of_one_worker = {"ray", "alone"} & {marker.name for marker in item.iter_markers()}
+        module = str(item.path.relative_to(REPOSITORY / "tests"))
+        item.add_marker(pytest.mark.xdist_group("ray" if of_one_worker else module))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Nothing runs beside a test marked ``alone``."""
+    with in_room(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

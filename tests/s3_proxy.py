@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.s3 import S3Server
 
@@ -17,11 +18,13 @@ from tests.s3 import S3Server
 class Rules:
     """What the proxy does besides passing on.
 
-    ``seen`` counts creations that carried the condition, ``requests`` everything: ``DELETE /bucket/key``.
+    ``forbid``: pattern of requests that are answered by 403. ``seen`` counts creations that carried the condition,
+    ``requests`` everything: ``DELETE /bucket/key``.
     """
 
     refuse_condition: tuple[int, str] | None = None
     lose_first_answer: bool = False
+    forbid: str | None = None
     seen: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -41,8 +44,9 @@ def proxy(server: S3Server, rules: Rules) -> Iterator[str]:
                 rules.seen.append(self.path)
             if conditional and rules.refuse_condition is not None:
                 status, code = rules.refuse_condition
-                text = f"<Error><Code>{code}</Code><Message>A header is not implemented</Message></Error>".encode()
-                return self.answer(status, [("Content-Type", "application/xml")], text)
+                return self.refuse(status, code, "A header is not implemented")
+            if rules.forbid is not None and re.search(rules.forbid, unquote(rules.requests[-1])):
+                return self.refuse(403, "AccessDenied", "Access Denied")
             upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
             upstream.request(self.command, self.path, body, dict(self.headers))
             response = upstream.getresponse()
@@ -51,6 +55,10 @@ def proxy(server: S3Server, rules: Rules) -> Iterator[str]:
                 self.close_connection = True  # done upstream, and nobody hears of it
                 return None
             return self.answer(response.status, response.getheaders(), data)
+
+        def refuse(self, status: int, code: str, message: str) -> None:
+            text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+            return self.answer(status, [("Content-Type", "application/xml")], text)
 
         def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
             self.send_response_only(status)

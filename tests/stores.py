@@ -30,7 +30,7 @@ class Layer:
     Attributes:
         name: of its parameter.
         depth, depth_norm: columns ``conv_depth`` and ``conv_depth_norm``.
-        weight: (out, in, 3, 3), or (n, 9) filters, which are those of n output channels of one input.
+        weight: (out, in, 3, 3), or (n, 9) filters, which are then those of one output channel.
         columns: of ``layers``, in place of what is measured.
     """
 
@@ -41,8 +41,8 @@ class Layer:
     columns: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        weight = np.ascontiguousarray(self.weight, np.float32)
-        self.weight = weight if weight.ndim == 4 else weight.reshape(-1, 1, 3, 3)
+        weight = np.array(self.weight, np.float32, order="C")
+        self.weight = weight if weight.ndim == 4 else weight.reshape(1, -1, 3, 3)
 
     @property
     def filters(self) -> np.ndarray:
@@ -184,7 +184,7 @@ def blob_filters(generator: np.random.Generator, number: int, smooth: float) -> 
 def sample_models() -> list[Model]:
     """Seven models of three tasks and three categories, whose distributions differ by task and depth.
 
-    One is without a category, two are of one name; none has an orthogonality.
+    One is without a category, two are of one name; no layer has an orthogonality.
     """
     generator = np.random.default_rng(20)
     plan = [
@@ -204,11 +204,7 @@ def sample_models() -> list[Model]:
                 i,
                 i / max(1, depth - 1),
                 blob_filters(generator, int(generator.integers(40, 400)), smooth * (1 - 0.5 * i / depth)),
-                {
-                    "is_depthwise": None if name == "twin" else i == 1,
-                    "sparsity": float(generator.random()),
-                    "orthogonality": None,
-                },
+                {"is_depthwise": None if name == "twin" else i == 1, "sparsity": float(generator.random())},
             )
             for i in range(depth)
         ]

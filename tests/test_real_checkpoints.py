@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from analysis.arrays.moments import Moments
 from analysis.scanning.scan import coefficient_extremes
 from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
+from analysis.shift.__main__ import main as shift
 from distributed.store import Store
 from distributed.store.settings import StoreSettings
+from launch.extract import main
 from tests import cli, reference
 from tests.checkpoints import real_models
 
@@ -44,13 +45,21 @@ class Extraction:
     """A store of the eleven models and what the command said."""
 
     store: Path
-    said: subprocess.CompletedProcess[str]
+    said: cli.Said
+
+
+pytestmark = pytest.mark.ray
+
+
+def extract(*overrides: str, cwd: Path) -> cli.Said:
+    """The command in this process, on the Ray that it is connected to."""
+    return cli.called(main, *overrides, "cluster.actors=2", cwd=cwd)
 
 
 @pytest.fixture(scope="module")
-def extraction(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+def extraction(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Extraction:
     folder = tmp_path_factory.mktemp("real")
-    said = cli.extract(folder, "source=local", f"source.path={checkpoints}", f"store.uri={folder}/store")
+    said = extract("source=local", f"source.path={checkpoints}", f"store.uri={folder}/store", cwd=folder)
     assert said.returncode == 0, said.stdout + said.stderr
     return Extraction(folder / "store", said)
 
@@ -119,7 +128,7 @@ def test_layers_add_up(extraction: Extraction) -> None:
 
 def test_a_second_run_reads_nothing(extraction: Extraction, checkpoints: Path, tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in extraction.store.rglob("*.parquet")}
-    again = cli.extract(tmp_path, "source=local", f"source.path={checkpoints}", f"store.uri={extraction.store}")
+    again = extract("source=local", f"source.path={checkpoints}", f"store.uri={extraction.store}", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "listed 11 = extracted 0 + already there 11 + skipped 0 + failed 0" in again.stdout
     assert {p: p.stat().st_mtime_ns for p in extraction.store.rglob("*.parquet")} == before
@@ -163,7 +172,8 @@ def shifts_of_store(store: Path, axes: list[str]) -> dict[str, dict[tuple[str, s
 
 def test_every_drift_equals_the_transcription(extraction: Extraction, tmp_path: Path) -> None:
     axes = ["task", "visual_category", "training_dataset", "depth", "model", "depth_method"]
-    said = cli.shift(tmp_path, f"store.uri={extraction.store}", f"axes=[{','.join(axes)}]", f"out={tmp_path}/shift")
+    named = f"axes=[{','.join(axes)}]"
+    said = cli.called(shift, f"store.uri={extraction.store}", named, f"out={tmp_path}/shift", cwd=tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     expected = shifts_of_store(extraction.store, axes)
     for axis in axes:

@@ -33,11 +33,11 @@ def _draw_groups(result: CompareResult, title: str) -> Figure:
     blocks = []
     for axis in result.axes:
         rows = []
-        for row in axis.table(result.settings.min_models).to_pylist():
+        table = axis.table(result.settings.min_models).to_pylist()
+        for row, name in zip(table, axis.grouping.names, strict=True):
             values = (row["drift"], row["drift_lo"], row["drift_hi"], row["usual_drift"])
             drift, low, high, usual = (math.nan if value is None else value for value in values)
-            label = f"{one_line(row['group'])} ({row['models']})"
-            rows.append(DriftRow(label, drift, low, high, usual, row["few_models"]))
+            rows.append(DriftRow(f"{name} ({row['models']})", drift, low, high, usual, row["few_models"]))
         blocks.append(DriftBlock(_heading(axis), rows, "layers" if axis.by_layer else "models"))
     settings = result.settings
     remarks = [

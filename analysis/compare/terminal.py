@@ -59,6 +59,7 @@ def _plain(title: str) -> Table:
 def _axis(axis: AxisPlacement, result: CompareResult, width: int) -> Table:
     title = f"Drift to groups by {one_line(axis.grouping.axis)}"
     rows = sorted(axis.table(result.settings.min_models).to_pylist(), key=_order(axis))
+    names = dict(zip((group.name for group in axis.grouping.groups), axis.grouping.names, strict=True))
     if len(rows) > MOST_ROWS:
         title += f" (the nearest {MOST_ROWS} of {len(rows)})"
     if axis.by_layer:
@@ -73,7 +74,7 @@ def _axis(axis: AxisPlacement, result: CompareResult, width: int) -> Table:
         interval = "–" if low is None else f"{_number(low)} … {_number(high)}"
         share = row["members_farther"]
         table.add_row(
-            Text(elide(one_line(row["group"]), max(12, width - 60)) + (" !" if row["few_models"] else "")),
+            Text(elide(names[row["group"]], max(12, width - 60)) + (" !" if row["few_models"] else "")),
             str(row["models"]),
             _number(row["drift"]),
             interval,

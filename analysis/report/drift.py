@@ -57,7 +57,7 @@ def matrix_data(shift: AxisShift, report: ReportResult) -> dict[str, Any]:
     (structure,) = (axis for axis in report.structure.axes if axis.grouping.axis == shift.axis)
     found: dict[str, Any] = {
         "axis": spaced(shift.axis),
-        "names": [one_line(group.name) for group in shift.groups],
+        "names": shift.grouping.names,
         **{size: [getattr(group, size) for group in shift.groups] for size in ("models", "layers", "filters")},
         "few": np.diag(shift.few_models).astype(int).tolist(),
         "least": shift.min_models,

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 
 from analysis.arrays.basis import SCALING, Basis
 from analysis.arrays.kernels import SIZE
@@ -35,12 +34,19 @@ _FOLDER = "sketches"
 class SketchStore(FilterStore, Protocol):
     """What is needed of ``distributed.store.Store``: the filters, and small objects under ``sketches/``."""
 
-    @property
-    def uri(self) -> str:
-        """For messages, and to find ``sketches/``."""
+    def list_bytes(self, folder: str) -> list[str]:
+        """Paths of the objects in a folder, sorted.
+
+        Raises:
+            StoreError: it can't be listed.
+        """
 
     def read_bytes(self, path: str) -> bytes | None:
-        """An object whole, None if there is none."""
+        """An object whole, None if there is none.
+
+        Raises:
+            StoreError: it can't be read.
+        """
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Put an object whole."""
@@ -57,7 +63,10 @@ def key_of(layers: pa.Table, bins: int) -> str:
 
 
 class SketchArea:
-    """The folder ``sketches/`` of one store. What is damaged there is reported, passed over, and made again."""
+    """The folder ``sketches/`` of one store, a cache: what cannot be read there, or is damaged, is made again.
+
+    A warning says so each time.
+    """
 
     def __init__(self, store: SketchStore) -> None:
         self._store = store
@@ -65,12 +74,10 @@ class SketchArea:
     def read_basis(self, key: str) -> Basis | None:
         """The basis kept for these layers, None if there is none."""
         name = f"{_FOLDER}/{key}.basis.json"
-        content = self._store.read_bytes(name)
-        if content is None:
-            return None
         try:
-            return Basis.from_json(content.decode(errors="replace"), name)
-        except UserError as error:
+            content = self._store.read_bytes(name)
+            return None if content is None else Basis.from_json(content.decode(errors="replace"), name)
+        except FilterShiftError as error:
             log.warning("%s; it is made again", error)
             return None
 
@@ -94,15 +101,22 @@ class SketchArea:
         return everything if found.all() else everything.take(found)
 
     def _kept_batches(self, basis: Basis) -> Iterator[Sketch]:
-        for name in self._batches(basis):
-            content = self._store.read_bytes(name)
-            if content is None:
+        try:
+            names = self._store.list_bytes(f"{_FOLDER}/{basis.digest}")
+        except FilterShiftError as error:
+            log.warning("%s; all models are scanned again", error)
+            return
+        for name in names:
+            if not name.endswith(".parquet"):
                 continue
             try:
+                content = self._store.read_bytes(name)
+                if content is None:  # removed meanwhile
+                    continue
                 batch = Sketch.from_parquet(pa.BufferReader(content), name)
                 if batch.basis.digest != basis.digest:
                     raise UserError(f"{name} is on another basis")
-            except UserError as error:
+            except FilterShiftError as error:
                 log.warning("%s; its models are scanned again", error)
                 continue
             yield batch
@@ -114,18 +128,10 @@ class SketchArea:
         sketch.to_parquet(sink)
         self._write(f"{_FOLDER}/{sketch.basis.digest}/{ids}.parquet", sink.getvalue().to_pybytes())
 
-    def _batches(self, basis: Basis) -> list[str]:
-        # filters_path is the one place that says where the store's folders are for its Arrow file system.
-        root = self._store.filters_path("0" * 16).rsplit("/", 2)[0]
-        selector = pafs.FileSelector(f"{root}/{_FOLDER}/{basis.digest}", allow_not_found=True)
-        files = self._store.arrow_filesystem().get_file_info(selector)
-        names = sorted(file.base_name for file in files if file.base_name.endswith(".parquet"))
-        return [f"{_FOLDER}/{basis.digest}/{name}" for name in names]
-
     def _write(self, name: str, content: bytes) -> None:
         try:
             self._store.write_bytes(name, content)
-        except (FilterShiftError, OSError) as error:
+        except FilterShiftError as error:
             # The result is complete without it; only the next run has to scan again.
             log.warning("the sketch could not be kept in the store, a later run will scan again: %s", error)
 

@@ -60,6 +60,11 @@ class Grouping:
         """Whether each group is one model, or part of one."""
         return is_single(self.axis)
 
+    @property
+    def names(self) -> list[str]:
+        """(G,) for eyes, without the numbers of models: on one line, and no two that look the same."""
+        return shown_apart([group.name for group in self.groups])
+
     def codes_of(self, layer_ids: Int64) -> Int64:
         """(M,) the group of each of M layers, -1 where it has none."""
         order = np.argsort(self.layer_ids, kind="stable")

@@ -13,7 +13,7 @@ from rich.text import Text
 from analysis.measures.drift_matrix import AxisShift
 from analysis.output.terminal import print_closing
 from analysis.shift.measure import ShiftResult
-from analysis.wording import count, decimals_of, elide, one_line
+from analysis.wording import count, decimals_of, elide
 
 #: More rows than this no one reads on a terminal; the files have them all.
 MOST_GROUPS = 20
@@ -52,7 +52,7 @@ def extremes(shift: AxisShift) -> tuple[str, ...]:
     order = np.argsort(-values, kind="stable")
 
     def named(chosen: Sequence[int]) -> str:
-        names = [one_line(group.name) for group in shift.groups]
+        names = shift.grouping.names
         return ", ".join(
             f"{names[rows[i]]} ↔ {names[columns[i]]} {_words(float(values[i]))}{interval(rows[i], columns[i])}"
             for i in chosen
@@ -95,7 +95,7 @@ def _words(value: float) -> str:
 def _matrix(shift: AxisShift, width: int) -> list[Table | Text]:
     """The matrix in at most ``width`` characters; groups in the middle make way, with … in their place."""
     legend: list[str] = []
-    rows, heads = [group.label for group in shift.groups], [one_line(group.name) for group in shift.groups]
+    rows, heads = [group.label for group in shift.groups], shift.grouping.names
     cells = _cells(shift)
     cell = max(len(text) for row in cells for text in row)
     shown: list[int | None] = list(range(len(rows)))

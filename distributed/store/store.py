@@ -161,6 +161,18 @@ class Store:
                 return None
         return data
 
+    def list_bytes(self, folder: str) -> list[str]:
+        """Paths of the objects directly in ``folder`` (``sketches/…``), sorted; none if there is no such folder.
+
+        Raises:
+            StoreError: it can't be listed.
+            ValueError: a folder outside ``sketches/``.
+        """
+        full = self._path(_sketch(folder))
+        with reading(full):
+            infos = self._arrow.get_file_info(pafs.FileSelector(full, allow_not_found=True))
+        return sorted(f"{folder}/{info.base_name}" for info in infos if info.type is pafs.FileType.File)
+
     # What is there
 
     def has_model(self, model_id: str) -> bool:

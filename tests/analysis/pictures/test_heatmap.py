@@ -11,9 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.pictures.fonts import fonts_for
 from analysis.pictures.heatmap import Heatmap, draw_heatmap
-from analysis.wording import count, decimals_of, elide, one_line
 
 HOSTILE = [
     "$\\frac{1}{0$ (1)",
@@ -124,24 +122,3 @@ def test_colours_are_the_drifts() -> None:
     image = draw_heatmap(heatmap([f"g{i}" for i in range(6)], values)).axes[0].images[0]
     np.testing.assert_array_equal(np.asarray(image.get_array()), values)
     assert image.get_clim() == (0.0, values.max())
-
-
-def test_characters_no_font_has_become_their_code() -> None:
-    fonts = fonts_for(["Ελ", "\U00013000"])
-    assert fonts.families[0] == "DejaVu Sans"
-    if "\U00013000" in fonts.missing:  # an Egyptian hieroglyph: hardly any machine has it
-        assert fonts.drawable("a\U00013000") == "a\\U00013000"
-    assert fonts.drawable("Ελ") == "Ελ"
-
-
-def test_labels_on_one_line() -> None:
-    assert one_line(" a\r\nb\u2028c ") == "a b c"
-    assert one_line("\x07") == "\\x07"
-    assert elide("abcdefghij", 10) == "abcdefghij"
-    assert elide("abcdefghijk", 10) == "abcde…hijk"
-    assert [count(1, "model"), count(12345, "filter"), count(0, "category")] == [
-        "1 model",
-        "12,345 filters",
-        "0 categories",
-    ]
-    assert [decimals_of(x) for x in (1.36, 0.7, 0.04, 0.0, 1e-12, 30.0)] == [2, 3, 4, 2, 5, 2]

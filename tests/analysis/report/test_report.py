@@ -18,14 +18,16 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from analysis.report import ReportSettings, measure_report, write_report
+from analysis.report.__main__ import main
 from analysis.report.clustering import cluster_order
 from analysis.report.measure import ReportResult
 from analysis.report.tables import script_json, table_data, upper
 from analysis.shift import ShiftSettings, measure_shift
+from analysis.wording import one_line
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
-from tests.cli import run_command
+from tests.cli import called
 from tests.stores import Layer, Model, blob_filters, sample_models, write_store
 
 
@@ -168,7 +170,7 @@ def test_what_is_in_the_store_is_counted(page: Page, report: ReportResult) -> No
     assert f"{total:,} filters of 24 models" in page.texts
     assert not [table for table in page.data["tables"] if table["caption"] == "Models by training data"]
     models = page.table("Models")
-    assert models["Name"][0] == report.models.column("name")[0].as_py()
+    assert models["Name"] == list(map(one_line, report.models.column("name").to_pylist()))
     assert models["3×3 filters"] == report.models.column("num_filters").to_pylist()
     left_out = page.table("Models left out")
     assert [left_out[key] for key in ("what", "reason", "place")] == [["skipped"], ["unsafe_pickle"], ["hub/x/a.bin"]]
@@ -293,7 +295,7 @@ def test_the_command_writes_the_page_without_reading_a_filter(settings: ReportSe
         "replicates=0",
         f"where={condition}",
     ]
-    done = run_command("-m", "analysis.report", *arguments, cwd=tmp_path)
+    done = called(main, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "report/index.html" in done.stdout
     page = Page(tmp_path / "report" / "index.html")

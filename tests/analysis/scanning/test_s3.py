@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from distributed.store.settings import StoreSettings
 from tests.analysis.scanning.stores import MadeStore, make_store
 from tests.analysis.scanning.test_scan import expected_counts
 from tests.s3 import S3Server, s3_server
+from tests.s3_proxy import Rules, proxy
 
 __all__ = ["s3_server"]
 
@@ -52,3 +54,27 @@ def test_an_object_that_is_missing_is_named(uploaded: tuple[MadeStore, Store], s
     s3_server.client().delete_object(Bucket=bucket, Key=key)
     with pytest.raises(StoreError, match=gone):
         sketch_of_store(store, made.layers, options=BY_THREADS)
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "said"),
+    [
+        (r"GET .*\.basis\.json", r"cannot read \S+\.basis\.json: .*; it is made again"),
+        (r"GET .*/sketches/\w+/\w+\.parquet", r"cannot read \S+/sketches/\w+/\w+\.parquet: .*; its models are scanned"),
+        (r"GET .*prefix=sketches", r"cannot read \S+/sketches/\w+: .*; all models are scanned again"),
+    ],
+)
+def test_what_may_not_be_read_of_a_kept_sketch_is_made_again(
+    uploaded: tuple[MadeStore, Store], s3_server: S3Server, forbidden: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, store = uploaded
+    first = sketch_of_store(store, made.layers, options=BY_THREADS)
+    with proxy(s3_server, Rules(forbid=forbidden)) as endpoint:
+        behind = Store.open(StoreSettings(store.uri, endpoint_url=endpoint))
+        again = sketch_of_store(behind, made.layers, options=BY_THREADS)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert re.search(said, warning)
+    assert "\n" not in warning
+    assert again.origin is not None
+    assert again.origin.scanned
+    np.testing.assert_array_equal(again.counts, first.counts)

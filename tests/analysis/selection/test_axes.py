@@ -15,11 +15,6 @@ from distributed.errors import UserError
 from tests.stores import Layer, Model, sample_models, tables
 
 
-@pytest.fixture(scope="module")
-def flat() -> pa.Table:
-    return flat_view(*tables(sample_models()))
-
-
 def test_groups_of_crossed_axes_are_the_pairs_that_occur(flat: pa.Table) -> None:
     crossed = group_layers(flat, "task*depth")
     pairs = set(zip(flat.column("task").to_pylist(), crossed.codes_of(flat.column("layer_id").to_numpy()), strict=True))

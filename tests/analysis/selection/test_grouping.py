@@ -18,34 +18,12 @@ from distributed.errors import UserError
 from tests.stores import Layer, Model, sample_models, tables
 
 
-@pytest.fixture(scope="module")
-def flat() -> pa.Table:
-    return flat_view(*tables(sample_models()))
-
-
 def group(flat: pa.Table, axis: str, max_groups: int = 100) -> Grouping:
     return group_layers(flat, axis, max_groups=max_groups)
 
 
 def one_filter(**extra: object) -> Layer:
     return Layer("w", 0, 0.0, np.ones((1, 9), np.float32), dict(extra))
-
-
-def test_flat_view_names_what_clashes(flat: pa.Table) -> None:
-    models = {model.name: model for model in sample_models()}
-    row = flat.filter(pa.compute.equal(flat.column("name"), "omega")).to_pylist()[3]
-    assert row["layer_name"] == "conv3.weight"
-    assert row["num_filters"] == sum(len(layer.filters) for layer in models["omega"].layers)
-    assert row["layer_num_filters"] == len(models["omega"].layers[3].filters)
-    assert flat.column("layer_id").to_pylist() == sorted(flat.column("layer_id").to_pylist())
-    assert (Extent.of(flat).models, flat.num_rows) == (7, 28)
-
-
-def test_layers_without_their_model_are_not_there() -> None:
-    models, layers = tables(sample_models())
-    flat = flat_view(models.slice(2), layers)
-    assert Extent.of(flat).models == 5
-    assert set(flat.column("model_id").to_pylist()) == set(models.slice(2).column("model_id").to_pylist())
 
 
 def test_groups_of_a_model_column_count_models_layers_filters(flat: pa.Table) -> None:
@@ -185,54 +163,6 @@ def test_damaged_depth_is_named() -> None:
         group(flat, "depth")
 
 
-def test_where_is_sql_on_models_and_layers(flat: pa.Table) -> None:
-    chosen = select_layers(flat, "task = 'Segmentation' and conv_depth > 0")
-    expected = [r for r in flat.to_pylist() if r["task"] == "Segmentation" and r["conv_depth"] > 0]
-    assert chosen.to_pylist() == expected
-    assert select_layers(flat, None) is flat
-    assert select_layers(flat, "kernel_shapes['3x3'] > 0 AND name LIKE '%a'").num_rows == 3 + 4 + 3 + 2 + 11
-    assert Extent.of(select_layers(flat, "visual_category IS NULL")).models == 1
-    assert Extent.of(select_layers(flat, "num_filters > (SELECT median(num_filters) FROM flat)")).models > 0
-
-
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        ("taks = 'x'", "there is no column 'taks'; did you mean 'task'?"),
-        ("task =", "cannot be evaluated: Parser Error"),
-        ("task", "is of type VARCHAR, not a condition"),
-        ("conv_depth", "is of type INTEGER, not a condition"),
-        ("true; drop table flat", "cannot be evaluated"),
-        ("true;", "cannot be evaluated"),
-        ("true) union select * from (flat", "cannot be evaluated: Parser Error"),
-        ("true, false", "cannot be evaluated"),
-        ("true limit 1", "cannot be evaluated"),
-        ("name in (select content from read_text('/etc/passwd'))", "disabled by configuration"),
-        ("name in (select * from 'https://example.org/x.parquet')", "cannot be evaluated"),
-        ("cast(name as int) = 1", "Could not convert string"),
-        ("task = 'Nothing'", "leaves no filter of 28 layers"),
-        ("false", "leaves no filter of 28 layers"),
-    ],
-)
-def test_conditions_that_cannot_be_say_why(flat: pa.Table, where: str, message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        select_layers(flat, where)
-    assert message in str(caught.value)
-    assert str(caught.value).startswith(f"where={where!r} ")
-    assert "\n" not in str(caught.value)
-
-
-def test_unknown_column_lists_those_there_are(flat: pa.Table) -> None:
-    with pytest.raises(UserError, match=r"there are: .*conv_depth, .*visual_category"):
-        select_layers(flat, "nope = 1")
-
-
-def test_condition_cannot_write_files(flat: pa.Table, tmp_path: pytest.TempPathFactory) -> None:
-    with pytest.raises(UserError):
-        select_layers(flat, f"COPY flat TO '{tmp_path}/x.csv'")
-    assert not list(tmp_path.iterdir())  # type: ignore[attr-defined]
-
-
 def test_groups_that_where_empties_are_named(flat: pa.Table) -> None:
     chosen = select_layers(flat, "conv_depth > 2")
     assert emptied_groups(flat, chosen, "task") == (
@@ -248,3 +178,10 @@ def test_names_with_line_breaks_are_labels_on_one_line() -> None:
     groups = group(flat_view(*tables(models)), "task").groups
     assert [g.label for g in groups] == ["(empty) (1)", "a b\\x1b[0m (1)"]
     assert [g.name for g in groups] == ["", "a\nb\x1b[0m"]
+
+
+def test_names_that_would_look_alike_are_told_apart() -> None:
+    models = [Model(f"m{i}", [one_filter()], {"task": task}) for i, task in enumerate(("a b", "a\nb"))]
+    grouping = group(flat_view(*tables(models)), "task")
+    assert sorted(grouping.names) == ["a b", "a\\x0ab"]
+    assert sorted(g.label for g in grouping.groups) == ["a b (1)", "a\\x0ab (1)"]

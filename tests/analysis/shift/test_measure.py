@@ -13,11 +13,11 @@ import pytest
 
 from analysis.command import carry_out
 from analysis.shift import ShiftSettings, measure_shift
-from analysis.shift.__main__ import steps
+from analysis.shift.__main__ import main, steps
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests import reference
-from tests.cli import run_command, shift
+from tests.cli import called, run_command
 from tests.stores import Layer, Model, sample_models, write_store
 
 KeyOf = Callable[[Model, Layer], str | None]
@@ -56,7 +56,7 @@ def expected(models: list[Model], key_of: KeyOf, where: Callable[[Model, Layer],
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic store, already scanned once (its sketch is kept in it)."""
     folder = write_store(tmp_path_factory.mktemp("synthetic") / "store", sample_models())
     result = measure_shift(ShiftSettings(StoreSettings(str(folder)), axes=("task",), out="nowhere"))
@@ -69,7 +69,6 @@ def settings(folder: Path, out: Path, **changes: object) -> ShiftSettings:
     return ShiftSettings(**{"store": StoreSettings(str(folder)), "out": str(out)} | changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize("condition", [None, "conv_depth > 0 and visual_category is not null"])
 def test_every_axis_equals_the_reference(store: Path, tmp_path: Path, condition: str | None) -> None:
     def where(model: Model, layer: Layer) -> bool:
@@ -87,7 +86,6 @@ def test_every_axis_equals_the_reference(store: Path, tmp_path: Path, condition:
         assert max(theirs.values()) > 0.1
 
 
-@pytest.mark.ray
 def test_basis_file_is_the_pca_of_all_filters(store: Path, tmp_path: Path) -> None:
     carry_out(steps(), settings(store, tmp_path, axes=("task",), where="task = 'Denoising'"))
     content = json.loads((tmp_path / "basis.json").read_text())
@@ -101,7 +99,6 @@ def test_basis_file_is_the_pca_of_all_filters(store: Path, tmp_path: Path) -> No
     assert (content["bins"], content["filters"]) == (70, len(everything))
 
 
-@pytest.mark.ray
 def test_kept_sketch_serves_other_axes_and_conditions_without_filters_or_workers(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +117,6 @@ def test_kept_sketch_serves_other_axes_and_conditions_without_filters_or_workers
     assert "nothing scanned" in result.sketch.origin.text
 
 
-@pytest.mark.ray
 def test_sketch_of_an_earlier_run_serves_where_the_store_keeps_none(
     store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,7 +136,6 @@ def test_sketch_of_an_earlier_run_serves_where_the_store_keeps_none(
     np.testing.assert_array_equal(scanned.shifts[0].drift, first.shifts[0].drift)
 
 
-@pytest.mark.ray
 def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
     carry_out(steps(), settings(store, tmp_path / "all", axes=("task",)))
     wide = [Layer("w", 0, 0.0, np.vstack([np.ones((5, 9)), -np.ones((5, 9)), np.eye(9)]).astype(np.float32))]
@@ -160,7 +155,6 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
     assert (outside > 0) == any("outside the range of the basis" in note for note in result.shifts[0].notes)
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -189,14 +183,12 @@ def test_requests_that_cannot_be_end_before_a_scan(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.ray
 def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
-    done = shift(
-        tmp_path, f"store.uri={store}", "axes=[task,depth]", "where=task = 'Segmentation' and conv_depth > 0", "out=r"
-    )
+    where = "task = 'Segmentation' and conv_depth > 0"
+    done = called(main, f"store.uri={store}", "axes=[task,depth]", f"where={where}", "out=r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Drift by depth" in done.stdout
-    assert "where task = 'Segmentation' and conv_depth > 0" in done.stdout
+    assert f"where {where}" in done.stdout
     assert "nothing scanned" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]  # no folders of Hydra's
     assert len([path for path in (tmp_path / "r").iterdir() if path.name[0] != "."]) == 8
@@ -208,29 +200,35 @@ def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_threads_and_a_ray_of_its_own_give_the_same(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("local_ray")
+def test_threads_and_ray_give_the_same(tmp_path: Path) -> None:
     """Few filters start no Ray: it is not even imported."""
-    alone = (
-        "import sys; from analysis.shift.__main__ import main; main(); assert not {'ray', 'torch'} & set(sys.modules)",
-        f"store.uri={write_store(tmp_path / 'one', sample_models())}",
-    )
-    done = run_command("-c", *alone, "axes=[task]", "out=r1", cwd=tmp_path)
+    program = """
+import sys
+from analysis.shift.__main__ import main
+try:
+    main()
+finally:
+    print("imported:", {"ray", "torch"} & set(sys.modules))
+"""
+    store = write_store(tmp_path / "one", sample_models())
+    done = run_command("-c", program, f"store.uri={store}", "axes=[task]", "out=r1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "imported: set()" in done.stdout
     assert "2 scans" in done.stdout
     store = write_store(tmp_path / "two", sample_models())
-    done = shift(tmp_path, f"store.uri={store}", "axes=[task]", "out=r2", "cluster.local_ray_from=0")
+    done = called(main, f"store.uri={store}", "axes=[task]", "out=r2", "cluster.local_ray_from=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 scans" in done.stdout
     for name in ("shift_task.parquet", "sketch.parquet"):
         assert pq.read_table(tmp_path / "r1" / name).equals(pq.read_table(tmp_path / "r2" / name)), name
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize(
     ("override", "message", "code"), [("axes=[nope]", "error: there is no axis 'nope'", 2), ("binz=3", "binz", 2)]
 )
 def test_command_line_errors_are_short(store: Path, tmp_path: Path, override: str, message: str, code: int) -> None:
-    done = shift(tmp_path, f"store.uri={store}", override)
+    done = called(main, f"store.uri={store}", override, cwd=tmp_path)
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr

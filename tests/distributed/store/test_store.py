@@ -186,6 +186,15 @@ def test_small_objects(store: Store) -> None:
             store.read_bytes(path)
 
 
+def test_small_objects_are_listed(store: Store) -> None:
+    assert store.list_bytes("sketches/abc") == []
+    for name in ("abc/b.parquet", "abc/a.parquet", "other.json", "abc/deeper/c.parquet"):
+        store.write_bytes(f"sketches/{name}", b"x")
+    assert store.list_bytes("sketches/abc") == ["sketches/abc/a.parquet", "sketches/abc/b.parquet"]
+    with pytest.raises(ValueError, match="small objects live under sketches/"):
+        store.list_bytes("filters")
+
+
 def test_keys_cannot_leave_the_store(local_store: Store) -> None:
     for key in ("../../etc/passwd", "", "00112233445566AA", "00112233445566aa0"):
         with pytest.raises(ValueError, match="16 hex digits"):

@@ -58,6 +58,7 @@ def cost_ratio(kernel: Callable[[], object], reference: Callable[[], object]) ->
     return best[0] / best[1]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", sorted(LIMITS))
 def test_a_kernel_costs_what_it_did(name: str, columns: tuple[np.ndarray, ...]) -> None:
     kernel, reference = work_of(columns)[name]

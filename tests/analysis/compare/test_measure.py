@@ -17,17 +17,13 @@ from scipy.stats import percentileofscore
 import analysis.compare.measure as compare_module
 from analysis.command import carry_out
 from analysis.compare import CompareSettings, compare_model
-from analysis.compare.__main__ import steps
+from analysis.compare.__main__ import main, steps
 from analysis.compare.measure import CompareResult
-from analysis.measures.placement import percentiles
-from analysis.pictures.canvas import Caption
-from analysis.pictures.placement import DriftBlock, DriftRow, draw_drift_to_groups
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests import reference
-from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 from tests.analysis.shift.test_measure import decile
-from tests.cli import run_command
+from tests.cli import called
 from tests.stores import Model, blob_filters, sample_models, write_store
 
 
@@ -211,13 +207,6 @@ def test_quality_is_that_of_an_extraction_and_percentiles_are_mid_ranks(result: 
     assert layers.column("orthogonality_percentile").null_count == 3
 
 
-def test_percentiles_of_ties_and_missing_values() -> None:
-    among = np.array([1.0, 2.0, 2.0, np.nan, 5.0])
-    found = percentiles(np.array([0.0, 2.0, 9.0, np.nan]), among)
-    np.testing.assert_allclose(found, [0, 50, 100, np.nan])
-    assert np.isnan(percentiles(np.array([1.0]), np.array([np.nan]))).all()
-
-
 def test_files_and_terminal(store: Path, model: Path, result: CompareResult, tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     assert carry_out(steps(), settings_for(store, model, out=str(tmp_path / "out"))) == 0
     shown = capsys.readouterr().out
@@ -232,18 +221,6 @@ def test_files_and_terminal(store: Path, model: Path, result: CompareResult, tmp
     assert content["axes"]["task"][0]["drift"] == result.groups.column("drift")[0].as_py()
     for name in ("groups.png", "layers.png", "groups.csv", "nearest.csv", "layers.csv"):
         assert (folder / name).stat().st_size > 100
-
-
-def test_pictures_cut_nothing_whatever_the_names() -> None:
-    rows = [DriftRow(f"{'long name ' * 9}$x_{i}$ <b>", 0.1 * i, 0.05 * i, 0.2 * i, 0.1, i < 3) for i in range(60)]
-    rows[4] = DriftRow("nothing there", float("nan"), float("nan"), float("nan"), float("nan"), True)
-    blocks = [DriftBlock("task", rows, "models"), DriftBlock("depth: like layers with like", rows[:5], "layers")]
-    figure = draw_drift_to_groups(
-        blocks, Caption(f"Drift of {'m' * 40} to groups of the store", ("a remark " * 40,)), "drift D", 0.95
-    )
-    assert_nothing_is_cut(figure)
-    assert "no layer of the model there" in texts(figure)
-    assert any("40 nearest of 60" in text for text in texts(figure))
 
 
 @pytest.fixture(scope="module")
@@ -300,11 +277,13 @@ def test_command_line_with_an_awkward_path(
     store: Path, layers: list[np.ndarray], result: CompareResult, tmp_path: Path
 ) -> None:
     path = checkpoint(tmp_path / "it's = [odd], 100%", layers)
-    good = run_command("-m", "analysis.compare", f"store.uri={store}", f"model={path}", "replicates=0", cwd=tmp_path)
+    good = called(main, f"store.uri={store}", f"model={path}", "replicates=0", cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert (tmp_path / "compare" / "compare.json").is_file()
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
 def test_real_checkpoint_is_nearest_to_its_twin(checkpoints: Path, tmp_path: Path) -> None:
     """The two face detectors with the same weights, as a pickle and as ONNX."""
     from distributed.driver import extract

@@ -1,4 +1,4 @@
-"""Quality: equal to torchconvquality on real layers, summaries and degenerate layers by their definitions."""
+"""Quality: equal to torchconvquality on real layers; groups, files, the command; one-line errors."""
 
 from __future__ import annotations
 
@@ -6,32 +6,25 @@ import csv
 import json
 import math
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from analysis.command import carry_out
-from analysis.measures.degenerate import Degeneracy, degeneracies, random_thresholds
 from analysis.measures.layer_quality import METRICS
-from analysis.measures.summaries import QUANTILES, layer_weights, weighted_summary
 from analysis.quality import QualitySettings, measure_quality
-from analysis.quality.__main__ import steps
+from analysis.quality.__main__ import main, steps
 from analysis.quality.measure import QualityResult
 from analysis.settings import Weight
 from distributed.entry import guarded
-from distributed.statistics import layer_statistics
 from distributed.store.settings import StoreSettings
 from tests import cli
 from tests.checkpoints import real_models
 from tests.distributed.statistics import reference
+from tests.distributed.statistics.test_torchconvquality import peer_quality
 from tests.stores import Model, chain, write_store
 
 #: Our column → torchconvquality's.
@@ -61,14 +54,6 @@ def real(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[l
     models = real_models(checkpoints)
     store = write_store(tmp_path_factory.mktemp("real") / "store", models, with_filters=False)
     return models, measure_quality(settings(store, axes=("task",)))
-
-
-def peer_quality(weight: np.ndarray) -> Mapping[str, float]:
-    peer = pytest.importorskip("torchconvquality", exc_type=ImportError)  # 0.3.0 needs distutils: Python < 3.12
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # T(n) of no filter
-        found: Mapping[str, float] = peer.measure_conv_weight_quality(torch.from_numpy(weight))
-    return found
 
 
 def test_every_real_layer_equals_torchconvquality(real: tuple[list[Model], QualityResult]) -> None:
@@ -123,41 +108,6 @@ def test_real_layers_are_degenerate_by_the_rule(real: tuple[list[Model], Quality
     assert ("deepcr_mask_f435w", "module.inc.conv.conv.0.weight", "random") in found
 
 
-def test_the_peer_agrees_on_an_all_zero_layer() -> None:
-    zero = np.zeros((4, 4, 3, 3), np.float32)
-    assert peer_quality(zero)["sparsity"] == layer_statistics(torch.from_numpy(zero)).sparsity == 1
-
-
-def test_where_the_peer_differs() -> None:
-    """torchconvquality's known differences, pinned: each is a case DESIGN §4 decides otherwise."""
-    one = np.random.default_rng(0).normal(size=(1, 8, 3, 3)).astype(np.float32)
-    assert not math.isfinite(peer_quality(one)["orthogonality"])  # §4: null for one output channel
-    single = one[:, :1]
-    assert math.isnan(peer_quality(single)["variance_entropy"])  # §4: 0 when all variance is 0
-    pair = np.random.default_rng(1).normal(size=(2, 1, 3, 3)).astype(np.float32)
-    assert abs(peer_quality(pair)["variance_entropy_norm"]) < 1e-3  # T(2) < 0: null for us
-    dead = np.random.default_rng(2).normal(size=(20, 1, 3, 3)).astype(np.float32)
-    dead[..., 2] = 0  # three positions that no filter uses: singular values of exactly 0, and 0 · log 0
-    assert math.isnan(peer_quality(dead)["variance_entropy"])
-    statistics = [layer_statistics(torch.from_numpy(weight)) for weight in (one, single, pair, dead)]
-    assert statistics[0].orthogonality is None
-    assert statistics[1].variance_entropy == 0
-    assert statistics[2].variance_entropy_normalized is None
-    assert statistics[3].variance_entropy == pytest.approx(reference.entropy(dead.reshape(-1, 9)), abs=1e-9)
-    assert 0.5 < statistics[3].variance_entropy <= math.log10(6)
-
-
-def test_the_peer_leaves_out_subclasses() -> None:
-    """Its walk over a model takes ``Conv2d`` alone; layers here come from the checkpoint, whatever made them."""
-    peer = pytest.importorskip("torchconvquality", exc_type=ImportError)
-
-    class Scaled(torch.nn.Conv2d):
-        """As weight standardisation and the like are written."""
-
-    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), Scaled(4, 4, 3))
-    assert list(peer.measure_quality(model)) == ["0"]
-
-
 # The table
 
 
@@ -197,58 +147,7 @@ def test_degenerate_layers_are_listed_with_model_and_name(store: Path) -> None:
     assert [layers["small", name]["few_filters"] for name in ("pair", "one", "row")] == [True, True, False]
 
 
-def test_the_rules_at_their_edges() -> None:
-    n = np.array([256, 256, 256, 256, 4, 2, 256])
-    threshold = random_thresholds(n)
-    entropy = np.array([threshold[0] - 0.02, threshold[1] - 0.0201, 0.4999, 0.5, 0.3, 0.0, 0.0])
-    sparsity = np.array([0.0, 0.0, 0.14, 0.9, 0.5, 0.0, 0.0])
-    found = degeneracies(entropy, sparsity, threshold, np.array([1.0] * 6 + [0.0]))
-    assert found == [
-        Degeneracy.RANDOM,
-        None,
-        Degeneracy.COLLAPSED,
-        None,
-        Degeneracy.COLLAPSED,  # above T(4) as well
-        None,
-        Degeneracy.ZERO,
-    ]
-    assert degeneracies(np.array([0.4]), np.array([0.1399]), threshold[:1], np.ones(1)) == [None]
-
-
 # Summaries
-
-
-@hypothesis_settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.floats(-5, 5), st.one_of(st.floats(0.01, 50), st.integers(1, 10**6))), min_size=1, max_size=40
-    )
-)
-def test_summaries_equal_numpy(pairs: list[tuple[float, float]]) -> None:
-    values, weights = np.array(pairs, dtype=np.float64).T
-    found = weighted_summary(values, weights)
-    assert found.mean == pytest.approx(float((values * weights).sum() / weights.sum()), rel=1e-9, abs=1e-12)
-    assert (found.minimum, found.maximum) == (values.min(), values.max())
-    for name, q in QUANTILES.items():
-        # At a step a last digit decides: either side of it is right.
-        around = [
-            float(np.quantile(values, share, weights=weights, method="inverted_cdf"))
-            for share in (q - 1e-9, q, q + 1e-9)
-        ]
-        assert found.quantiles[name] in around
-
-
-def test_rounding_of_weights_moves_no_quantile() -> None:
-    """Ten layers of a tenth make one model: half the weight of two."""
-    values = np.concatenate([np.zeros(10), np.ones(10)])
-    assert weighted_summary(values, np.full(20, 0.1)).quantiles["median"] == 0
-
-
-def test_weights_say_what_counts() -> None:
-    models, sizes = np.array([0, 0, 0, 1]), np.array([10, 20, 30, 7])
-    assert layer_weights(Weight.layers, models, sizes).tolist() == [1, 1, 1, 1]
-    assert layer_weights(Weight.filters, models, sizes).tolist() == [10, 20, 30, 7]
-    assert layer_weights(Weight.models, models, sizes) == pytest.approx([1 / 3] * 3 + [1])
 
 
 def naive_mean(rows: list[dict], metric: str, weight: str) -> float:
@@ -304,9 +203,8 @@ def test_degenerate_shares_by_weight(store: Path) -> None:
 
 
 def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
-    said = cli.run_command(
-        "-m",
-        "analysis.quality",
+    said = cli.called(
+        main,
         f"store.uri={store}",
         "axes=[task]",
         "weight=models",
@@ -382,7 +280,7 @@ def test_an_empty_store_and_a_wrong_weight_end_in_one_line(
 ) -> None:
     assert guarded(lambda: carry_out(steps(), settings(tmp_path / "nothing", tmp_path / "out"))) == 2
     assert "holds no models" in capsys.readouterr().err
-    said = cli.run_command("-m", "analysis.quality", f"store.uri={store}", "weight=pixels", cwd=tmp_path)
+    said = cli.called(main, f"store.uri={store}", "weight=pixels", cwd=tmp_path)
     assert said.returncode == 2
     assert "weight=pixels: Invalid value 'pixels', expected one of [filters, layers, models]" in said.stderr
     assert said.stderr.count("\n") == 1
