@@ -30,10 +30,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A promise and what was found: ``text`` says both in words."""
+    """A promise and what was found: ``text`` says both in words. ``met`` is None where nothing is promised."""
 
     text: str
-    met: bool
+    met: bool | None
+
+
+_VERDICTS = {True: "met", False: "MISSED", None: "found"}
 
 
 def machine() -> dict[str, Any]:
@@ -82,12 +85,12 @@ def finish(
         table.add_row(*(column.form(row[column.key]) if row.get(column.key) is not None else "" for column in columns))
     console.print(table)
     for goal in goals:
-        console.print(f"{'met ' if goal.met else 'MISSED'}  {goal.text}")
+        console.print(f"{_VERDICTS[goal.met]:6}  {goal.text}")
     console.print(f"{out / name}.json, .png")
 
 
 def _plain(goal: Goal) -> dict[str, Any]:
-    return {"text": goal.text, "met": bool(goal.met)}
+    return {"text": goal.text, "met": None if goal.met is None else bool(goal.met)}
 
 
 def bars(figure: Any, rows: Sequence[Row], label: Callable[[Row], str], value: str, title: str) -> None:

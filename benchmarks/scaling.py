@@ -146,8 +146,9 @@ def _findings(rows: Sequence[Row]) -> list[Goal]:
     found = []
     if len(cores) > 1:
         times = cores[0]["seconds"] / cores[-1]["seconds"]
-        text = f"{cores[0]['cores']} → {cores[-1]['cores']} cores: {times:.2f} times as fast"
-        found.append(Goal(text, True))
+        more = cores[-1]["cores"] / cores[0]["cores"]
+        text = f"{cores[0]['cores']} → {cores[-1]['cores']} cores: {times:.2f} times as fast (goal {0.8 * more:.1f})"
+        found.append(Goal(text, times >= 0.8 * more))
     nodes = [row for row in rows if row["what"] == "nodes"]
     if nodes:
         most = max(nodes, key=lambda row: row["nodes"])
@@ -157,10 +158,11 @@ def _findings(rows: Sequence[Row]) -> list[Goal]:
     even, fewer, tiny = cores[-1], rows[-2], rows[-1]
     if even["units"] != fewer["units"]:
         unit = (even["driver_cpu"] - fewer["driver_cpu"]) / (even["units"] - fewer["units"])
-        found.append(Goal(f"driver: {unit * 1e3:.1f} ms of CPU a unit, both scans", True))
+        found.append(Goal(f"driver: {unit * 1e3:.1f} ms of CPU a unit, both scans (goal 50)", unit <= 0.05))
     layer = (tiny["driver_cpu"] - even["driver_cpu"]) / (tiny["layers"] - even["layers"])
     size = (tiny["bytes_in"] - even["bytes_in"]) / (tiny["layers"] - even["layers"])
-    found.append(Goal(f"driver: {layer * 1e6:.0f} µs of CPU and {size:,.0f} bytes a layer", True))
+    text = f"driver: {layer * 1e6:.0f} µs of CPU and {size:,.0f} bytes a layer (goal 50 and 3 000)"
+    found.append(Goal(text, layer <= 50e-6 and size <= 3000))
     return found
 
 
