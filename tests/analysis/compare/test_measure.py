@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -24,6 +25,7 @@ from distributed.store.settings import StoreSettings
 from tests import reference
 from tests.analysis.shift.test_measure import decile
 from tests.cli import called
+from tests.distributed.checkpoint_files import conv, extracted
 from tests.stores import Model, blob_filters, sample_models, write_store
 
 
@@ -171,6 +173,25 @@ def test_a_model_of_the_store_is_left_out(tmp_path: Path, layers: list[np.ndarra
     assert row["drift"] == pytest.approx(expected.drift([layer.filters for layer in models[0].layers], rest))
     with pytest.raises(UserError, match="no other model than alpha"):
         compare_model(settings_for(tmp_path / "store", path, where="name = 'alpha'"))
+
+
+def test_the_averaged_copy_of_a_model_is_left_out_where_the_store_holds_that_copy(tmp_path: Path) -> None:
+    """Told by the variant in its id alone: the content is unknown, as of models of which only ranges were read."""
+    source, store = tmp_path / "models", tmp_path / "store"
+    source.mkdir()
+    plain, averaged, other = ({"conv.weight": conv(seed, 24, 8)} for seed in range(3))
+    torch.save({"state_dict": plain, "state_dict_ema": averaged}, source / "both.pth")
+    torch.save({"state_dict": other, "state_dict_ema": other}, source / "other.pth")
+    extracted(source, store, prefer_ema=True)
+    for file in (store / "models").iterdir():
+        table = pq.read_table(file)
+        place = table.schema.get_field_index("sha256")
+        pq.write_table(table.set_column(place, table.schema.field(place), pa.nulls(1, pa.string())), file)
+    asked = settings_for(store, source / "both.pth", axes=("source",), replicates=0)
+    found = compare_model(replace(asked, prefer_ema=True))
+    assert found.nearest.column("model").to_pylist() == ["other"]
+    assert any("holds this model itself (both" in note for note in found.notes)
+    assert compare_model(asked).nearest.column("model").to_pylist() in (["both", "other"], ["other", "both"])
 
 
 def test_coefficients_outside_the_range_are_counted(

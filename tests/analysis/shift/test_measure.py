@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.arrays.sketch import Sketch
 from analysis.command import carry_out
 from analysis.shift import ShiftSettings, measure_shift
 from analysis.shift.__main__ import main, steps
@@ -134,6 +135,20 @@ def test_sketch_of_an_earlier_run_serves_where_the_store_keeps_none(
     assert scanned.sketch.origin.scanned
     assert "cannot read the sketch" in caplog.text
     np.testing.assert_array_equal(scanned.shifts[0].drift, first.shifts[0].drift)
+
+
+def test_the_file_of_an_earlier_run_is_read_once(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert carry_out(steps(), settings(store, tmp_path, axes=("task",))) == 0
+    real, read = Sketch.from_parquet, []
+
+    def noted(source: object, *origin: str) -> Sketch:
+        read.append(source)
+        return real(source, *origin)
+
+    monkeypatch.setattr(Sketch, "from_parquet", noted)
+    assert carry_out(steps(), settings(store, tmp_path, axes=("task", "depth"))) == 0
+    assert [source for source in read if isinstance(source, Path)] == [tmp_path / "sketch.parquet"]
+    assert len(read) == 2  # and what the store keeps, once
 
 
 def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
