@@ -22,6 +22,7 @@ from analysis.report.clustering import cluster_order
 from analysis.report.measure import ReportResult
 from analysis.report.tables import script_json, table_data, upper
 from analysis.shift import ShiftSettings, measure_shift
+from analysis.wording import one_line
 from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
@@ -168,7 +169,7 @@ def test_what_is_in_the_store_is_counted(page: Page, report: ReportResult) -> No
     assert f"{total:,} filters of 24 models" in page.texts
     assert not [table for table in page.data["tables"] if table["caption"] == "Models by training data"]
     models = page.table("Models")
-    assert models["Name"][0] == report.models.column("name")[0].as_py()
+    assert models["Name"] == [one_line(name) for name in report.models.column("name").to_pylist()]
     assert models["3×3 filters"] == report.models.column("num_filters").to_pylist()
     left_out = page.table("Models left out")
     assert [left_out[key] for key in ("what", "reason", "place")] == [["skipped"], ["unsafe_pickle"], ["hub/x/a.bin"]]
