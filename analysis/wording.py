@@ -17,6 +17,8 @@ def one_line(text: str) -> str:
 
     Control characters (terminal escapes, direction marks) are shown as ``\\xNN`` or ``\\uNNNN``, never sent on.
     """
+    if text.isprintable():  # no other white space than blanks, no control character
+        return " ".join(text.split()) or "(empty)"
     shown = "".join(
         character
         if character.isspace() or unicodedata.category(character)[0] != "C"

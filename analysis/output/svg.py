@@ -74,6 +74,7 @@ def embedded(figure: Figure, title: str, prefix: str) -> Embedded:
         width=round(width * _PIXELS),
         height=round((height - cut) * _PIXELS),
         viewBox=f"0 {cut * _POINTS:.5g} {width * _POINTS:.5g} {(height - cut) * _POINTS:.5g}",
+        class_="tall" if height - cut > 1.5 * width else "flat",  # tall ones go over several sheets of paper
         role="img",
         aria_label=title,
         stroke_linejoin="round",

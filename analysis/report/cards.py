@@ -33,7 +33,7 @@ class Cards:
         """A titled card: ``about`` it, the figure ``stem`` with its remarks, the ``body``, the ``command``."""
         header = el("header", el("h3", title), self.links(stem))
         shown = self.figures.get(stem)
-        figure = [el("div", shown.svg, class_="figure", tabindex=0), notes(shown.remarks)] if shown else None
+        figure = [el("div", shown.svg, class_="figure"), notes(shown.remarks)] if shown else None
         return el(
             "section", header, el("p", about) if about else None, figure, body, self.made_by(command), class_="card"
         )

@@ -54,9 +54,14 @@ function tabs(place) {
   show(0);
 }
 
-function redraw() { for (const { place, draw } of DRAW) if (place.clientWidth) draw(); }
+function redraw(all) {
+  for (const each of DRAW) {
+    const width = each.place.clientWidth;
+    if (all || (width && width !== each.width)) { each.draw(); each.width = width; }
+  }
+}
 
-for (const place of document.querySelectorAll('[data-matrix]')) DRAW.push({ place, draw: matrix(place, report.matrices[place.dataset.matrix]) });
+for (const place of document.querySelectorAll('[data-matrix]')) DRAW.push({ place, draw: matrix(place, report.matrices[place.dataset.matrix]), width: place.clientWidth });
 for (const place of document.querySelectorAll('[data-table]')) {
   if (place.localName === 'details') whenOpened(place, () => tableIn(place));
   else place.append(tableIn(place));
@@ -64,16 +69,18 @@ for (const place of document.querySelectorAll('[data-table]')) {
 for (const place of document.querySelectorAll('[data-tabs]')) tabs(place);
 
 const theme = document.getElementById('theme');
-function themed() { theme.textContent = isDark() ? 'Light' : 'Dark'; redraw(); }
+const nameTheme = () => { theme.textContent = isDark() ? 'Light' : 'Dark'; };
+function themed() { nameTheme(); redraw(true); }
 theme.hidden = false;
-theme.addEventListener('click', () => { document.documentElement.dataset.theme = isDark() ? 'light' : 'dark'; themed(); });
+theme.addEventListener('click', () => { dataset.theme = isDark() ? 'light' : 'dark'; themed(); });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', themed);
-themed();
-addEventListener('resize', later(redraw, 150));
+nameTheme();
+addEventListener('resize', later(() => redraw(), 150));
 // Paper is light.
-let before = null;
-addEventListener('beforeprint', () => { before = document.documentElement.dataset.theme; document.documentElement.dataset.theme = 'light'; redraw(); });
-addEventListener('afterprint', () => { if (before) document.documentElement.dataset.theme = before; else delete document.documentElement.dataset.theme; redraw(); });
+const { dataset } = document.documentElement;
+let before;
+addEventListener('beforeprint', () => { before = dataset.theme; dataset.theme = 'light'; redraw(true); });
+addEventListener('afterprint', () => { if (before) dataset.theme = before; else delete dataset.theme; redraw(true); });
 
 const spy = new IntersectionObserver((entries) => {
   for (const entry of entries) {

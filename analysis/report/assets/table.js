@@ -79,5 +79,5 @@ function windowed({ caption, columns, rows, sort, pick }) {
   addEventListener('beforeprint', () => { if (box.isConnected) render(true, true); });
   addEventListener('afterprint', () => { if (box.isConnected) render(true); });
   arrange();
-  return { node: box, keep(kept) { state.all = kept; box.scrollTop = 0; arrange(); }, rows: () => state.order };
+  return { node: box, keep(kept) { state.all = kept; box.scrollTop = 0; arrange(); } };
 }

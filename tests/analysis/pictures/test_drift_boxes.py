@@ -8,7 +8,7 @@ import pytest
 from analysis.pictures.canvas import Caption
 from analysis.pictures.counts import Counts, draw_counts
 from analysis.pictures.drift_boxes import draw_drift_boxes, drift_box
-from tests.analysis.picture_checks import assert_nothing_is_cut, texts
+from tests.analysis.pictures.checks import assert_nothing_is_cut, texts
 
 CAPTION = Caption("Drift of each group", ("16 models",))
 

@@ -155,7 +155,8 @@ def test_a_click_sorts_the_models(opened: Opened, report: ReportResult) -> None:
     expected = sorted((n for n in report.models.column("num_parameters").to_pylist()), reverse=True)
 
     def shown() -> list[int]:
-        texts = page.locator("#models tbody tr[data-row] td:nth-child(6)").all_text_contents()
+        column = page.locator("#models th button").all_text_contents().index("Parameters")
+        texts = page.locator(f"#models tbody tr[data-row] :nth-child({column + 1})").all_text_contents()
         return [int(text.replace(",", "")) for text in texts]
 
     heading = page.locator("#models th", has_text="Parameters")
@@ -298,6 +299,9 @@ def test_paper_shows_everything_and_is_light(browser: Any, page_file: Path, repo
     page.emulate_media(media="print")
     assert page.locator("[data-tab]:visible").count() == 9  # all axes, of three sections
     assert page.locator(".frame svg.heatmap:visible").count() == 3
+    # All in the colours of the day, those of other tabs as well: nearest is light.
+    diagonal = page.locator(".heatmap path:first-child").all()
+    assert [path.get_attribute("fill") for path in diagonal] == ["rgb(252,253,191)"] * 3
     assert page.locator("#models tbody tr[data-row]").count() == 24
     degenerate = report.quality.degenerate.num_rows
     assert page.locator("#quality div[data-table] tbody tr[data-row]").count() == degenerate

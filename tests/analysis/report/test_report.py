@@ -170,7 +170,7 @@ def test_what_is_in_the_store_is_counted(page: Page, report: ReportResult) -> No
     assert f"{total:,} filters of 24 models" in page.texts
     assert not [table for table in page.data["tables"] if table["caption"] == "Models by training data"]
     models = page.table("Models")
-    assert models["Name"] == list(map(one_line, report.models.column("name").to_pylist()))
+    assert models["Name"] == [one_line(name) for name in report.models.column("name").to_pylist()]
     assert models["3×3 filters"] == report.models.column("num_filters").to_pylist()
     left_out = page.table("Models left out")
     assert [left_out[key] for key in ("what", "reason", "place")] == [["skipped"], ["unsafe_pickle"], ["hub/x/a.bin"]]
