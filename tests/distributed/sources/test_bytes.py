@@ -184,7 +184,7 @@ def test_a_silent_hub_is_retryable_after_the_timeout(
     start = time.monotonic()
     with pytest.raises(RetryableError, match="timed out"):
         hub_file(hub, tmp_path).read_ranges([(0, 8)])
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize("changes", [{"path": "no.safetensors"}, {"revision": "0" * 40}])
