@@ -30,6 +30,10 @@ _COPY = frozenset(
 )
 #: Marks of the network that such a copy is of.
 _RAW = frozenset({"student", "online", "raw", "current", "context", "main", "base", "live", "train", "source", "orig"})
+#: Names that mean something else than their words: moments of optimizers.
+_MOMENTS = frozenset(
+    {"exp_avg", "exp_avg_sq", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"}
+)
 #: A key and its query are a copy and its original only as encoders of contrastive learning; else they are attention's.
 _CONTRASTED = {
     **dict.fromkeys(("encoder_k", "key_encoder"), ("encoder", "teacher")),
@@ -68,7 +72,10 @@ def words_of(path: Sequence[str]) -> list[str]:
     """The lower-case words of some segments of a name: ``netG_EMA`` → net, g, ema."""
     found: list[str] = []
     for segment in path:
-        found.extend(_CONTRASTED.get(segment) or (word.lower() for word in _WORD.findall(segment)))
+        if segment in _MOMENTS:
+            found.append("velocity")
+        else:
+            found.extend(_CONTRASTED.get(segment) or (word.lower() for word in _WORD.findall(segment)))
     return found
 
 

@@ -80,9 +80,9 @@ class Judge:
             return Verdict(Kind.GRADIENTS)
         in_containers = branch.is_container and self._branches.is_container(twin.path)
         if related and twin.is_apart and (is_state(ours) or is_state(theirs)):
-            return self._states(twin, ours, theirs, in_containers)
+            return self._states(branch, twin, in_containers)
         if is_copy(ours) and not is_copy(theirs):
-            return self._marked(twin, related)
+            return self._marked(twin, related, ours)
         if not twin.is_apart or not twin.is_whole:
             return None
         return self._unmarked(branch, twin, in_containers)
@@ -94,19 +94,25 @@ class Judge:
             return Verdict(Kind.COPY) if marked else None
         return Verdict(Kind.COPY, False, found.typical) if found.reaches(_NAMED) else Verdict(Kind.GRADIENTS)
 
-    def _states(self, twin: Twin, ours: list[str], theirs: list[str], in_containers: bool) -> Verdict | None:
+    def _states(self, branch: Branch, twin: Twin, in_containers: bool) -> Verdict | None:
+        ours, theirs = apart(branch.path, twin.path)
         rank, other = state_rank(ours), state_rank(theirs)
         twin_goes = other < rank or (other == rank and twin.is_later)
         if in_containers and twin.is_whole:
             return Verdict(Kind.STATE, twin_goes)
+        # Steps of one network are called so too; but a network has other layers besides.
+        if not self._branches.are_all(branch, twin):
+            return None
         found = self._agreement(twin)
         return Verdict(Kind.STATE, twin_goes, found.typical) if found.reaches(_NAMED) else None
 
-    def _marked(self, twin: Twin, related: bool) -> Verdict | None:
+    def _marked(self, twin: Twin, related: bool, words: list[str]) -> Verdict | None:
         found = self._agreement(twin)
         if not found.is_known:
             return Verdict(Kind.COPY) if related else None
         agrees = found.reaches(_NAMED) if related else found.least >= _MARKED
+        if related and not agrees and words in (["momentum"], ["momentums"]):  # of the optimizer
+            return Verdict(Kind.GRADIENTS)
         return Verdict(Kind.COPY, False, found.typical) if agrees else None
 
     def _unmarked(self, branch: Branch, twin: Twin, in_containers: bool) -> Verdict | None:

@@ -113,6 +113,13 @@ class Branches:
         """Whether a prefix is a mapping or list of the checkpoint."""
         return path in self._containers
 
+    def are_all(self, branch: Branch, twin: Twin) -> bool:
+        """Whether all convolutions stand in the branch, in the twin, or in other twins of the branch."""
+        others = [each.path for each in (twin, *self.twins(branch)) if each.is_whole]
+        known = {*branch.members, *(index for path in others if path for index in self.below(path))}
+        known |= {other for _, other in twin.pairs}
+        return all(index in known or len(shape) < 3 for index, shape in enumerate(self._shapes))
+
     def below(self, path: Path) -> tuple[int, ...]:
         """Indices of the tensors below a prefix."""
         return tuple(index for index, each in enumerate(self._paths) if each[: len(path)] == path)
@@ -140,7 +147,7 @@ class Branches:
     def _is_bare(self, branch: Branch) -> bool:
         """Whether it is a list of tensors without names."""
         length = len(branch.path) + 1
-        return all(len(self._paths[i]) == length and isinstance(self._paths[i][-1], ListIndex) for i in branch.members)
+        return all(len(self._paths[i]) == length and self._paths[i][-1].isdecimal() for i in branch.members)
 
     def _by_order(self, branch: Branch) -> list[Twin]:
         own = set(branch.members)

@@ -229,12 +229,24 @@ def test_of_several_states_of_a_network_one_counts(
         assert "another state of the same model" in note
 
 
+def test_steps_of_one_network_are_no_states(opened: Opened) -> None:
+    """An unrolled network whose steps began alike: beside them stand other layers."""
+    module = network(3)
+    first, second = state(module), state(trained(module))
+    head = {"head.weight": torch.randn(4, 8, 3, 3)}
+    found, notes = opened(head | prefixed("steps.1", first) | prefixed("steps.2", second))
+    same(found, first, second, head)
+    assert notes == ()
+
+
 NO_WEIGHTS: dict[str, Callable[[Tensors, Tensors], Any]] = {
     "gradients": lambda raw, other: {"model": raw, "grads": other},
     "gradients of some": lambda raw, other: {
         "model": raw,
         "grad": {n: t for n, t in other.items() if "running" not in n},
     },
+    "moments": lambda raw, other: {"model": raw, "exp_avg": other},
+    "momentum": lambda raw, other: {"model": raw, "momentum": other},
     "average of gradients": lambda raw, other: {"model": raw, "ema_grad": other},
     "gradients beside weights": lambda raw, other: raw | {f"{n}.grad": t for n, t in other.items() if t.ndim > 1},
     "without names": lambda raw, other: {"net": raw, "d": [t for t in other.values() if t.ndim > 1]},
