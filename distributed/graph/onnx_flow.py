@@ -229,7 +229,7 @@ class _Flattener:
             self._store(value, attributes["value"].t, name, scope, is_constant=True)
         elif "sparse_value" in attributes:
             self.flow.sparse[value] = _text(name)
-        elif (proto := _plain_constant(attributes, name)) is not None:
+        elif (proto := _plain_constant(attributes, _text(name))) is not None:
             self._store(value, proto, name, scope, is_constant=True)
 
     def _call(

@@ -69,6 +69,18 @@ FOLDED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], str, int]] 
         "flat",
         21,
     ),
+    "reshape to a Constant": (
+        [node("Constant", "", "shape", value_ints=[8, 4, 3, 3]), node("Reshape", "flat shape", "w")],
+        {"flat": floats(288)},
+        "flat",
+        21,
+    ),
+    "scaled by a Constant": (
+        [node("Constant", "", "half", value_float=0.5), node("Mul", "half k", "w")],
+        {"k": floats(8, 4, 3, 3)},
+        "k",
+        21,
+    ),
     "reshape that keeps": (
         [node("Reshape", "flat shape", "w")],
         {"flat": floats(8, 4, 9), "shape": np.int64([0, 0, 3, 3])},
