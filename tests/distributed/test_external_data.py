@@ -115,7 +115,7 @@ def test_a_file_of_nothing_but_fields_is_given_up(monkeypatch: pytest.MonkeyPatc
     content = b"\x0a\x00" * 10**7
     started = time.perf_counter()
     assert locations_in(content) == []
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 5
 
 
 def test_large_weights_are_stepped_over(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_large_weights_are_stepped_over(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     started = time.perf_counter()
     assert locations_in_file(tmp_path / "m.onnx") == ["after.bin"]
-    assert time.perf_counter() - started < 20
+    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize(
