@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from distributed import lean_imports
 from distributed.environment import take_over
 from distributed.errors import FilterShiftError, RetryableError, UnextractableError
 from distributed.outcomes import Outcome, OutcomeKind
@@ -43,6 +44,7 @@ class ExtractionActor:
         environment: Mapping[str, str],
     ) -> None:
         take_over(environment)
+        lean_imports.begin()
         self._store_settings, self._settings = store, extract
         self._num_threads, self._device_name = num_threads, device
 

@@ -24,6 +24,8 @@ from typing import Any
 import numba
 from numba.core.caching import UserWideCacheLocator
 
+from distributed.lean_imports import import_numba
+
 log = logging.getLogger(__name__)
 
 #: numba's settings; the module fills itself from the environment, which type checkers cannot see.
@@ -125,6 +127,7 @@ def compile_once(function: Callable[..., Any], signature: Any, *, uses: Path | N
     if folder is None:
         log.warning("no folder for compiled kernels can be written: each process compiles (set NUMBA_CACHE_DIR)")
         return _compile(function, signature, cache=False)
+    import_numba()
     with _one_process_at_a_time(folder), _located_by_content():
         return _compile(function, signature, cache=True)
 

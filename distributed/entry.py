@@ -55,14 +55,14 @@ def print_anywhere() -> None:
 
 
 def _run(config_name: str, settings_class: type[Settings], body: Callable[[Settings], int]) -> int:
+    from distributed import lean_imports
     from distributed.composition import composed  # Hydra takes a third of a second to import
-    from distributed.lean_imports import import_arrow
 
     settings = composed(config_name, settings_class, sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for chatty in ("httpx", "httpx2"):  # a line for each request
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    import_arrow()
+    lean_imports.begin()
     return body(settings)
 
 
