@@ -99,10 +99,10 @@ def rate(given: dict[str, Any]) -> dict[str, Any]:
 
 def _stages(reference: ModelReference, repeats: int) -> dict[str, float]:
     """CPU seconds of the stages of ``extract_model`` that can be run alone."""
-    from distributed.bytes import LocalFile
     from distributed.convolutions import materialise
     from distributed.extraction import plan_layers
     from distributed.formats import open_checkpoint
+    from distributed.local_files import LocalFile
     from distributed.settings import ExtractSettings
     from distributed.statistics import layer_statistics, orthogonality
     from distributed.store import RowGroups

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from distributed import __version__
-from distributed.bytes import LocalFile, open_sources
+from distributed.byte_sources import open_sources
 from distributed.convolutions import (
     AxisOrderError,
     Convolution,
@@ -31,6 +31,7 @@ from distributed.formats.base import ByteSource, Checkpoint
 from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
+from distributed.local_files import LocalFile
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from distributed.bytes import LocalFile, open_sources
+from distributed.byte_sources import open_sources
 from distributed.errors import FilterShiftError, UserError
 from distributed.extraction import FilterStream, LayerLayout, plan_layers
 from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
+from distributed.local_files import LocalFile
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelReference, content_digest, model_id_of
 from distributed.settings import ExtractSettings

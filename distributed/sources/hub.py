@@ -13,8 +13,8 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not marked as exported
 
-from distributed.bytes.client import HTTP_ERROR, get_pages, one_line, require_hub
 from distributed.errors import FilterShiftError, SkipReason, SourceError
+from distributed.hub.client import HTTP_ERROR, get_pages, one_line, require_hub
 from distributed.references import ModelReference
 from distributed.sources.contents import not_read
 from distributed.sources.files import RARE_SUFFIXES, SUFFIXES, find_models, preference

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
-from distributed.bytes import HubFile
-from distributed.bytes.client import HTTP_ERROR, check_access, get_json, one_line, refusal_of
 from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
 from distributed.external_data import locations_in, path_of_location
+from distributed.hub.client import HTTP_ERROR, check_access, get_json, one_line, refusal_of
+from distributed.hub.files import HubFile
 from distributed.references import FileReference, ModelMetadata, ModelReference
 from distributed.sources.files import may_be_external_data, suffix_of
 from distributed.sources.folders import MAX_TEXT_BYTES

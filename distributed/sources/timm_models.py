@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distributed.bytes.client import require_hub
 from distributed.errors import FilterShiftError, SkipReason, SourceError
+from distributed.hub.client import require_hub
 from distributed.references import ModelMetadata, ModelReference
 from distributed.sources.files import find_models, preference
 from distributed.sources.metadata import facts_of_card, facts_of_timm, metadata_of

@@ -15,7 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from distributed.bytes import open_sources
+from distributed.byte_sources import open_sources
 from distributed.errors import SkipReason, UnextractableError
 from distributed.extraction import FilterStream, LayerLayout, extract_model, plan_layers
 from distributed.formats import open_checkpoint

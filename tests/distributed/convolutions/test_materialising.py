@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from distributed.bytes import LocalFile
 from distributed.convolutions import Convolution, WeightForm, find_convolutions, is_fixed, materialise
 from distributed.formats import open_checkpoint
+from distributed.local_files import LocalFile
 from tests.distributed.convolutions.helpers import conv, entries, entries_of, find, graph_of, old_weight_norm
 
 REPARAMETRISED: dict[str, tuple[WeightForm, Callable[[], nn.Module]]] = {

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from distributed.bytes import LocalFile
 from distributed.convolutions import (
     ConvolutionPlan,
     UncertainWeightError,
@@ -21,6 +20,7 @@ from distributed.convolutions import (
     materialise,
 )
 from distributed.formats import TensorEntry, open_checkpoint
+from distributed.local_files import LocalFile
 
 EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 SHAPE = (8, 4, 3, 3)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from distributed.bytes import LocalFile
 from distributed.errors import SkipReason, UnextractableError
 from distributed.formats import Checkpoint, open_checkpoint
+from distributed.local_files import LocalFile
 
 
 class CountingFile(LocalFile):

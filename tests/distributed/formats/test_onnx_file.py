@@ -12,13 +12,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from distributed.bytes import LocalFile
 from distributed.errors import SkipReason, UnextractableError
 from distributed.formats.base import Checkpoint
 from distributed.formats.onnx_file import OnnxCheckpoint
 from distributed.formats.onnx_tensors import TORCH_DTYPES
 from distributed.graph.facts import DepthMethod
 from distributed.graph.onnx_levels import FLOATING_TYPES
+from distributed.local_files import LocalFile
 
 IMAGE = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])
 RNG = np.random.default_rng(0)

@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from distributed.bytes import LocalFile
 from distributed.convolutions import find_convolutions, materialise
 from distributed.errors import UnextractableError
 from distributed.formats.onnx_file import OnnxCheckpoint
 from distributed.graph import onnx_folding
+from distributed.local_files import LocalFile
 
 RNG = np.random.default_rng(11)
 IMAGE = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])

@@ -15,11 +15,13 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 from safetensors import safe_open
 
-from distributed.bytes import HubFile, LocalFile, open_sources
-from distributed.bytes import client as client_module
-from distributed.bytes import remote as remote_module
+from distributed.byte_sources import open_sources
 from distributed.errors import FilterShiftError, RetryableError, SkipReason, UnextractableError
 from distributed.formats.base import ByteSource
+from distributed.hub import client as client_module
+from distributed.hub import files as remote_module
+from distributed.hub.files import HubFile
+from distributed.local_files import LocalFile
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, LocalSettings
 from tests.distributed.sources.models import weights, write_model, write_shards

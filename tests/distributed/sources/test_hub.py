@@ -15,10 +15,10 @@ import torch
 from huggingface_hub import constants
 from timm.models import save_for_hf
 
-from distributed.bytes import client as client_module
-from distributed.bytes import open_sources
+from distributed.byte_sources import open_sources
 from distributed.errors import SourceError
 from distributed.formats import open_checkpoint
+from distributed.hub import client as client_module
 from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings

@@ -14,7 +14,7 @@ import yaml
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
 
-from distributed.bytes import open_sources
+from distributed.byte_sources import open_sources
 from distributed.errors import SourceError
 from distributed.formats import open_checkpoint
 from distributed.references import ModelReference

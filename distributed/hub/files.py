@@ -17,9 +17,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     http_stream_backoff,
 )
 
-from distributed.bytes.client import FIRST_WAIT_SECONDS, HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
-from distributed.bytes.local import check_ranges, sha256_of_file
 from distributed.errors import RetryableError
+from distributed.hub.client import FIRST_WAIT_SECONDS, HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
+from distributed.local_files import check_ranges, sha256_of_file
 
 #: Tries of one range whose answer was not what was asked, beside the client's own retries.
 ATTEMPTS = 3

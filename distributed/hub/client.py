@@ -32,7 +32,6 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 )
 
 from distributed import __version__
-from distributed.bytes.local import error_from_disk
 from distributed.errors import (
     FilterShiftError,
     PermanentError,
@@ -42,6 +41,7 @@ from distributed.errors import (
     SourceError,
     UnextractableError,
 )
+from distributed.local_files import error_from_disk
 
 #: Base of every error of the client's HTTP library, by the name under which the client itself derives from it: the
 #: library is httpx, or httpx2 since huggingface_hub 2.

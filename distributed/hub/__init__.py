@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: requests to it, what its answers mean, and its files in ranges."""
