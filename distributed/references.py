@@ -53,6 +53,21 @@ class ModelMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why listing already found that a model cannot be extracted.
+
+    Attributes:
+        reason: a ``SkipReason``, or the class name of the error.
+        message: one line for people.
+        retryable: it may pass by itself (a server that failed): recorded as a failure, tried again by the next run.
+    """
+
+    reason: str
+    message: str
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelReference:
     """One model of a source, pinned, not yet read.
 
@@ -69,9 +84,11 @@ class ModelReference:
         tied_sha256: digest that a manifest promises for the entry file; checked after reading.
         variant: what of it is extracted beside the default (``ExtractSettings.variant``); "" for the default. Another
             variant is another model in the store.
-        problem: (reason, message) when listing itself already found that the model can't be extracted (a gated
-            repository, a pretrained tag that is not on the Hub); such references are recorded as skips.
+        problem: what listing itself already found to be in the way (a gated repository, a pretrained tag that is not on
+            the Hub, a server that failed); recorded as a skip, or as a failure where it may pass.
         left_out: weight files beside it that hold the same model, and were not chosen.
+        config: the description (``config.json``) that was not read while listing: whoever reads the weights reads it
+            first, and completes ``metadata`` and ``builder`` (``sources.completing``). None: nothing is left to read.
     """
 
     source: str
@@ -82,9 +99,10 @@ class ModelReference:
     metadata: ModelMetadata = ModelMetadata()
     builder: str | None = None
     tied_sha256: str | None = None
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
     variant: str = ""
     left_out: tuple[str, ...] = ()
+    config: FileReference | None = None
 
     @property
     def size(self) -> int:
