@@ -133,6 +133,12 @@ class ModelReference:
         return content_digest([digest for digest in digests if digest])
 
     @property
+    def content(self) -> tuple[str, str] | None:
+        """What two references must have in common to be the same model: their weights and what is taken of them."""
+        sha256 = self.weights_sha256
+        return None if sha256 is None else (sha256, self.variant)
+
+    @property
     def entry(self) -> str:
         """Path of the entry file, relative to ``root`` ("" when the model has no file)."""
         return self.files[0].path if self.files else ""
