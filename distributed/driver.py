@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -20,7 +21,9 @@ from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
 from distributed.errors import StoreError
+from distributed.hub import budget
 from distributed.hub.catalogue import NoCatalogue
+from distributed.hub.shared_budget import shared
 from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Planner
@@ -53,6 +56,7 @@ def extract(run: ExtractionRun) -> int:
         UserError: the request can't be done (source, store or cluster).
     """
     console = _console()
+    budget.use(None, run.hub)
     store = Store.open(run.store)
     with Arrivals(stream_source(run.source, NoCatalogue())) as arrivals:
         planner = Planner(store, run.extract.retry, run.extract.non_finite)
@@ -90,20 +94,21 @@ def run_listing(
     there from the first model that is to be extracted.
     """
     started = time.monotonic()
-    totals = Totals()
+    asks_hub = run.source.kind in ("hub", "timm")
+    totals = Totals(waiting=lambda: budget.current().waiting() if asks_hub else "")
     with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
         work = _Work(planner, arrivals, recording, totals, run.extract.variant)
         arriving = iter(work)
         for first in arriving:
             if first:
                 store.prepare()
-                with connected(run.cluster):
+                with connected(run.cluster), shared() if asks_hub else nullcontext() as requests:
                     settings = PoolSettings(
                         actors=_number_of_actors(run.cluster),
                         max_bytes_in_flight=run.extract.max_bytes_in_flight,
                         max_attempts=run.extract.max_attempts,
                     )
-                    pool = ExtractionPool(lambda: _new_actor(run, store), settings, reporter)
+                    pool = ExtractionPool(lambda: _new_actor(run, store, requests), settings, reporter)
                     for outcome in pool.run(chain([first], arriving)):
                         work.ended(outcome)
             else:
@@ -169,14 +174,16 @@ class _Work:
         self._recording.keep(outcome, self._recorded.get(outcome.reference.reference_key, ()))
 
 
-def _new_actor(run: ExtractionRun, store: Store) -> Any:
+def _new_actor(run: ExtractionRun, store: Store, requests: Any) -> Any:
     cluster = run.cluster
     options = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus, "max_restarts": 0}
     if cluster.memory is not None:
         options["memory"] = cluster.memory
     actor = ray.remote(ExtractionActor).options(**options)
     device = "cuda" if cluster.num_gpus else "cpu"
-    return actor.remote(store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers())
+    return actor.remote(
+        store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers(), run.hub, requests
+    )
 
 
 def _number_of_actors(cluster: ClusterSettings) -> int:
