@@ -62,6 +62,8 @@ def extract(run: ExtractionRun) -> int:
         planner = Planner(store, run.extract.retry, run.extract.non_finite)
         if run.extract.dry_run:
             show_plan(run, store, planner, arrivals, console)
+            if arrivals.error is not None:
+                raise arrivals.error
             return OK
         report = run_listing(run, store, planner, arrivals, console)
     changes = label_changes(report.outcomes, store)
@@ -85,9 +87,7 @@ def _console() -> Console:
     return console
 
 
-def run_listing(
-    run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console
-) -> RunReport:
+def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console) -> RunReport:
     """Extract what arrives; every listed model has one outcome in the report.
 
     Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing. Ray is

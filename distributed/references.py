@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from distributed.records import MODEL_BITS_SHIFT
 
-
-#: Bytes held at most of what is read in ranges: a batch (``formats.range_plan.BATCH_BYTES``) as it comes, the one before,
-#: and what is made of them.
+#: Bytes held at most of what is read in ranges: a batch (``formats.range_plan.BATCH_BYTES``) as it comes, the one
+#: before, and what is made of them.
 HELD_OF_RANGES = 256 * 2**20
 
 

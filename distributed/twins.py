@@ -1,4 +1,4 @@
-"""The same weights in several repositories, told by the Hub's own digests: one of them is read, the others wait for it."""
+"""The same weights in several repositories, told by the Hub's own digests: one is read, the others wait for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def twin_outcome(twin: ModelReference, model_id: str | None, name: str, *, known
     return Outcome(
         twin,
         OutcomeKind.SAME_CONTENT,
+        model_id=model_id,
         reason=SkipReason.DUPLICATE_OF,
         message=f"the same content as {name}",
         place=Place(file=twin.entry, found=model_id),
