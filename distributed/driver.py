@@ -82,6 +82,7 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
     outcomes = list(plan.settled)
     with ThreadPoolExecutor(RECORDERS, "record") as threads:
         list(threads.map(lambda outcome: record(outcome, store, plan), (o for o in plan.settled if not o.known)))
+    _forget(plan, store)
     if plan.to_extract:
         store.prepare()
         with (
@@ -148,6 +149,15 @@ def record(outcome: Outcome, store: Store, plan: Plan) -> None:
             store.clear_reject(key, before)
     except (RetryableError, StoreError) as error:
         logger.warning("%s: the outcome %r is not recorded: %s", outcome.reference.name, str(outcome.kind), error)
+
+
+def _forget(plan: Plan, store: Store) -> None:
+    """Remove the records of repositories that could not be listed, and now are; see ``record`` for what may fail."""
+    for key, kinds in plan.superseded.items():
+        try:
+            store.clear_reject(key, kinds)
+        except (RetryableError, StoreError) as error:
+            logger.warning("%s: an older record stays: %s", key, error)
 
 
 def reject_of(outcome: Outcome) -> Reject:

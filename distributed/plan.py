@@ -12,7 +12,7 @@ from rich.text import Text
 from distributed.errors import Place, SkipReason, in_one_line
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
-from distributed.references import ModelReference
+from distributed.references import ModelReference, Problem
 from distributed.settings import NonFinite, Retry
 from distributed.store import Reject, RejectKind, Store
 
@@ -26,12 +26,14 @@ class Plan:
         to_extract: references whose weights are to be read.
         settled: outcomes known without reading: already there, or skipped or failed before and not to be retried.
         recorded: ``reference_key`` → the side tables that hold an older outcome, of the references that have any.
+        superseded: the same of records to be removed: of a repository that could not be listed then, and now is.
     """
 
     listed: tuple[ModelReference, ...]
     to_extract: tuple[ModelReference, ...]
     settled: tuple[Outcome, ...]
     recorded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
+    superseded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -46,7 +48,7 @@ def make_plan(
 
     A recorded failure that may pass by itself is always tried again; other failures and skips only when ``retry`` says
     so, or when what they were refused for (NaN or infinite weights) may now be left out. A problem found while listing
-    (a gated repository) is a skip at once.
+    is an outcome at once: a skip (a gated repository), or a failure (a server that failed).
     """
     model_ids = store.model_ids()
     # The keys are in the models' own files: read them only where a reference's model_id isn't known without reading.
@@ -62,8 +64,7 @@ def make_plan(
         if model_id is not None and model_id in model_ids:
             settled.append(Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, known=True))
         elif reference.problem is not None:
-            reason, message = reference.problem
-            settled.append(Outcome(reference, OutcomeKind.SKIPPED, reason=reason, message=in_one_line(message)))
+            settled.append(_not_listed(reference, reference.problem, skips.get(key)))
         elif key in skips and retry not in (Retry.skipped, Retry.all) and not _is_allowed_now(skips[key], non_finite):
             settled.append(_recorded(reference, OutcomeKind.SKIPPED, skips[key]))
         elif key in failures and not failures[key].retryable and retry not in (Retry.failed, Retry.all):
@@ -76,7 +77,33 @@ def make_plan(
         for key in (reference.reference_key for reference in references)
         if (kinds := tuple(kind for kind, found in rejects.items() if key in found))
     }
-    return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded)
+    return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded, _superseded(references, rejects))
+
+
+def _not_listed(reference: ModelReference, problem: Problem, recorded: Reject | None) -> Outcome:
+    message = in_one_line(problem.message)
+    if problem.reason not in set(SkipReason):
+        kind = OutcomeKind.FAILED
+        return Outcome(reference, kind, reason=problem.reason, message=message, retryable=problem.retryable)
+    is_recorded = recorded is not None and (recorded.reason, recorded.message) == (problem.reason, message)
+    return Outcome(reference, OutcomeKind.SKIPPED, reason=problem.reason, message=message, known=is_recorded)
+
+
+def _superseded(
+    references: Sequence[ModelReference], rejects: Mapping[RejectKind, Mapping[str, Reject]]
+) -> dict[str, tuple[RejectKind, ...]]:
+    """Keys of records that a repository could not be listed, of repositories that now are (under other keys)."""
+    keys = {reference.reference_key for reference in references}
+    names: dict[tuple[str, str], set[str]] = {}
+    for reference in references:
+        names.setdefault((reference.source, reference.root), set()).add(reference.name)
+    found: dict[str, tuple[RejectKind, ...]] = {}
+    for kind, records in rejects.items():
+        for key, record in records.items():
+            now = names.get((record.source, record.uri), ()) if record.file is None and key not in keys else ()
+            if any(name == record.name or name.startswith(f"{record.name}/") for name in now):
+                found[key] = (*found.get(key, ()), kind)
+    return found
 
 
 def _is_allowed_now(skip: Reject, non_finite: NonFinite) -> bool:
