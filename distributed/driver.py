@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,8 @@ from distributed.cluster import connected
 from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
 from distributed.errors import RetryableError, StoreError
+from distributed.hub import budget
+from distributed.hub.shared_budget import shared
 from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Plan, make_plan, print_plan
@@ -47,6 +50,7 @@ def extract(run: ExtractionRun) -> int:
         UserError: the request can't be done (source, store or cluster).
     """
     console = _console()
+    budget.use(None, run.hub)
     store = Store.open(run.store)
     listing = list_source(run.source)
     references = [replace(r, variant=run.extract.variant) for r in listing.references]
@@ -87,6 +91,7 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
         store.prepare()
         with (
             connected(run.cluster),
+            shared() if run.source.kind in ("hub", "timm") else nullcontext() as requests,
             reporter_for(run.extract.progress, console, Totals(len(plan.to_extract))) as reporter,
         ):
             settings = PoolSettings(
@@ -94,7 +99,7 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
                 max_bytes_in_flight=run.extract.max_bytes_in_flight,
                 max_attempts=run.extract.max_attempts,
             )
-            pool = ExtractionPool(lambda: _new_actor(run, store), settings, reporter)
+            pool = ExtractionPool(lambda: _new_actor(run, store, requests), settings, reporter)
             for outcome in pool.run(plan.to_extract):
                 record(outcome, store, plan)
                 outcomes.append(outcome)
@@ -102,14 +107,16 @@ def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> 
     return RunReport(tuple(same_content_told(outcomes, store)), len(plan.listed), time.monotonic() - started)
 
 
-def _new_actor(run: ExtractionRun, store: Store) -> Any:
+def _new_actor(run: ExtractionRun, store: Store, requests: Any) -> Any:
     cluster = run.cluster
     options = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus, "max_restarts": 0}
     if cluster.memory is not None:
         options["memory"] = cluster.memory
     actor = ray.remote(ExtractionActor).options(**options)
     device = "cuda" if cluster.num_gpus else "cpu"
-    return actor.remote(store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers())
+    return actor.remote(
+        store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers(), run.hub, requests
+    )
 
 
 def _number_of_actors(cluster: ClusterSettings, models: int) -> int:

@@ -31,6 +31,7 @@ from distributed.formats.base import ByteSource, Checkpoint
 from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
+from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
@@ -45,7 +46,12 @@ _MOST_NOTES = 12
 
 
 def extract_model(
-    reference: ModelReference, store: Store, settings: ExtractSettings, device: torch.device, scratch: Path
+    reference: ModelReference,
+    store: Store,
+    settings: ExtractSettings,
+    device: torch.device,
+    scratch: Path,
+    access: HubAccess = HubAccess(),
 ) -> Outcome:
     """Extract one model, or find that the store has it already.
 
@@ -55,16 +61,17 @@ def extract_model(
         settings: how to read.
         device: where statistics are computed.
         scratch: an empty folder for downloads, removed by the caller.
+        access: how the Hub is asked.
 
     Raises:
         UnextractableError: the checkpoint holds nothing to extract.
         RetryableError: reading or writing failed for a reason that may pass.
     """
-    sources = open_sources(reference, scratch)
+    sources = open_sources(reference, scratch, access)
     model_id = _model_id(reference, sources)
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
-    reference = described(reference, scratch)
+    reference = described(reference, scratch, access)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(
             open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
@@ -83,7 +90,7 @@ def extract_model(
     return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=_bytes_read(sources))
 
 
-def described(reference: ModelReference, scratch: Path) -> ModelReference:
+def described(reference: ModelReference, scratch: Path, access: HubAccess = HubAccess()) -> ModelReference:
     """The reference with what its description says, if listing left that to be read.
 
     Raises:
@@ -92,7 +99,7 @@ def described(reference: ModelReference, scratch: Path) -> ModelReference:
     """
     if reference.config is None:
         return reference
-    [source] = open_sources(replace(reference, files=(reference.config,)), scratch)
+    [source] = open_sources(replace(reference, files=(reference.config,)), scratch, access)
     [content] = source.read_ranges([(0, source.size)])
     return completed(reference, bytes(content).decode("utf-8", "replace"))
 

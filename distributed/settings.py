@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from distributed.hub.settings import HubAccess
 from distributed.name_patterns import NamePatterns, Patterns, several
 from distributed.setting import check_bounds, setting
 from distributed.sources.settings import SourceSettings
@@ -122,3 +123,4 @@ class ExtractionRun:
     store: StoreSettings
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
+    hub: HubAccess = field(default_factory=HubAccess)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 from typing import Protocol
 
 from distributed.errors import RetryableError, StoreError
 from distributed.hub.repository import Repository
+from distributed.hub.settings import HubAccess
 from distributed.store import Store
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,14 @@ class NoCatalogue:
 
     def flush(self) -> None:
         """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How the Hub is asked, and what need not be asked."""
+
+    access: HubAccess
+    catalogue: Catalogue
 
 
 class StoredCatalogue:

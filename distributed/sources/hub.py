@@ -13,9 +13,9 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from distributed.errors import FilterShiftError, SkipReason, SourceError
-from distributed.hub.catalogue import Catalogue
-from distributed.hub.client import HTTP_ERROR, one_line
+from distributed.hub.catalogue import Asking
 from distributed.hub.pages import PAGE_SIZE, Listed, list_repositories
+from distributed.hub.refusals import one_line
 from distributed.hub.repository import Repository
 from distributed.references import ModelReference, Problem
 from distributed.sources.components import Component, components_of
@@ -45,7 +45,7 @@ SORT_KEYS: dict[str, str] = {
 }
 
 
-def stream_hub(settings: HubSettings, catalogue: Catalogue) -> Iterator[Listing]:
+def stream_hub(settings: HubSettings, asking: Asking) -> Iterator[Listing]:
     """References to the models of the repositories named and queried, pinned to commit hashes, in parts.
 
     Repositories that are gated, private, missing, without a weight file, or on which the Hub failed are listed with
@@ -66,12 +66,12 @@ def stream_hub(settings: HubSettings, catalogue: Catalogue) -> Iterator[Listing]
         raise SourceError(f"source.limit must be at least 1 or null, found {settings.limit}")
     # What is named comes first, each repository once, whatever the query finds.
     main = {each.repo for each in named if None in each.revisions}
-    found = (each for each in _query(settings) if each.repo not in main) if is_query else ()
+    found = (each for each in _query(settings, asking) if each.repo not in main) if is_query else ()
 
     def references_of(wanted: Wanted) -> list[ModelReference]:
-        return [each for at in wanted.revisions for each in _references_at(wanted, at, settings.files, catalogue)]
+        return [each for at in wanted.revisions for each in _references_at(wanted, at, settings.files, asking)]
 
-    yield from stream_repositories(chain(with_listings(named), found), references_of, settings.threads, catalogue)
+    yield from stream_repositories(chain(with_listings(named, asking), found), references_of, settings.threads, asking)
 
 
 def _named(repos: Sequence[str]) -> list[Wanted]:
@@ -86,7 +86,7 @@ def _named(repos: Sequence[str]) -> list[Wanted]:
     return [Wanted(repo, tuple(dict.fromkeys(each))) for repo, each in revisions.items()]
 
 
-def _query(settings: HubSettings) -> Iterator[Wanted]:
+def _query(settings: HubSettings, asking: Asking) -> Iterator[Wanted]:
     every: dict[str, object] = {
         "sort": SORT_KEYS[settings.sort],
         "filter": [*settings.tags, *([settings.library] if settings.library else [])],
@@ -96,12 +96,11 @@ def _query(settings: HubSettings) -> Iterator[Wanted]:
     }
     count = 0
     try:
-        for listed in islice(list_repositories({key: value for key, value in every.items() if value}), settings.limit):
+        query = {key: value for key, value in every.items() if value}
+        for listed in islice(list_repositories(query, asking.access), settings.limit):
             count += 1
             yield Wanted(listed.id, listed=listed)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{constants.ENDPOINT} does not answer as the Hub does ({one_line(error)})") from error
-    except (FilterShiftError, HTTP_ERROR, OSError, RuntimeError) as error:
+    except FilterShiftError as error:
         so_far = f" after {count} repositories" if count else ""
         raise SourceError(f"the Hub's listing failed{so_far} ({one_line(error)}): run it again later") from error
     if not count:
@@ -111,7 +110,7 @@ def _query(settings: HubSettings) -> Iterator[Wanted]:
 
 
 def _references_at(
-    wanted: Wanted, revision: str | None, patterns: Sequence[str], catalogue: Catalogue
+    wanted: Wanted, revision: str | None, patterns: Sequence[str], asking: Asking
 ) -> list[ModelReference]:
     """The models of a repository at one revision, or the one problem that it has."""
     name = f"{wanted.repo}@{revision}" if revision else wanted.repo
@@ -123,10 +122,10 @@ def _references_at(
     # The names on a page are enough to see that there is nothing to read: no request.
     if listed is not None and listed.paths is not None and not _models(listed.paths, lambda path: "", patterns):
         return without_model(listed.revision, _no_model(name, listed.paths, patterns))
-    repository = or_problem(lambda: find_repository(wanted.repo, revision, listed, catalogue), name)
+    repository = or_problem(lambda: find_repository(wanted.repo, revision, listed, asking), name)
     if isinstance(repository, Problem):
         return without_model(revision, repository)
-    references = or_problem(lambda: _references_of(name, repository, patterns, catalogue), name)
+    references = or_problem(lambda: _references_of(name, repository, patterns, asking), name)
     if isinstance(references, Problem):
         return without_model(repository.revision, references)
     return references or without_model(repository.revision, _no_model(name, repository.files, patterns))
@@ -147,11 +146,9 @@ def _no_model(name: str, paths: Iterable[str], patterns: Sequence[str]) -> Probl
     return Problem(SkipReason.UNSUPPORTED_FORMAT, message)
 
 
-def _references_of(
-    name: str, repository: Repository, patterns: Sequence[str], catalogue: Catalogue
-) -> list[ModelReference]:
+def _references_of(name: str, repository: Repository, patterns: Sequence[str], asking: Asking) -> list[ModelReference]:
     """One reference a component; with patterns one a file."""
-    small = SmallFiles(repository, catalogue)
+    small = SmallFiles(repository, asking)
     models = _models(repository.files, small.read_index, patterns)
     if patterns:
         parts = [Component("", model) for model in models]

@@ -6,16 +6,16 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from huggingface_hub import constants, get_token
 
 from distributed.errors import FilterShiftError, RetryableError, SkipReason, SourceError, UnextractableError
-from distributed.hub.catalogue import Catalogue
-from distributed.hub.client import HTTP_ERROR, error_from_hub, get_json, one_line, require_hub
+from distributed.hub.catalogue import Asking
+from distributed.hub.client import get_json, require_hub
 from distributed.hub.pages import PAGE_SIZE, Listed, is_gated, list_repositories
+from distributed.hub.refusals import one_line
 from distributed.hub.repository import Repository, repository_of
 from distributed.references import ModelReference, Problem
 from distributed.sources.contents import Listing
@@ -44,7 +44,7 @@ class Wanted:
     listed: Listed | None = None
 
 
-def with_listings(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
+def with_listings(wanted: Sequence[Wanted], asking: Asking) -> Iterator[Wanted]:
     """The same repositories, those of owners with several of them with what the owner's listing says."""
     by_owner: dict[str, dict[str, Wanted]] = {}
     for each in wanted:
@@ -53,20 +53,20 @@ def with_listings(wanted: Sequence[Wanted]) -> Iterator[Wanted]:
         missing = {repo: each for repo, each in theirs.items() if None in each.revisions}
         yield from (each for repo, each in theirs.items() if repo not in missing)
         if len(missing) >= PAGES_FROM:
-            yield from _found_in_pages(owner, missing)
+            yield from _found_in_pages(owner, missing, asking)
         yield from missing.values()
 
 
-def _found_in_pages(owner: str, missing: dict[str, Wanted]) -> Iterator[Wanted]:
+def _found_in_pages(owner: str, missing: dict[str, Wanted], asking: Asking) -> Iterator[Wanted]:
     """Those of ``missing`` that the owner's listing has; they are taken out of it."""
     most = max(PAGE_SIZE, _PASSED_OVER * len(missing))
     try:
-        for count, listed in enumerate(list_repositories({"author": owner}), 1):
+        for count, listed in enumerate(list_repositories({"author": owner}, asking.access), 1):
             if listed.id in missing:
                 yield replace(missing.pop(listed.id), listed=listed)
             if not missing or count >= most:
                 return
-    except (FilterShiftError, HTTP_ERROR, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except FilterShiftError as error:
         logger.warning("%s: its listing failed (%s): its repositories are asked one by one", owner, one_line(error))
 
 
@@ -83,7 +83,7 @@ def or_problem(work: Callable[[], Result], where: str) -> Result | Problem:
         return Problem(type(error).__name__, f"{where}: unexpected {type(error).__name__}: {one_line(error)}", True)
 
 
-def find_repository(repo: str, revision: str | None, listed: Listed | None, catalogue: Catalogue) -> Repository:
+def find_repository(repo: str, revision: str | None, listed: Listed | None, asking: Asking) -> Repository:
     """What the Hub says of a repository, from the catalogue where it is there.
 
     A gated repository is refused here without a token only; with one, the first file that is read says more.
@@ -100,26 +100,24 @@ def find_repository(repo: str, revision: str | None, listed: Listed | None, cata
         if listed.is_disabled:
             raise UnextractableError(SkipReason.NOT_FOUND, f"{where}: disabled by its author")
         _check_gate(listed.is_gated, where)
-    known = catalogue.get(repo, commit) if commit is not None else None
-    return known or _fetch(repo, revision, where, catalogue)
+    known = asking.catalogue.get(repo, commit) if commit is not None else None
+    return known or _fetch(repo, revision, where, asking)
 
 
-def _fetch(repo: str, revision: str | None, where: str, catalogue: Catalogue) -> Repository:
+def _fetch(repo: str, revision: str | None, where: str, asking: Asking) -> Repository:
     path = f"{constants.ENDPOINT}/api/models/{quote(repo, safe='/')}"
     url = path if revision is None else f"{path}/revision/{quote(revision, safe='')}"
     try:
-        answer = get_json(url, {"blobs": True})
+        answer = get_json(url, {"blobs": True}, asking.access)
         gated, repository = is_gated(answer), repository_of(answer)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RetryableError(
             f"{where}: {constants.ENDPOINT} does not answer as the Hub does ({one_line(error)})"
         ) from error
-    except (HTTP_ERROR, OSError, RuntimeError) as error:
-        raise error_from_hub(error, where, "", Path()) from error
     _check_gate(gated, where)
-    known = catalogue.get(repository.id, repository.revision)  # with what its index files name
+    known = asking.catalogue.get(repository.id, repository.revision)  # with what its index files name
     if known is None:
-        catalogue.put(repository)
+        asking.catalogue.put(repository)
     return known or repository
 
 
@@ -132,7 +130,7 @@ def stream_repositories(
     wanted: Iterable[Wanted],
     references_of: Callable[[Wanted], list[ModelReference]],
     threads: int,
-    catalogue: Catalogue,
+    asking: Asking,
 ) -> Iterator[Listing]:
     """The references of repositories in parts: every name once, every file of a commit once.
 
@@ -148,7 +146,7 @@ def stream_repositories(
             new = (each for references in part for each in references if contents.is_new(each))
             yield Listing([names.named(each) for each in new])
     finally:
-        catalogue.flush()
+        asking.catalogue.flush()
 
 
 class OncePerContent:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distributed.errors import SkipReason, UnextractableError
 from distributed.external_data import locations_in, path_of_location
-from distributed.hub.catalogue import Catalogue
+from distributed.hub.catalogue import Asking
 from distributed.hub.files import HubFile
 from distributed.hub.repository import Repository
 from distributed.references import FileReference, ModelMetadata, ModelReference, Problem
@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 class SmallFiles:
     """The files of a repository that tell which files belong together, each fetched once and kept in the catalogue."""
 
-    def __init__(self, repository: Repository, catalogue: Catalogue) -> None:
-        self._repository, self._catalogue = repository, catalogue
+    def __init__(self, repository: Repository, asking: Asking) -> None:
+        self._repository, self._asking = repository, asking
 
     def read_index(self, path: str) -> str:
         """An index of the shards that the file at ``path`` names.
@@ -54,24 +54,24 @@ class SmallFiles:
         if not is_asked or not any(may_be_external_data(path) for path in beside if path != entry):
             return model
         if entry not in self._repository.named:
-            found = {path_of_location(folder, location) for location in locations_in(bytes(self._read(entry)))}
+            found = {path_of_location(folder, location) for location in locations_in(self._read(entry))}
             self._keep(entry, sorted(path for path in files if path in found and path != entry))
         return replace(model, files=(entry, *self._repository.named[entry]))
 
     def _keep(self, path: str, names: Sequence[str]) -> None:
         named = {**self._repository.named, path: tuple(names)}
         self._repository = replace(self._repository, named=named)
-        self._catalogue.put(self._repository)
+        self._asking.catalogue.put(self._repository)
 
-    def _read(self, path: str) -> bytearray:
+    def _read(self, path: str) -> bytes:
         repository, file = self._repository, self._repository.files[path]
         if file.size > MAX_TEXT_BYTES:
             raise UnextractableError(
                 SkipReason.UNREADABLE, f"{repository.id}/{path}: {file.size} bytes are no small text"
             )
         # Only ranges are read: nothing is written to a scratch folder.
-        source = HubFile(repository.id, repository.revision, path, file.size, file.sha256, Path())
-        return source.read_ranges([(0, file.size)])[0]
+        source = HubFile(repository.id, repository.revision, path, file.size, file.sha256, Path(), self._asking.access)
+        return bytes(source.read_ranges([(0, file.size)])[0])
 
 
 @dataclass(frozen=True, slots=True)

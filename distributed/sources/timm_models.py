@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distributed.errors import SkipReason, SourceError, UnextractableError
-from distributed.hub.catalogue import Catalogue
+from distributed.hub.catalogue import Asking
 from distributed.hub.repository import Repository
 from distributed.references import ModelReference, Problem
 from distributed.sources.contents import Listing
@@ -29,7 +29,7 @@ from distributed.sources.shards import WeightFiles
 _DEFAULT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def stream_timm(settings: TimmSettings, catalogue: Catalogue) -> Iterator[Listing]:
+def stream_timm(settings: TimmSettings, asking: Asking) -> Iterator[Listing]:
     """References to the pretrained tags that match, pinned to commit hashes, in parts.
 
     Tags without a Hub repository, and repositories that cannot be read, are listed with their problem.
@@ -47,10 +47,10 @@ def stream_timm(settings: TimmSettings, catalogue: Catalogue) -> Iterator[Listin
         yield Listing(nowhere)
 
     def references_of(wanted: Wanted) -> list[ModelReference]:
-        return [_reference(tag, wanted, catalogue) for tag in by_repo[wanted.repo]]
+        return [_reference(tag, wanted, asking) for tag in by_repo[wanted.repo]]
 
     wanted = [Wanted(repo, tuple(dict.fromkeys(tag.revision for tag in tags))) for repo, tags in by_repo.items()]
-    yield from stream_repositories(with_listings(wanted), references_of, settings.threads, catalogue)
+    yield from stream_repositories(with_listings(wanted, asking), references_of, settings.threads, asking)
 
 
 def matching_names(patterns: Sequence[str], exclude: Sequence[str]) -> list[str]:
@@ -105,17 +105,17 @@ def _tag(name: str) -> _Tag:
     return _Tag(name, config, facts, repo, revision or None)
 
 
-def _reference(tag: _Tag, wanted: Wanted, catalogue: Catalogue) -> ModelReference:
+def _reference(tag: _Tag, wanted: Wanted, asking: Asking) -> ModelReference:
     listed = wanted.listed if tag.revision is None else None
-    repository = or_problem(lambda: find_repository(wanted.repo, tag.revision, listed, catalogue), tag.name)
+    repository = or_problem(lambda: find_repository(wanted.repo, tag.revision, listed, asking), tag.name)
     if isinstance(repository, Problem):
         return _problem(tag, tag.revision, repository)
-    reference = or_problem(lambda: _reference_in(tag, repository, catalogue), tag.name)
+    reference = or_problem(lambda: _reference_in(tag, repository, asking), tag.name)
     return _problem(tag, repository.revision, reference) if isinstance(reference, Problem) else reference
 
 
-def _reference_in(tag: _Tag, repository: Repository, catalogue: Catalogue) -> ModelReference:
-    model = _choose(repository, tag.config, catalogue)
+def _reference_in(tag: _Tag, repository: Repository, asking: Asking) -> ModelReference:
+    model = _choose(repository, tag.config, asking)
     if model is None:
         looked_for = tag.config.get("hf_hub_filename") or _DEFAULT_FILES[0]
         message = f"{repository.id}: no weight file that timm would load ({looked_for})"
@@ -125,7 +125,7 @@ def _reference_in(tag: _Tag, repository: Repository, catalogue: Catalogue) -> Mo
     return reference_of("timm", tag.name, repository, model, description)
 
 
-def _choose(repository: Repository, config: Mapping[str, Any], catalogue: Catalogue) -> WeightFiles | None:
+def _choose(repository: Repository, config: Mapping[str, Any], asking: Asking) -> WeightFiles | None:
     """The file that timm would load: the one its configuration names or its safetensors twin, else the preferred."""
     named = config.get("hf_hub_filename")
     if named:
@@ -138,7 +138,7 @@ def _choose(repository: Repository, config: Mapping[str, Any], catalogue: Catalo
             return WeightFiles(path, (path,))
     if named:
         return None
-    models = find_models(repository.files, SmallFiles(repository, catalogue).read_index)
+    models = find_models(repository.files, SmallFiles(repository, asking).read_index)
     return min(models, key=lambda each: preference(each.entry), default=None)
 
 
