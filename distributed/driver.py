@@ -22,7 +22,7 @@ from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
 from distributed.errors import StoreError
 from distributed.hub import budget
-from distributed.hub.catalogue import NoCatalogue
+from distributed.hub.catalogue import StoredCatalogue
 from distributed.hub.shared_budget import shared
 from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
@@ -53,7 +53,8 @@ def extract(run: ExtractionRun) -> int:
         UserError: the request can't be done (source, store or cluster).
     """
     budget.use(None, run.hub)
-    return extract_parts(run, stream_source(run.source, NoCatalogue()))
+    catalogue = StoredCatalogue(Store.open(run.store), writes=not run.extract.dry_run)
+    return extract_parts(run, stream_source(run.source, catalogue))
 
 
 def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
