@@ -345,7 +345,7 @@ def _model_row(
         revision=reference.revision,
         file=reference.entry,
         format=checkpoint.format,
-        sha256=_sha256(sources),
+        sha256=reference.weights_sha256 or _sha256(sources),
         reference_key=reference.reference_key,
         **{f: getattr(metadata, f) for f in _METADATA_FIELDS},
         origins=dict(metadata.origins),

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from distributed.records import MODEL_BITS_SHIFT
 
+#: Bytes held at most of what is read in ranges: a batch (``formats.range_plan.BATCH_BYTES``) as it comes, the one
+#: before, and what is made of them.
+HELD_OF_RANGES = 256 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class FileReference:
@@ -103,6 +107,35 @@ class ModelReference:
     def size(self) -> int:
         """Bytes of all weight files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that reading the model takes at most: of what is read in ranges some batches, of the rest whole files.
+
+        Ranges are told by the name: safetensors, and what an ONNX graph has outside of itself. A zip of torch's has
+        the name of an old pickle, which is read whole.
+        """
+        is_onnx = self.entry.endswith(".onnx")
+        in_ranges = [f for i, f in enumerate(self.files) if f.path.endswith(".safetensors") or (i and is_onnx)]
+        ranged = sum(file.size for file in in_ranges)
+        return self.size - ranged + min(ranged, HELD_OF_RANGES)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Digest of the weights as the Hub lists them, None where it does not list it of every file.
+
+        Shards are the same weights whatever their index, which has no digest there, is called.
+        """
+        digests = [file.sha256 for file in self.files if not file.path.endswith(".json")]
+        if self.revision is None or not digests or not all(digests):
+            return None
+        return content_digest([digest for digest in digests if digest])
+
+    @property
+    def content(self) -> tuple[str, str] | None:
+        """What two references must have in common to be the same model: their weights and what is taken of them."""
+        sha256 = self.weights_sha256
+        return None if sha256 is None else (sha256, self.variant)
 
     @property
     def entry(self) -> str:

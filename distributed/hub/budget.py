@@ -67,6 +67,9 @@ class Budget(Protocol):
     def waiting(self) -> str:
         """What waits for what, how long, in one line; "" where nothing does."""
 
+    def least_seconds(self, kind: RequestKind, requests: int) -> float:
+        """How long so many further requests take at least, if nobody else asks for anything."""
+
 
 @dataclass
 class _Window:
@@ -114,6 +117,16 @@ class _Window:
         self._turn(now)
         self._ended(what)
         self.closed_until = max(self.closed_until, now + seconds)
+
+    def least_seconds(self, requests: int, now: float) -> float:
+        """How long so many further requests take at least."""
+        self._turn(now)
+        allowed = min(self.limit, self.cap or self.limit)
+        left = max(min(self.left, allowed - self.granted), 0)
+        windows = -(-max(requests - left, 0) // allowed)  # begun after this one
+        if not windows:
+            return 0.0
+        return (self.length if self.ends is None else max(self.ends - now, 0.0)) + (windows - 1) * self.length
 
     def _turn(self, now: float) -> None:
         self.under_way = [each for each in self.under_way if now - each[1] < LOST_SECONDS]
@@ -203,6 +216,11 @@ class RequestBudget:
             what, (until, reason) = max(self._waits.items(), key=lambda each: each[1][0])
             more = f" and {len(self._waits) - 1} more" if len(self._waits) > 1 else ""
             return f"{what}{more} wait{'' if more else 's'} {until - now:.0f} s for {reason}"
+
+    def least_seconds(self, kind: RequestKind, requests: int) -> float:
+        """See ``Budget``."""
+        with self._lock:
+            return self._windows[kind].least_seconds(requests, time.monotonic())
 
     def moved(self) -> RequestBudget:
         """A copy that goes on elsewhere; this one grants nothing any more."""

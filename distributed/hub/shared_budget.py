@@ -38,6 +38,10 @@ class SharedBudget:
         """See ``Budget``."""
         return cast(str, self._get(self._handle.waiting.remote()))
 
+    def least_seconds(self, kind: RequestKind, requests: int) -> float:
+        """See ``Budget``."""
+        return cast(float, self._get(self._handle.least_seconds.remote(kind, requests)))
+
 
 class _Keeper(RequestBudget):
     """What runs as the actor: goes on with what the driver knew."""
