@@ -59,7 +59,7 @@ class Budget(Protocol):
         """A request of ``what`` has ended; ``told`` None: nothing is known (a lost connection, a mirror)."""
 
     def refused(self, kind: RequestKind, what: str, seconds: float) -> None:
-        """One request was answered 429: nobody sends for so many seconds."""
+        """One request was answered 429: nobody sends for so many seconds, a window at most."""
 
     def sleeps(self, what: str, seconds: float) -> None:
         """``what`` waits for so long, for another reason than the budget; only for ``waiting``."""
@@ -113,7 +113,8 @@ class _Window:
         """One request was answered 429."""
         self._turn(now)
         self._ended(what)
-        self.closed_until = max(self.closed_until, now + seconds)
+        # No longer than a window: one odd answer must not end the work of all.
+        self.closed_until = max(self.closed_until, now + min(seconds, self.length + ROUNDING_SECONDS))
 
     def _turn(self, now: float) -> None:
         self.under_way = [each for each in self.under_way if now - each[1] < LOST_SECONDS]

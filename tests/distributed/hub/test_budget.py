@@ -72,6 +72,8 @@ def test_a_refusal_closes_it_for_all() -> None:
     mine.refused(API, "a", 30)
     assert 29 < mine.reserve(API, "b") <= 30
     assert mine.reserve(RequestKind.resolve, "b") == 0
+    mine.refused(RequestKind.resolve, "b", 86_400)
+    assert mine.reserve(RequestKind.resolve, "c") <= budget.WINDOW_SECONDS + 1
 
 
 def test_answers_in_any_order_and_windows_that_begin_unseen() -> None:
