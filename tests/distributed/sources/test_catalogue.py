@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import timm
 
-from distributed.driver import record
 from distributed.errors import SourceError
 from distributed.hub import client as client_module
 from distributed.hub.catalogue import FLUSH_EVERY, Catalogue, NoCatalogue, StoredCatalogue
 from distributed.hub.settings import HubAccess
 from distributed.outcomes import OutcomeKind
 from distributed.plan import make_plan
+from distributed.recording import reject_of
 from distributed.references import ModelReference
 from distributed.settings import Retry
 from distributed.sources import stream_source
@@ -161,7 +161,7 @@ def test_one_repository_s_failure_is_its_own(
     assert len(plan.to_extract) == 19
     assert (failed.kind, failed.retryable) == (OutcomeKind.FAILED, FAULTS[kind])
     assert "net-00007" in str(failed.message)
-    record(failed, store, plan)
+    store.write_failure(reject_of(failed))
     assert next(iter(store.failures().values())).retryable is FAULTS[kind]
 
     hub.faults.clear()
