@@ -59,7 +59,7 @@ class Budget(Protocol):
         """A request of ``what`` has ended; ``told`` None: nothing is known (a lost connection, a mirror)."""
 
     def refused(self, kind: RequestKind, what: str, seconds: float) -> None:
-        """One request was answered 429: nobody sends for so many seconds."""
+        """One request was answered 429: nobody sends for so many seconds, a window at most."""
 
     def sleeps(self, what: str, seconds: float) -> None:
         """``what`` waits for so long, for another reason than the budget; only for ``waiting``."""
@@ -116,7 +116,8 @@ class _Window:
         """One request was answered 429."""
         self._turn(now)
         self._ended(what)
-        self.closed_until = max(self.closed_until, now + seconds)
+        # No longer than a window: one odd answer must not end the work of all.
+        self.closed_until = max(self.closed_until, now + min(seconds, self.length + ROUNDING_SECONDS))
 
     def least_seconds(self, requests: int, now: float) -> float:
         """How long so many further requests take at least."""
@@ -248,9 +249,10 @@ def current() -> Budget:
     global _current
     with _choosing:
         if _current is None:
-            from huggingface_hub import get_token
+            from huggingface_hub import constants, get_token
 
-            _current = RequestBudget(get_token() is not None, _access)
+            has_token = not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and get_token() is not None
+            _current = RequestBudget(has_token, _access)
         return _current
 
 
