@@ -20,7 +20,7 @@ demo: $(VENV)/.stamp-run
 
 # Two workers: one has the tests that need Ray, the other the rest.
 test: $(VENV)/.stamp-test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -m slow

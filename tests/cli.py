@@ -11,8 +11,12 @@ from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.conftest import REPOSITORY
+
+#: Of the terminal that a command believes to write to.
+_WIDTH = "160"
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ def called(main: Callable[[], None], *arguments: str, cwd: Path) -> Said:
     handlers, level = root.handlers[:], root.level
     sys.argv = ["command", *arguments]
     try:
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), patch.dict(os.environ, COLUMNS=_WIDTH):
             main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -44,7 +48,7 @@ def called(main: Callable[[], None], *arguments: str, cwd: Path) -> Said:
 def run_command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python <arguments>`` in ``cwd``; ``launch/extract.py`` is resolved to the checkout's."""
     resolved = [str(REPOSITORY / a) if a.startswith("launch/") else a for a in arguments]
-    env = {**os.environ, "COLUMNS": "160", **environment}
+    env = {**os.environ, "COLUMNS": _WIDTH, **environment}
     # A script finds the project by its own place, whether it is installed or not; a module has to be found first.
     if arguments[0] in ("-m", "-c"):
         env["PYTHONPATH"] = str(REPOSITORY)

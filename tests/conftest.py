@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 # Before anything imports torch or Ray: two cores, no telemetry, no chatter.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,14 +21,21 @@ from tests.turns import in_room
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs Ray goes to one worker, so that one is started; other modules stay whole, with their fixtures."""
-    if not getattr(config.option, "loadgroup", False):
-        return
-    for item in items:
-        of_one_worker = {"ray", "alone"} & {marker.name for marker in item.iter_markers()}
-        module = str(item.path.relative_to(REPOSITORY / "tests"))
-        item.add_marker(pytest.mark.xdist_group("ray" if of_one_worker else module))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker gets all modules with a test that needs Ray, so that one Ray is started; other modules stay whole."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    @functools.cache
+    def scope_of(module: str) -> str:
+        in_turn = re.search(r"mark\.(ray|alone)\b", (config.rootpath / module).read_text(encoding="utf-8"))
+        return "ray" if in_turn else module
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid.partition("::")[0])
+
+    return ByModule(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import doctest
-import io
 import re
 import shlex
 from pathlib import Path
 
-import nbformat
 import pytest
 
 import analysis.api
@@ -21,16 +19,13 @@ from analysis.report import ReportSettings
 from analysis.shift import ShiftSettings, measure_shift
 from analysis.structure import StructureSettings
 from distributed.composition import composed
-from distributed.driver import extract
-from distributed.entry import OK
 from distributed.errors import UserError
-from distributed.settings import ExtractionRun, ExtractSettings, ProgressStyle
+from distributed.outcomes import OutcomeKind
+from distributed.settings import ExtractionRun
 from distributed.sources.settings import SampleSettings
 from distributed.store.settings import StoreSettings
-from notebooks.execute import NotebookError, execute
 from tests.conftest import REPOSITORY
-
-NOTEBOOK = REPOSITORY / "notebooks" / "filter_shift.ipynb"
+from tests.distributed.checkpoint_files import extracted
 
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))]
 
@@ -46,16 +41,14 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which ``data/demo`` is the store that ``make demo`` leaves."""
     folder = tmp_path_factory.mktemp("demo")
-    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-        settings = ExtractSettings(progress=ProgressStyle.off)
-        assert extract(ExtractionRun(SampleSettings(), StoreSettings("data/demo"), extract=settings)) == OK
+    outcomes = extracted(SampleSettings(), folder / "data" / "demo")
+    assert {outcome.kind for outcome in outcomes.values()} == {OutcomeKind.EXTRACTED}
     return folder
 
 
-@pytest.mark.ray
 def test_examples_of_the_api_run(demo: Path) -> None:
     found = {
         test.name.removeprefix("analysis.api.")
@@ -71,14 +64,12 @@ def test_examples_of_the_api_run(demo: Path) -> None:
     assert (result.failed, result.attempted > 30) == (0, True)
 
 
-@pytest.mark.ray
 def test_examples_of_the_api_page_run(demo: Path) -> None:
     with contextlib.chdir(demo):
         result = doctest.testfile(str(REPOSITORY / "docs" / "api.md"), module_relative=False)
     assert (result.failed, result.attempted > 10) == (0, True)
 
 
-@pytest.mark.ray
 def test_a_matrix_is_that_of_the_command(demo: Path) -> None:
     """Order, labels and values, of names as of single models."""
     store = StoreSettings(str(demo / "data/demo"))
@@ -90,7 +81,6 @@ def test_a_matrix_is_that_of_the_command(demo: Path) -> None:
         assert (square.to_numpy() == expected.drift).all()
 
 
-@pytest.mark.ray
 def test_wrong_requests_are_one_line(demo: Path) -> None:
     store = demo / "data/demo"
     for call, said in (
@@ -110,47 +100,12 @@ def test_wrong_requests_are_one_line(demo: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
-@pytest.mark.ray
 def test_filters_are_those_of_the_chosen_layers(demo: Path) -> None:
     store = demo / "data/demo"
     chosen = api.layers(store, where="task = 'Segmentation' and conv_depth > 0")
     kernels = api.filters(store, where="task = 'Segmentation' and conv_depth > 0")
     sizes = kernels.groupby("layer_id").size()
     assert dict(sizes) == dict(zip(chosen["layer_id"], chosen["layer_num_filters"], strict=True))
-
-
-def test_the_notebook_shows_results_and_nothing_of_this_machine() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))  # in order, from a fresh kernel
-    outputs = [output for cell in code for output in cell.outputs]
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
-    tables = [output for output in outputs if "dataframe" in output.get("data", {}).get("text/html", "")]
-    assert len(tables) >= 6
-    text = NOTEBOOK.read_text(encoding="utf-8")
-    assert not re.search(r"/(home|Users|root|tmp|work)/", text)
-    assert len(text) < 500_000
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_the_notebook_runs(tmp_path: Path) -> None:
-    notebook = execute(NOTEBOOK, tmp_path)
-    assert (tmp_path / "report" / "index.html").is_file()
-    kept = nbformat.read(NOTEBOOK, as_version=4)
-    assert [cell.source for cell in notebook.cells] == [cell.source for cell in kept.cells]
-
-
-def test_a_notebook_that_complains_is_refused(tmp_path: Path) -> None:
-    for source, said in (
-        ("import sys; print('careful', file=sys.stderr)", "standard error: careful"),
-        ("print('/tmp/somewhere')", "shows a path of this machine"),
-        ("1 / 0", "ZeroDivisionError"),
-    ):
-        path = tmp_path / "bad.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
-        with pytest.raises(NotebookError, match=re.escape(said)):
-            execute(path, tmp_path)
 
 
 def commands(document: str) -> list[tuple[str, list[str]]]:

@@ -83,18 +83,21 @@ def order_of_file(shapes: Sequence[Shape], framework: str | None) -> FileOrder:
     Raises:
         AxisOrderError: the shapes fit no one order, or several, and nothing decides.
     """
-    declared = _OF_FRAMEWORK.get((framework or "").lower())
+    if not shapes:
+        return FileOrder(AxisOrder.OIHW)
+    declared = _OF_FRAMEWORK.get((framework or "").lower(), AxisOrder.OIHW)
     against = {order: sum(speaks_against(shape, order) for shape in shapes) for order in _AXES}
     if not against[AxisOrder.OIHW]:
-        if declared not in (None, AxisOrder.OIHW) and declared is not None:
-            if not against[declared]:
-                return _in(declared, f"the header says {framework}")
+        if against[declared]:
+            shown = _IN_WORDS[AxisOrder.OIHW]
             return FileOrder(
-                AxisOrder.OIHW,
-                (f"the header says {framework}, but the shapes of the weights are {_IN_WORDS[AxisOrder.OIHW]}",),
+                AxisOrder.OIHW, (f"the header says {framework}, but the shapes of the weights are {shown}",)
             )
-        pointwise = _told_by_pointwise(shapes)
-        return FileOrder(AxisOrder.OIHW) if pointwise is None else _in(pointwise, "told by the shapes")
+        if declared is not AxisOrder.OIHW:
+            return _in(declared, f"the header says {framework}")
+        if _is_pointwise_mlx(shapes):
+            return _in(AxisOrder.OHWI, "told by the shapes")
+        return FileOrder(AxisOrder.OIHW)
     fitting = [order for order in _AXES if not against[order]]
     if not fitting:
         usual = sum(_is_usual(shape, AxisOrder.OIHW) for shape in shapes)
@@ -144,8 +147,6 @@ def in_torch_order(weight: NDArray[np.float32], order: AxisOrder) -> NDArray[np.
 
 
 def _in(order: AxisOrder, why: str) -> FileOrder:
-    if order is AxisOrder.OIHW:
-        return FileOrder(order)
     return FileOrder(order, (f"weights are kept as {_IN_WORDS[order]} ({why}), read as {_IN_WORDS[AxisOrder.OIHW]}",))
 
 
@@ -180,17 +181,15 @@ def _chains(shapes: Sequence[Shape], order: AxisOrder) -> bool:
     return all(shape[in_axis] in made for shape in shapes if _is_usual(shape, order))
 
 
-def _told_by_pointwise(shapes: Sequence[Shape]) -> AxisOrder | None:
-    """MLX's order of a network of depthwise and 1x1 convolutions, which fit torch's order as 3x1 and 1x64.
+def _is_pointwise_mlx(shapes: Sequence[Shape]) -> bool:
+    """Whether it is MLX's order of a network of depthwise and 1x1 convolutions: 3x1 and 1x64 under torch's.
 
-    Under the right order all kernels are odd squares, and several are not under torch's.
+    Under the right order all kernels are odd squares, some larger than 1x1; under torch's several are no kernels.
     """
     order = AxisOrder.OHWI
-    squares = [shape for shape in shapes if _is_odd_square(shape, order)]
-    others = sum(not _is_odd_square(shape, AxisOrder.OIHW) for shape in shapes)
-    pointwise = sum(not _fits(shape, AxisOrder.OIHW) for shape in shapes)
-    told = len(squares) == len(shapes) and any(_is_usual(shape, order) for shape in shapes)
-    return order if told and others > _ENOUGH and pointwise >= _ENOUGH else None
+    are_squares = all(_is_odd_square(shape, order) for shape in shapes)
+    no_kernels = sum(not _fits(shape, AxisOrder.OIHW) for shape in shapes)
+    return are_squares and any(_is_usual(shape, order) for shape in shapes) and no_kernels >= _ENOUGH
 
 
 def _is_odd_square(shape: Shape, order: AxisOrder) -> bool:

@@ -8,6 +8,7 @@ behind take). One coincidence is common in ordinary networks, two at once were n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -38,21 +39,30 @@ def turned_by_neighbours(
         is_told = decided[name].order is AxisOrder.OHWI or f"{_above(name)}.bias" in names
         if first == second or second == 1 or height * width == 1 or is_told:
             continue
-        before = flow[index - 1] if index and (order_known or _follow(flow[index - 1], name)) else None
-        behind = flow[index + 1] if index + 1 < len(flow) and (order_known or _follow(name, flow[index + 1])) else None
-        says = _votes(
-            shapes[name],
-            norms.behind(name),
-            None if before is None else decided[before].shape[0],
-            None if behind is None else shapes[behind],
+        before = flow[index - 1] if index else None
+        behind = flow[index + 1] if index + 1 < len(flow) else None
+        gives = decided[before].shape[0] if before else None
+        takes = shapes[behind] if behind else None
+        says = _verdict(
+            _votes(
+                shapes[name],
+                norms.behind(name),
+                gives if order_known or (before and _follow(before, name)) else None,
+                takes if order_known or (behind and _follow(name, behind)) else None,
+            )
         )
+        # Names tell less of what follows what: then all have to agree.
+        if says == 0 and not order_known and _votes(shapes[name], norms.beside(name), gives, takes) == (1, 1, 1):
+            says = 1
         if says and (says > 0) != bool(decided[name].is_transposed):
             decided[name] = _turned(decided[name])
     return [decided[each.name] for each in convolutions]
 
 
-def _votes(stored: tuple[int, ...], norm: int | None, before: int | None, behind: tuple[int, ...] | None) -> int:
-    """1: transposed, -1: not, 0: not certain.
+def _votes(
+    stored: tuple[int, ...], norm: int | None, before: int | None, behind: tuple[int, ...] | None
+) -> tuple[int, int, int]:
+    """What the normalisation, the convolution before and the one behind say: 1 transposed, -1 not, 0 nothing.
 
     Args:
         stored: shape of the weight.
@@ -69,6 +79,11 @@ def _votes(stored: tuple[int, ...], norm: int | None, before: int | None, behind
         may_be_transposed = behind[2:] != (1, 1)
         fits = takes == second or (may_be_transposed and behind[0] == second)
         by_behind = -1 if takes == first else int(fits)
+    return by_norm, by_before, by_behind
+
+
+def _verdict(votes: tuple[int, int, int]) -> int:
+    by_norm, by_before, by_behind = votes
     together = 2 * by_norm + by_before + by_behind
     return 1 if together >= 2 else -1 if together <= -2 and by_norm < 0 else 0
 
@@ -81,6 +96,10 @@ class _Norms:
         for entry in entries:
             modules.setdefault(_above(entry.name), []).append(entry.shape)
         self._lengths = {module: _length(shapes) for module, shapes in modules.items()}
+        self._beside: dict[str, list[str]] = {}
+        for module, length in self._lengths.items():
+            if length is not None:
+                self._beside.setdefault(_above(module), []).append(module)
         order = list(modules)
         self._next = dict(pairwise(order))
         self._order_known = order_known
@@ -93,6 +112,12 @@ class _Norms:
             return None
         return self._lengths.get(follower)
 
+    def beside(self, name: str) -> int | None:
+        """Channels of the one normalisation in the same module that has the number of the weight's module, or none."""
+        module = _above(name)
+        fitting = [each for each in self._beside.get(_above(module), []) if _numbers(each) == _numbers(module)]
+        return self._lengths[fitting[0]] if len(fitting) == 1 else None
+
 
 def _length(shapes: Sequence[tuple[int, ...]]) -> int | None:
     """Length of a module that has vectors of one length and single values only, at least two of them."""
@@ -104,6 +129,10 @@ def _length(shapes: Sequence[tuple[int, ...]]) -> int | None:
 
 def _above(name: str) -> str:
     return name.rpartition(".")[0]
+
+
+def _numbers(module: str) -> list[str]:
+    return re.findall(r"\d+", module.rpartition(".")[2])
 
 
 def _follow(name: str, other: str) -> bool:

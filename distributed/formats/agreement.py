@@ -23,7 +23,7 @@ SAMPLE_ELEMENTS = 1 << 16
 _SAMPLE_TENSORS, _SMALLEST = 4, 256
 
 #: Fewer independent values than this decide nothing.
-_FEWEST_VALUES = 64
+_FEWEST_VALUES = 16
 
 #: (rows, values a row) of a weight, its first dimension kept.
 Rows = NDArray[np.float64]

@@ -61,7 +61,7 @@ _NO_WEIGHTS = frozenset({"grad", "grads", "gradient", "gradients", "delta", "del
 _GENERIC = frozenset(
     {
         *("model", "models", "net", "network", "module", "state", "states", "dict", "param", "params", "parameters"),
-        *("weight", "weights", "wts", "mod"),
+        *("weight", "weights", "wts", "mod", "mean"),
     }
 )
 _MARKS = _COPY | _RAW | _STATES.keys() | _COUNTED | _NO_WEIGHTS | _GENERIC

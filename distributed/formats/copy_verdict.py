@@ -73,7 +73,7 @@ class Judge:
 
     def _verdict(self, branch: Branch, twin: Twin) -> Verdict | None:
         ours, theirs = apart(branch.path, twin.path)
-        related = stem(ours) == stem(theirs)
+        related = stem(ours) == stem(theirs) or (is_copy(ours) and not twin.path)
         if not twin.is_named:
             return self._unnamed(twin, is_copy(ours))
         if related and is_no_weights(ours) and not stem(ours):

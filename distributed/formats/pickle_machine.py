@@ -60,7 +60,9 @@ def read_pickle(source: PickleBytes, find_storage: FindStorage, file: str) -> ob
     except UnextractableError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise unreadable(file, "damaged or truncated pickle", found=str(error)[:200]) from None
+        is_at_end = source.position >= len(source.memory)
+        found = "its end before its last opcode" if is_at_end else str(error)[:200]
+        raise unreadable(file, "damaged or truncated pickle", found=found) from None
 
 
 class _Machine:
@@ -79,6 +81,8 @@ class _Machine:
             source.position += 1
             if code == _STOP:
                 return self.stack.pop()
+            if code not in handlers:
+                raise ValueError(f"opcode {code:#04x}")
             argument, handle = handlers[code]
             handle(self, None if argument is None else argument(source))
         what = "the pickle is too long to be read: save the state dict alone"

@@ -38,13 +38,18 @@ def _quantised(node: StandIn, value: Value) -> PickledTensor:
     view, offset, size, stride, parameters = node.arguments[:5]
     tensor = view_of(value(view), offset, value(size), value(stride))
     _, scale, zero_point, *axis = value(parameters)
-    return replace(tensor, quantizer=Quantizer(scale, zero_point, axis[0] if axis else None))
+    quantizer = Quantizer(scale, zero_point, axis[0] if axis else None)
+    if quantizer.fits(tensor.shape):
+        return replace(tensor, quantizer=quantizer)
+    return replace(tensor, storage=None, obstacle="a tensor quantised in a way that is not known")
 
 
 def _of_type(node: StandIn, value: Value) -> Any:
     """(function, subclass, arguments, state) of a tensor subclass."""
     function, kind, arguments, state = node.arguments[:4]
-    made = value(StandIn(shown(function), tuple(arguments), state))
+    if not isinstance(arguments, tuple):
+        raise ValueError(f"a tensor made of {shown(arguments)}")
+    made = value(StandIn(shown(function), arguments, state))
     local = next((value(part["_local_tensor"]) for part in mappings_of(state) if "_local_tensor" in part), None)
     if not isinstance(made, PickledTensor) or made.storage is not None or not isinstance(local, PickledTensor):
         return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,16 @@ class Quantizer:
     scale: PickledTensor | float
     zero_point: PickledTensor | int
     axis: int | None
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is one for tensors of this shape: torch itself does not check, and reads beyond the end."""
+        if self.axis is None:
+            small = isinstance(self.zero_point, int) and abs(self.zero_point) < 2**31
+            return small and isinstance(self.scale, float)
+        if not is_natural(self.axis) or self.axis >= len(shape):
+            return False
+        channels = [part for part in (self.scale, self.zero_point) if isinstance(part, PickledTensor)]
+        return len(channels) == 2 and all(p.storage is not None and p.shape == (shape[self.axis],) for p in channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +67,23 @@ class PickledTensor:
         """The tensor, on the CPU; of a mapped file it is a view.
 
         Raises:
-            ValueError: the storage is shorter than it should be, or the tensor has an obstacle.
+            ValueError: the storage is shorter than it should be, the tensor has an obstacle, or torch cannot hold it.
         """
+        try:
+            return self._load()
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(str(error).splitlines()[0]) from None
+
+    def _load(self) -> torch.Tensor:
         if self.storage is None or self.storage.fetch is None:
             raise ValueError(self.obstacle or "its storage is not in the file")
+        dtype = _INTEGERS.get(self.dtype, self.dtype)
         if not math.prod(self.shape):
-            return torch.empty(self.shape, dtype=self.dtype)
+            return torch.empty(self.shape, dtype=dtype)
         start, stop = self.offset, self.offset + _extent(self.shape, self.stride) * self.dtype.itemsize
         data = self.storage.fetch()
         if stop > len(data):
             raise ValueError(f"its storage has {len(data)} bytes, expected at least {stop}")
-        dtype = _INTEGERS.get(self.dtype, self.dtype)
         flat = tensor_of(data[start:stop], dtype)
         if self.storage.swapped:
             flat = flat.view(torch.uint8).reshape(-1, dtype.itemsize).flip(1).reshape(-1).view(dtype)
@@ -79,6 +95,9 @@ _MOST_DIMENSIONS = 64
 
 #: What the elements of quantised types are stored as.
 _INTEGERS = {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.qint32: torch.int32}
+
+#: Several integers a byte: torch makes no plain tensor of these (it crashes when asked to).
+_PACKED = frozenset({torch.quint4x2, torch.quint2x4})
 
 
 def view_of(view: object, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None = None) -> PickledTensor:
@@ -98,6 +117,8 @@ def view_of(view: object, offset: Any, size: Any, stride: Any, dtype: torch.dtyp
     limit = (view.first + view.count) * view.dtype.itemsize
     if stop > limit:
         raise ValueError(f"tensor {list(size)[:8]} is larger than its storage ({limit} bytes, found {stop} bytes)")
+    if dtype in _PACKED:
+        return replace(tensor, storage=None, obstacle=f"a tensor of packed integers ({str(dtype).partition('.')[2]})")
     return tensor
 
 

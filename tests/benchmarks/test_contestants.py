@@ -63,8 +63,6 @@ def test_moments_of_made_stores_are_those_of_their_filters(folder: Path) -> None
     np.testing.assert_allclose(row["scaled_gram"], gram, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
 def test_the_published_procedure_and_the_engines_agree_with_ours(folder: Path, tmp_path: Path) -> None:
     axes = ["task", "depth"]
     result = measure_shift(

@@ -13,7 +13,7 @@ from distributed.extraction import extract_model
 from distributed.outcomes import Outcome
 from distributed.settings import ExtractSettings
 from distributed.sources import list_references
-from distributed.sources.settings import LocalSettings
+from distributed.sources.settings import LocalSettings, SourceSettings
 from distributed.store import Store, StoreSettings
 
 CPU = torch.device("cpu")
@@ -24,13 +24,14 @@ def conv(seed: int, out: int = 4, inner: int = 3) -> torch.Tensor:
     return torch.randn(out, inner, 3, 3, generator=torch.Generator().manual_seed(seed))
 
 
-def extracted(source: Path, store: Path, **settings: Any) -> dict[str, Outcome]:
-    """Name → outcome of each model in the folder ``source``."""
+def extracted(source: Path | SourceSettings, store: Path, **settings: Any) -> dict[str, Outcome]:
+    """Name → outcome of each model of a source, or in a folder."""
     chosen = ExtractSettings(**settings)
     opened = Store.open(StoreSettings(str(store)))
-    scratch = source.parent / "scratch"
-    scratch.mkdir(exist_ok=True)
-    references = [replace(each, variant=chosen.variant) for each in list_references(LocalSettings(str(source)))]
+    scratch = store.parent / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    listed = list_references(LocalSettings(str(source)) if isinstance(source, Path) else source)
+    references = [replace(each, variant=chosen.variant) for each in listed]
     return {
         each.name: outcome_of(each, lambda each=each: extract_model(each, opened, chosen, CPU, scratch))
         for each in references

@@ -44,7 +44,10 @@ class ScriptedActor:
             raise ValueError("this node is ill\nin two lines")
 
     def start(self) -> str | None:
-        return "no compiler on this node" if self.how == "says so" else None
+        if self.how == "says so":
+            return "no compiler on this node"
+        (self.folder / f"up.{os.getpid()}").touch()
+        return None
 
     def extract(self, ref: ModelReference) -> Outcome:
         tries = len(list(self.folder.glob(f"{ref.name}.try*")))
@@ -61,6 +64,9 @@ class ScriptedActor:
             return Outcome(ref, OutcomeKind.SKIPPED, message="gated", reason="gated")
         if ref.name.startswith("slow"):
             time.sleep(0.7)
+        if ref.name == "slow-huge":  # until the other actors have started too
+            while len(list(self.folder.glob("up.*"))) < 4:
+                time.sleep(0.1)
         (self.folder / f"{ref.name}.end").write_text(f"{time.time()}")
         return Outcome(ref, OutcomeKind.EXTRACTED, model_id=ref.name, filters=1)
 

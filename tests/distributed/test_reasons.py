@@ -106,7 +106,11 @@ def test_a_layer_that_is_not_finite_refuses_the_model_unless_it_may_be_left_out(
     assert (taken.kind, taken.layers, taken.known) == (OutcomeKind.EXTRACTED, 2, False)
     assert [layer["name"] for layer in rows(store, "layers")] == ["a.weight", "c.weight"]
     (model,) = rows(store, "models")
-    assert (model["num_filters"], dict(model["kernel_shapes"]), model["num_conv_layers"]) == (24, {"3x3": 24}, 2)
+    assert (model["num_filters"], model["kernel_shapes"], model["num_conv_layers"]) == (
+        24,
+        [{"key": "3x3", "value": 24}],
+        2,
+    )
     assert any(note.startswith("left out b.weight: 1 of 108 weights are NaN or infinite") for note in model["notes"])
     assert not (store / "skips").exists() or rows(store, "skips") == []
     assert only(extract_here(tmp_path / "in", store)).kind is OutcomeKind.ALREADY_THERE

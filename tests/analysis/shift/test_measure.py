@@ -18,7 +18,7 @@ from analysis.shift.__main__ import main, steps
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests import reference
-from tests.cli import called, run_command
+from tests.cli import called
 from tests.stores import Layer, Model, sample_models, write_store
 
 KeyOf = Callable[[Model, Layer], str | None]
@@ -212,31 +212,6 @@ def test_command_line_end_to_end(store: Path, tmp_path: Path) -> None:
     )
     rows = pq.read_table(tmp_path / "r" / "shift_depth.parquet").to_pylist()
     assert {(row["a"], row["b"]): pytest.approx(row["drift"], rel=1e-6, abs=1e-12) for row in rows} == theirs
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_ray")
-def test_threads_and_ray_give_the_same(tmp_path: Path) -> None:
-    """Few filters start no Ray: it is not even imported."""
-    program = """
-import sys
-from analysis.shift.__main__ import main
-try:
-    main()
-finally:
-    print("imported:", {"ray", "torch"} & set(sys.modules))
-"""
-    store = write_store(tmp_path / "one", sample_models())
-    done = run_command("-c", program, f"store.uri={store}", "axes=[task]", "out=r1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "imported: set()" in done.stdout
-    assert "2 scans" in done.stdout
-    store = write_store(tmp_path / "two", sample_models())
-    done = called(main, f"store.uri={store}", "axes=[task]", "out=r2", "cluster.local_ray_from=0", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "2 scans" in done.stdout
-    for name in ("shift_task.parquet", "sketch.parquet"):
-        assert pq.read_table(tmp_path / "r1" / name).equals(pq.read_table(tmp_path / "r2" / name)), name
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_every_order_is_told_and_turned(
         (None, [(3, 3, 3, 3), (3, 3, 3, 24)], AxisOrder.HWIO),  # 24 channels come from nowhere but the second layer
         (None, [(3, 3, 3, 3), (24, 3, 3, 3), (3, 3, 3, 24)], AxisOrder.OHWI),
         (None, [], AxisOrder.OIHW),
-        ("mlx", [], AxisOrder.OHWI),
+        ("mlx", [], AxisOrder.OIHW),  # nothing to turn
         # Kernels of real networks of torch's order that look odd: patches, strips, large and tall ones, EEG's.
         (None, [(768, 3, 16, 16), (768, 768, 1, 1)], AxisOrder.OIHW),
         (None, [(64, 1, 1, 7), (64, 1, 7, 1), (64, 1, 21, 1), (64, 64, 1, 1)], AxisOrder.OIHW),

@@ -42,6 +42,14 @@ NETWORKS = {
     "blocks": nn.ModuleList(
         [nn.Sequential(up(i, i // 2), nn.BatchNorm2d(i // 2), down(i // 2, i // 2)) for i in (32, 16)]
     ),
+    "named blocks": nn.Sequential(
+        OrderedDict(
+            conv_in=down(3, 64),
+            up1=nn.Sequential(OrderedDict(up=up(64, 32), bn=nn.BatchNorm2d(32))),
+            up2=nn.Sequential(OrderedDict(up=up(32, 16), bn=nn.BatchNorm2d(16))),
+            conv_out=down(16, 3),
+        )
+    ),
     "called deconv, but after an upsampling": nn.Sequential(
         OrderedDict(deconv1=down(32, 16), bn1=nn.BatchNorm2d(16), deconv2=down(16, 8), bn2=nn.BatchNorm2d(8))
     ),

@@ -21,11 +21,11 @@ def named(module: str, name: str, protocol: int = 2) -> bytes:
     return text(module) + text(name) + b"\x93" if protocol >= 4 else f"c{module}\n{name}\n".encode()
 
 
-def tensor(key: str = "0", size: tuple[int, ...] = (1, 1, 3, 3), elements: int = 9) -> bytes:
-    """A float tensor of a storage in the file."""
-    storage = (
-        b"(" + text("storage") + named("torch", "FloatStorage") + text(key) + text("cpu") + number(elements) + b"tQ"
-    )
+def tensor(
+    key: str = "0", size: tuple[int, ...] = (1, 1, 3, 3), elements: int = 9, kind: str = "FloatStorage"
+) -> bytes:
+    """A tensor of a storage in the file."""
+    storage = b"(" + text("storage") + named("torch", kind) + text(key) + text("cpu") + number(elements) + b"tQ"
     strides = [math.prod(size[axis + 1 :]) % 2**62 for axis in range(len(size))]
     shape = b"(" + b"".join(map(number, size)) + b"t(" + b"".join(map(number, strides)) + b"t"
     hooks = named("collections", "OrderedDict") + b")R"

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distributed.errors import UnextractableError
+from distributed.formats.pickle_values import STORAGE_DTYPES
 from tests.distributed.formats.helpers import open_paths
 from tests.distributed.formats.pickles import entries, legacy, named, number, plain, tensor, text, whole, zipped
 from tests.distributed.formats.watch import watched
@@ -104,6 +105,8 @@ NAMES = [
     *(("argparse", "Namespace"), ("builtins", "bytearray"), ("torch.jit._pickle", "restore_type_tag")),
     ("posix", "system"),
 ]
+NAMES += [("torch", str(dtype)[6:]) for dtype in sorted(set(STORAGE_DTYPES.values()), key=str)]
+STORAGES = ["FloatStorage", *STORAGE_DTYPES]
 KEYS = ["model", "state_dict", "conv.weight", "_parameters", "_modules", "_buffers", "state", "optimizer", "0", ""]
 
 
@@ -121,7 +124,8 @@ def value(pick: Callable[[int, int], int], depth: int = 0) -> bytes:
         case 2:
             return [b"N", b"\x88", b")", b"]", b"}", b"\x8f"][pick(0, 5)]
         case 3:
-            return tensor(size=tuple(pick(0, 3) for _ in range(pick(0, 4))), elements=[0, 9, 2**40][pick(0, 2)])
+            shape, kind = tuple(pick(0, 3) for _ in range(pick(0, 4))), STORAGES[pick(0, len(STORAGES) - 1)]
+            return tensor(size=shape, elements=[0, 9, 2**40][pick(0, 2)], kind=kind)
         case 4:
             return named(*NAMES[pick(0, len(NAMES) - 1)], 2 + 2 * pick(0, 1))
         case 5:

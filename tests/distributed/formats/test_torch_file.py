@@ -18,7 +18,9 @@ from omegaconf import OmegaConf
 from torch.distributed.tensor import DTensor
 
 from distributed.errors import SkipReason, UnextractableError
+from distributed.formats.pickle_values import STORAGE_DTYPES
 from tests.distributed.formats.helpers import open_paths, refused
+from tests.distributed.formats.pickles import entries, named, number, tensor, text, whole, zipped
 
 UNREADABLE = SkipReason.UNREADABLE
 KINDS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -297,6 +299,37 @@ class TestOddTensors:
             assert "left out 'conjugate': a lazily conjugated or negated tensor" in checkpoint.notes
             for name, tensor in checkpoint.read(["channels.weight", "whole.weight"]):
                 assert torch.equal(tensor.dequantize(), tree[name].dequantize())
+
+    @pytest.mark.parametrize("kind", [*STORAGE_DTYPES])
+    def test_no_element_type_crashes_the_process(self, tmp_path: Path, kind: str) -> None:
+        """torch.frombuffer does, asked for a quantised type."""
+        path = zipped(tmp_path / "m.pth", whole(entries(x=tensor(size=(3,), elements=3, kind=kind))))
+        rewrite(path, {"m/data/0": bytes(64)})
+        with open_paths(path) as checkpoint:
+            for _, read in checkpoint.read([entry.name for entry in checkpoint.entries]):
+                assert (tuple(read.shape), int(read.count_nonzero())) == ((3,), 0)
+            assert bool(checkpoint.entries) is ("x2" not in kind and "x4" not in kind)
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            named("torch", "per_channel_affine") + tensor(size=(3,)) + tensor(size=(3,)) + number(99),
+            named("torch", "per_channel_affine") + tensor(size=(3,)) + tensor(size=(3,)) + number(-1),
+            named("torch", "per_channel_affine") + tensor(size=(2,)) + tensor(size=(3,)) + number(0),
+            named("torch", "per_channel_affine") + tensor(size=(3,)) + number(3) + number(0),
+            named("torch", "per_tensor_affine") + number(1) + number(2**70),
+            named("torch", "per_tensor_affine") + tensor(size=(3,)) + tensor(size=(3,)),
+        ],
+    )
+    def test_scales_that_fit_no_channel_are_never_given_to_torch(self, tmp_path: Path, parameters: bytes) -> None:
+        storage = b"(" + text("storage") + named("torch", "QInt8Storage") + text("0") + text("cpu") + number(9) + b"tQ"
+        shape = b"(" + number(3) + number(3) + b"t(" + number(3) + number(1) + b"t("
+        value = (
+            named("torch._utils", "_rebuild_qtensor") + b"(" + storage + number(0) + shape + parameters + b"t\x89NtR"
+        )
+        with open_paths(zipped(tmp_path / "m.pth", whole(entries(x=value, y=tensor())))) as checkpoint:
+            assert [entry.name for entry in checkpoint.entries] == ["y"]
+            assert "left out 'x': a tensor quantised in a way that is not known" in checkpoint.notes
 
     def test_expanded_tensors_are_read_until_they_are_a_bomb(self, tmp_path: Path) -> None:
         tree = {
