@@ -55,7 +55,7 @@ def values_of(data: bytes | bytearray | memoryview, dtype: str, shape: tuple[int
 def _tensor_of(data: bytes | bytearray | memoryview, dtype: str, shape: tuple[int, ...]) -> torch.Tensor:
     import torch
 
-    from distributed.formats.buffers import tensor_of
+    from distributed.buffers import tensor_of
 
     kind: torch.dtype = getattr(torch, dtype)
     return tensor_of(memoryview(data), kind).reshape(shape) if len(data) else torch.empty(shape, dtype=kind)

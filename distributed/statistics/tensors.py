@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import torch
 
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
-from distributed.statistics import layer
-from distributed.statistics.layer import LayerStatistics, assembled, compiled_passes, non_finite, sparse_below
+from distributed.statistics import passes
 from distributed.statistics.moments import Scatter, Sums
+from distributed.statistics.passes import LayerStatistics, assembled, compiled_passes, non_finite, sparse_below
 from distributed.statistics.quality import ARRAYS, WEIGHT_BLOCK, Algebra, orthogonality
 
 #: Rows handled at a time: a GPU wants larger pieces than a CPU. Their four float64 arrays stay below 40 MB.
@@ -86,7 +86,7 @@ def scatter_of(columns: torch.Tensor) -> Scatter:
 
 def _chunks(weight: torch.Tensor) -> Iterator[torch.Tensor]:
     """The filters as (k, 9) pieces, in row order, without a second copy of the whole layer."""
-    limit = layer.ROWS if weight.device.type == "cpu" else _GPU_ROWS
+    limit = passes.ROWS if weight.device.type == "cpu" else _GPU_ROWS
     if weight.is_contiguous():
         filters = weight.view(-1, 9)
         for start in range(0, len(filters), limit):

@@ -21,7 +21,7 @@ from distributed.errors import SkipReason, UnextractableError
 from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.statistics import compiled_sums as compiled_module
-from distributed.statistics import layer as layer_module
+from distributed.statistics import passes as passes_module
 from distributed.statistics import tensors as tensors_module
 from tests.distributed.statistics import reference
 from tests.reference import scale
@@ -133,7 +133,7 @@ def test_the_compiled_loop_equals_the_plain_definitions_around_its_block(
 
 @pytest.mark.parametrize(("rows", "block"), [(3, 2), (7, 5), (64, 1024)])
 def test_chunk_sizes_do_not_matter(measure: Measure, monkeypatch: pytest.MonkeyPatch, rows: int, block: int) -> None:
-    monkeypatch.setattr(layer_module, "ROWS", rows)
+    monkeypatch.setattr(passes_module, "ROWS", rows)
     monkeypatch.setattr("distributed.statistics.quality.CHANNEL_BLOCK", block)
     monkeypatch.setattr("distributed.statistics.quality.WEIGHT_BLOCK", block + 1)
     for weight in LAYERS.values():
@@ -148,7 +148,7 @@ def test_other_strides_give_the_same(measure: Measure, monkeypatch: pytest.Monke
         lambda w: torch.nn.Parameter(w),
     ]
     for rows in (5, 1 << 14):  # 5: fewer rows than input channels, so one output channel is cut as well
-        monkeypatch.setattr(layer_module, "ROWS", rows)
+        monkeypatch.setattr(passes_module, "ROWS", rows)
         for variant in variants:
             moved = variant(weight)
             assert_equals_reference(measure(moved), moved.detach().contiguous().numpy())
@@ -202,7 +202,7 @@ def test_fields_are_columns_of_the_schema() -> None:
 def test_non_finite_weights_name_the_tensor_the_number_and_the_first(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, value: float, rows: int
 ) -> None:
-    monkeypatch.setattr(layer_module, "ROWS", rows)
+    monkeypatch.setattr(passes_module, "ROWS", rows)
     weight = torch.randn(4, 5, 3, 3)
     weight[1, 2, 0, 1] = value
     weight[3, 0, 2, 2] = float("nan")
@@ -238,7 +238,7 @@ def test_any_partition_of_the_rows_gives_the_same(weight: np.ndarray, rows: int,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensors_module, "_COMPILED_ROWS", 1 if compiled else 1 << 40)
         whole = layer_statistics(torch.from_numpy(weight))
-        patch.setattr(layer_module, "ROWS", rows)
+        patch.setattr(passes_module, "ROWS", rows)
         # Cut into pieces by its strides as well: the compiled loops take a contiguous layer in one piece.
         strided = torch.empty(2 * len(weight), *weight.shape[1:])[::2]
         parts = layer_statistics(strided.copy_(torch.from_numpy(weight)))
