@@ -19,6 +19,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 
 from distributed.errors import RetryableError
 from distributed.hub.client import FIRST_WAIT_SECONDS, HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
+from distributed.hub.downloads import fetched_once
 from distributed.local_files import check_ranges, sha256_of_file
 
 #: Tries of one range whose answer was not what was asked, beside the client's own retries.
@@ -170,18 +171,22 @@ class HubFile:
             PermanentError: the server refuses the request.
         """
         if self._fetched is None:
-            self._fetched = self._from_cache() or self._download()
+            self._fetched, came = self._from_cache() or self._fetched_once()
             with self._lock:
-                self._bytes_read += self._size
+                self._bytes_read += self._size * came
         return self._fetched
 
-    def _from_cache(self) -> Path | None:
+    def _fetched_once(self) -> tuple[Path, bool]:
+        what = f"{constants.ENDPOINT}/{self._repo}@{self._revision}/{self._path}"
+        return fetched_once(what, self._scratch, self._download, lambda path: self._mismatch(path) is None)
+
+    def _from_cache(self) -> tuple[Path, bool] | None:
         cached = try_to_load_from_cache(
             self._repo, self._path, cache_dir=constants.HF_HUB_CACHE, revision=self._revision
         )
         # A cached file that is not what the Hub lists is left to its owner, and fetched again here.
         if isinstance(cached, str) and self._mismatch(Path(cached)) is None:
-            return Path(cached)
+            return Path(cached), True
         return None
 
     def _download(self) -> Path:
