@@ -67,11 +67,16 @@ LAYERS_SCHEMA = pa.schema(
         # along the second, against it. They bound the coefficients of all filters of the layer, on any basis
         # (analysis.arrays.bounds). Null in stores of older versions.
         pa.field("extreme_filters", pa.list_(pa.float32(), 9 * EXTREME_FILTERS)),
+        # The same moments, and the number, of the filters that are not sparse (DESIGN §4). Null in stores of older
+        # versions.
+        pa.field("clean_sum", pa.list_(pa.float64(), 9)),
+        pa.field("clean_gram", pa.list_(pa.float64(), GRAM_LENGTH)),
+        pa.field("num_clean", pa.int64()),
     ]
 )
 
 #: Columns that files of older versions lack; they are read as null.
-LATER_COLUMNS = frozenset({"extreme_filters"})
+LATER_COLUMNS = frozenset({"extreme_filters", "clean_sum", "clean_gram", "num_clean"})
 
 #: One row per extracted model. Maps are lists of (key, value) on disk (``distributed.store.conforming``).
 MODELS_SCHEMA = pa.schema(
@@ -108,7 +113,7 @@ MODELS_SCHEMA = pa.schema(
         pa.field("bytes_total", pa.int64(), nullable=False),
         pa.field("extracted_at", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("tool_version", pa.string(), nullable=False),
-        pa.field("variant", pa.string()),  # null: the default; ema, transposed: what was asked for beside it
+        pa.field("variant", pa.string()),  # null: the default; ema, transposed, folded: what was asked for beside it
     ]
 )
 

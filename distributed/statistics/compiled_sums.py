@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from distributed.compiled import compiled
 from distributed.records import EXTREME_FILTERS
 from distributed.statistics import loops
-from distributed.statistics.moments import Scatter, Sums, unpack_lower
+from distributed.statistics.moments import ScaledSums, Scatter, Sums, unpack_lower
 
 #: Pieces of a layer: (k, 9) float32 on the CPU.
 Pieces = Iterable[NDArray[np.float32]]
@@ -26,17 +26,17 @@ def largest_magnitude(pieces: Pieces) -> float:
 def compiled_sums(pieces: Pieces, limit: float) -> Sums:
     """What one pass leaves, whatever the pieces; filters whose largest |w| is below ``limit`` are sparse."""
     clean, sparse = np.zeros(loops.SCATTER_STATE), np.zeros(loops.SCATTER_STATE)
-    norms, scaled = np.zeros(loops.NORMS_STATE), np.zeros(loops.SCALED_STATE)
+    norms, scaled = np.zeros(loops.NORMS_STATE), np.zeros((2, loops.SCALED_STATE))
     farthest, kept = np.full(EXTREME_FILTERS, -np.inf), np.zeros((EXTREME_FILTERS, 9), np.float32)
     add = compiled(loops, "layer_sums")
     for piece in pieces:
-        add(_bits(piece), limit, clean, sparse, norms, scaled, farthest, kept)
+        add(_bits(piece), limit, clean, sparse, norms, scaled[0], scaled[1], farthest, kept)
     return Sums(
         clean=_scatter(clean),
         sparse=_scatter(sparse),
         norms=Scatter(int(norms[0]), norms[1:2], norms[2:].reshape(1, 1)),
-        scaled_sum=scaled[:9],
-        scaled_gram=unpack_lower(scaled[9:]),
+        scaled_clean=ScaledSums(scaled[0, :9], unpack_lower(scaled[0, 9:])),
+        scaled_sparse=ScaledSums(scaled[1, :9], unpack_lower(scaled[1, 9:])),
         extremes=kept,
     )
 

@@ -22,13 +22,13 @@ _STATE = types.Array(float64, 1, "C")
 
 #: Signatures, so that each loop is compiled once whatever arrays come (writable ones are accepted as read-only).
 LARGEST = int64(_BITS)
-LAYER_SUMS = int64(_BITS, float64, _STATE, _STATE, _STATE, _STATE, _STATE, types.Array(float32, 2, "C"))
+LAYER_SUMS = int64(_BITS, float64, _STATE, _STATE, _STATE, _STATE, _STATE, _STATE, types.Array(float32, 2, "C"))
 
 #: Length of the state of a scatter: count, mean (9), lower triangle of the scatter (45).
 SCATTER_STATE = 55
 #: Length of the state of norms: count, mean, squared deviations.
 NORMS_STATE = 3
-#: Length of the scaled moments: sum (9), lower triangle of the products (45).
+#: Length of scaled moments: sum (9), lower triangle of the products (45).
 SCALED_STATE = 54
 
 
@@ -158,15 +158,21 @@ def _choose(x, n, peaks, limit, wanted, chosen):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True)
-def _add_scaled(x, n, peaks, scaled):  # type: ignore[no-untyped-def]
-    """Scales the filters in place, one division a weight as in ``scale_filters``, and adds sums and products."""
+def _scale(x, n, peaks, divisors):  # type: ignore[no-untyped-def]
+    """Scales the filters in place, one division a weight as in ``scale_filters``; ``divisors`` is scratch."""
     for i in range(n):
-        peaks[i] = peaks[i] if peaks[i] > 0.0 else 1.0
+        divisors[i] = peaks[i] if peaks[i] > 0.0 else 1.0
     for k in range(9):
         xk = x[k, :n]
         for i in range(n):
-            xk[i] /= peaks[i]
-        scaled[k] += _sum(xk)
+            xk[i] /= divisors[i]
+
+
+@njit(error_model="numpy", nogil=True)
+def _add_sums(x, n, scaled):  # type: ignore[no-untyped-def]
+    """Adds sums and products of scaled filters."""
+    for k in range(9):
+        scaled[k] += _sum(x[k, :n])
     _add_products(x, n, scaled[9:])
 
 
@@ -199,8 +205,10 @@ def _keep_extremes(values, weights, row, farthest, kept):  # type: ignore[no-unt
         kept[row + 1] = weights[9 * at : 9 * at + 9]
 
 
-def layer_sums(bits, limit, clean, sparse, norms, scaled, farthest, kept):  # type: ignore[no-untyped-def]
-    """Adds filters, (n * 9,) float32 given as their bits, to the four states (see above). Returns the sparse ones.
+def layer_sums(  # type: ignore[no-untyped-def]
+    bits, limit, clean, sparse, norms, scaled_clean, scaled_sparse, farthest, kept
+):
+    """Adds filters, (n * 9,) float32 given as their bits, to the five states (see above). Returns the sparse ones.
 
     A filter is sparse if its largest magnitude is below ``limit``. ``kept`` (4, 9) takes the filters of the column
     ``extreme_filters``, ``farthest`` (4,) how far they lie; begin with -inf.
@@ -220,13 +228,19 @@ def layer_sums(bits, limit, clean, sparse, norms, scaled, farthest, kept):  # ty
             few += peaks[i] < limit
         if few == 0:
             _merge_scatter(x, n, y, block, clean)
+            _scale(x, n, peaks, lengths)
+            _add_sums(x, n, scaled_clean)
         elif few == n:
             _merge_scatter(x, n, y, block, sparse)
+            _scale(x, n, peaks, lengths)
+            _add_sums(x, n, scaled_sparse)
         else:
             _merge_scatter(chosen, _choose(x, n, peaks, limit, True, chosen), y, block, sparse)
             _merge_scatter(chosen, _choose(x, n, peaks, limit, False, chosen), y, block, clean)
+            _scale(x, n, peaks, lengths)
+            _add_sums(chosen, _choose(x, n, peaks, limit, True, chosen), scaled_sparse)
+            _add_sums(chosen, _choose(x, n, peaks, limit, False, chosen), scaled_clean)
         found += few
-        _add_scaled(x, n, peaks, scaled)
         _along(x, n, peaks, lengths)
         _keep_extremes(peaks[:n], part, 0, farthest, kept)
         _keep_extremes(lengths[:n], part, 2, farthest, kept)

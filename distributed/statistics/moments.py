@@ -77,20 +77,30 @@ class Scatter:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaledSums:
+    """``sum`` (9,) of scaled filters and ``gram`` (9, 9), the sum of their products, not centred; float64."""
+
+    sum: NDArray[np.float64]
+    gram: NDArray[np.float64]
+
+    def __add__(self, other: ScaledSums) -> ScaledSums:
+        return ScaledSums(self.sum + other.sum, self.gram + other.gram)
+
+
+@dataclass(frozen=True, slots=True)
 class Sums:
     """What one pass over a layer's filters leaves.
 
     Attributes:
         clean, sparse: of the filters that are not sparse, and of those that are; d = 9.
         norms: of the filters' L2 norms; d = 1.
-        scaled_sum: (9,) float64, sum of the scaled filters.
-        scaled_gram: (9, 9) float64, sum of their products, not centred.
+        scaled_clean, scaled_sparse: of the same filters, scaled.
         extremes: (4, 9) float32, the filters of the column ``extreme_filters``.
     """
 
     clean: Scatter
     sparse: Scatter
     norms: Scatter
-    scaled_sum: NDArray[np.float64]
-    scaled_gram: NDArray[np.float64]
+    scaled_clean: ScaledSums
+    scaled_sparse: ScaledSums
     extremes: NDArray[np.float32]

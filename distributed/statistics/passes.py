@@ -37,6 +37,8 @@ class LayerStatistics:
         scaled_gram: (45,) float64, lower triangle of Σ s sᵀ over scaled filters s, not centred.
         extreme_filters: (36,) float32, raw weights of four filters: those whose scaled form lies farthest along and
             against each of ``records.EXTREME_DIRECTIONS``; the first of several.
+        clean_sum, clean_gram: as ``scaled_sum`` and ``scaled_gram``, of the filters that are not sparse; 0 without any.
+        num_clean: number of these.
     """
 
     num_filters: int
@@ -51,6 +53,9 @@ class LayerStatistics:
     scaled_sum: NDArray[np.float64]
     scaled_gram: NDArray[np.float64]
     extreme_filters: NDArray[np.float32]
+    clean_sum: NDArray[np.float64]
+    clean_gram: NDArray[np.float64]
+    num_clean: int
 
 
 def compiled_passes(weight: NDArray[np.float32], name: str) -> tuple[Sums, float]:
@@ -69,7 +74,7 @@ def compiled_passes(weight: NDArray[np.float32], name: str) -> tuple[Sums, float
 
 def assembled(sums: Sums, max_abs: float, orthogonality: float | None) -> LayerStatistics:
     """The statistics that two passes and the products of channels come to."""
-    everything = sums.clean.merge(sums.sparse)
+    everything, scaled = sums.clean.merge(sums.sparse), sums.scaled_clean + sums.scaled_sparse
     entropy = variance_entropy(everything.scatter)
     threshold = random_threshold(everything.count)
     if sums.sparse.count == 0:
@@ -88,9 +93,12 @@ def assembled(sums: Sums, max_abs: float, orthogonality: float | None) -> LayerS
         norm_mean=float(sums.norms.mean[0]),
         norm_std=math.sqrt(float(sums.norms.scatter[0, 0]) / everything.count),
         max_abs=max_abs,
-        scaled_sum=sums.scaled_sum,
-        scaled_gram=pack_lower(sums.scaled_gram),
+        scaled_sum=scaled.sum,
+        scaled_gram=pack_lower(scaled.gram),
         extreme_filters=sums.extremes.ravel(),
+        clean_sum=sums.scaled_clean.sum,
+        clean_gram=pack_lower(sums.scaled_clean.gram),
+        num_clean=sums.clean.count,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
 from distributed.statistics import passes
-from distributed.statistics.moments import Scatter, Sums
+from distributed.statistics.moments import ScaledSums, Scatter, Sums
 from distributed.statistics.passes import LayerStatistics, assembled, compiled_passes, non_finite, sparse_below
 from distributed.statistics.quality import ARRAYS, WEIGHT_BLOCK, Algebra, orthogonality
 
@@ -43,8 +43,8 @@ def _largest_magnitude(weight: torch.Tensor, name: str) -> float:
 
 
 def _sums(weight: torch.Tensor, limit: float) -> Sums:
-    scaled_sum = weight.new_zeros(9, dtype=torch.float64)
-    scaled_gram = scaled_sum.new_zeros(9, 9)
+    scaled = weight.new_zeros(2, 9, dtype=torch.float64)  # clean, sparse
+    grams = scaled.new_zeros(2, 9, 9)
     clean, sparse, norms = Scatter.empty(9), Scatter.empty(9), Scatter.empty(1)
     directions = torch.tensor(EXTREME_DIRECTIONS, dtype=torch.float64, device=weight.device)
     farthest, extremes = [-math.inf] * EXTREME_FILTERS, weight.new_zeros(EXTREME_FILTERS, 9)
@@ -54,22 +54,27 @@ def _sums(weight: torch.Tensor, limit: float) -> Sums:
         peak = filters.abs().amax(dim=0)
         norms = norms.merge(scatter_of(filters.square().sum(dim=0, keepdim=True).sqrt_()))
         is_sparse = peak < limit
-        if bool(is_sparse.any()):
+        few = bool(is_sparse.any())
+        if few:
             sparse = sparse.merge(scatter_of(filters[:, is_sparse]))
             clean = clean.merge(scatter_of(filters[:, ~is_sparse]))
         else:
             clean = clean.merge(scatter_of(filters))
-        scaled = filters.div_(torch.where(peak > 0, peak, 1.0))  # ``scale_filters``, in place
-        scaled_sum += scaled.sum(dim=1)
-        scaled_gram.addmm_(scaled, scaled.T)
-        along = directions @ scaled
+        filters.div_(torch.where(peak > 0, peak, 1.0))  # ``scale_filters``, in place
+        for kind, part in enumerate((filters[:, ~is_sparse], filters[:, is_sparse]) if few else (filters,)):
+            scaled[kind] += part.sum(dim=1)
+            grams[kind].addmm_(part, part.T)
+        along = directions @ filters
         low, high = torch.aminmax(along, dim=1)
         # argmax is slow; it is asked for only where a chunk reaches farther than those before.
         for i, reach in enumerate(torch.stack([high, -low], dim=1).flatten().tolist()):
             if reach > farthest[i]:
                 values = along[i // 2]
                 farthest[i], extremes[i] = reach, chunk[values.argmin() if i % 2 else values.argmax()]
-    return Sums(clean, sparse, norms, scaled_sum.cpu().numpy(), scaled_gram.cpu().numpy(), extremes.cpu().numpy())
+    of_clean, of_sparse = (
+        ScaledSums(s, g) for s, g in zip(scaled.cpu().numpy(), grams.cpu().numpy(), strict=True)
+    )
+    return Sums(clean, sparse, norms, of_clean, of_sparse, extremes.cpu().numpy())
 
 
 def scatter_of(columns: torch.Tensor) -> Scatter:

@@ -36,7 +36,8 @@ def statistics(weight: np.ndarray) -> dict[str, object]:
     unit = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
     norms = np.linalg.norm(filters, axis=1)
     s = scale(filters)
-    gram = s.T @ s
+    gram, clean = s.T @ s, s[~sparse]
+    gram_clean = clean.T @ clean
     h = entropy(filters)
     return {
         "num_filters": n,
@@ -52,5 +53,8 @@ def statistics(weight: np.ndarray) -> dict[str, object]:
         "max_abs": largest,
         "scaled_sum": s.sum(axis=0),
         "scaled_gram": np.array([gram[i, j] for i in range(9) for j in range(i + 1)]),
+        "clean_sum": clean.sum(axis=0),
+        "clean_gram": np.array([gram_clean[i, j] for i in range(9) for j in range(i + 1)]),
+        "num_clean": int((~sparse).sum()),
         "extreme_filters": [extreme for d in DIRECTIONS for extreme in ((s @ d).max(), (s @ d).min())],
     }

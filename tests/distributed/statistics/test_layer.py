@@ -42,7 +42,7 @@ def assert_equals_reference(found: LayerStatistics, weight: np.ndarray) -> None:
             assert actual is None, name
             continue
         # Sums of signed values may cancel: their tolerance is relative to the number of terms (each at most 1).
-        atol = 1e-9 * (expected["num_filters"] if name.startswith("scaled") else 1.0)
+        atol = 1e-9 * (expected["num_filters"] if name.startswith(("scaled", "clean")) else 1.0)
         if name in ("norm_mean", "norm_std", "max_abs"):
             atol = 1e-9 * expected["norm_mean"]
         np.testing.assert_allclose(actual, value, rtol=1e-9, atol=atol, err_msg=name)
