@@ -10,6 +10,7 @@ A command's own settings extend one of these in ``analysis/<command>/settings.py
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -37,6 +38,51 @@ class Weight(StrEnum):
     filters = "filters"
     layers = "layers"
     models = "models"
+
+
+class LayerWeight(StrEnum):
+    """What counts the same in summaries of layers: as ``Weight``, or what a metric is measured of.
+
+    ``measured``: clean filters for the clean entropy, output channels for the orthogonality, filters for the others (the
+    robustness paper, arXiv 2204.02481).
+    """
+
+    layers = "layers"
+    filters = "filters"
+    models = "models"
+    measured = "measured"
+
+
+class Order(StrEnum):
+    """Of the groups in a matrix. ``mean_drift``: rising by their mean drift, as the paper's figures have it."""
+
+    name = "name"
+    mean_drift = "mean_drift"
+
+
+class Filters(StrEnum):
+    """Which filters count. ``clean``: those that are not sparse (DESIGN §4)."""
+
+    all = "all"
+    clean = "clean"
+
+
+class Rounding(StrEnum):
+    """Of weights, before they are scaled."""
+
+    none = "none"
+    float16 = "float16"
+
+
+class ComponentWeight(StrEnum):
+    """What each of the nine components counts in a drift: its explained variance ratio (the paper), or 1/9."""
+
+    evr = "evr"
+    equal = "equal"
+
+
+#: What the setting ``filters`` means, of every command that reads filters or their moments.
+WHICH_FILTERS = "all | clean: clean leaves out sparse filters, all |w| < max|layer| / 100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +115,22 @@ class SketchSettings(GroupSettings):
         None, "a basis.json to project on, to compare stores; null: the basis of all filters of the store"
     )
     bins: int = setting(DEFAULT_BINS, "of the histograms; with basis, that basis's own", (2, 10_000))
+    filters: Filters = setting(Filters.all, WHICH_FILTERS)
+    rounding: Rounding = setting(
+        Rounding.none, "none | float16: of every weight before it is scaled; float16 needs a pass for the moments"
+    )
+    span: tuple[float, ...] = setting(
+        (), "[low,high] of the histograms: coefficients beyond count in none; []: that of all coefficients"
+    )
+
+    def __post_init__(self) -> None:
+        """See ``GroupSettings``."""
+        GroupSettings.__post_init__(self)
+        span: Any = self.span
+        if span and (len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf):
+            raise UserError(f"span={list(span)}: give two rising numbers, as in 'span=[-3,3]', or []")
+        if span and self.basis is not None:
+            raise UserError("span and basis: a basis has a range of its own; give one of them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +139,9 @@ class DriftSettings(SketchSettings):
 
     divergence: str = setting("kl", "kl (symmetric, the paper's) | js | wasserstein | tv")
     weight: Weight = setting(Weight.filters, "what counts the same: filters (the paper) | layers | models")
+    components: ComponentWeight = setting(
+        ComponentWeight.evr, "evr (the paper) | equal: what each of the nine components counts in a drift"
+    )
     replicates: int = setting(
         1000,
         "bootstrap replicates and permutations, models being what is resampled; 0: no intervals and p-values",

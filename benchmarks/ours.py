@@ -19,7 +19,7 @@ def main() -> None:
     given = arguments_of_child()
     from analysis.arrays.basis import Basis
     from analysis.arrays.sketch import Sketch
-    from analysis.scanning.sketching import ScanOptions, sketch_of_store
+    from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
     from analysis.scanning.workers import scan_workers
     from analysis.shift.measure import measure
     from analysis.shift.settings import ShiftSettings
@@ -36,7 +36,9 @@ def main() -> None:
         if given["what"] == "histograms":
             store = Store.open(StoreSettings(str(folder)))
             options = ScanOptions(workers=lambda filters: scan_workers(cluster, filters))
-            return sketch_of_store(store, store.layers(), basis=Basis.read(Path(given["basis"])), options=options)
+            return sketch_of_store(
+                store, store.layers(), SketchKind(basis=Basis.read(Path(given["basis"]))), options=options
+            )
         settings = ShiftSettings(
             StoreSettings(str(folder)),
             cluster=cluster,

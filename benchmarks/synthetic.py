@@ -179,7 +179,7 @@ def _write_model(store: Store, model: PlannedModel, weights: _Weights) -> None:
 def _scaled_moments(filters: Float32) -> tuple[Float64, Float64]:
     """(9,) sum of the scaled filters and (45,) of their products, of (n, 9) filters: by the loops of extraction."""
     sums = compiled_sums([filters], 0.0)
-    return sums.scaled_sum, pack_lower(sums.scaled_gram)
+    return sums.scaled_clean.sum, pack_lower(sums.scaled_clean.gram)  # below 0 is none: no filter counts as sparse
 
 
 def _layers(model: PlannedModel, moments: list[tuple[list[float], list[float]]]) -> pa.Table:

@@ -250,6 +250,8 @@ def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSet
 class FilterStream:
     """Reads layer after layer, measures each while it is in memory, and gives its filters as record batches.
 
+    ``largest`` holds the largest |w| of each layer whose filters were given, by ``layer_id``.
+
     After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``left_out`` (names of convolutions
     whose values show that they were never learned, or that they are not the weights, or are none) are complete. One
     layer is in memory at a time.
@@ -276,6 +278,7 @@ class FilterStream:
         self.num_filters = 0
         self.notes: list[str] = []
         self.left_out: set[str] = set()
+        self.largest: dict[int, float] = {}
         self._rows = RowGroups()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -351,6 +354,7 @@ class FilterStream:
             }
         )
         self.num_filters += statistics.num_filters
+        self.largest[layer_id] = statistics.max_abs
         yield from self._rows.add(layer_id, weight.reshape(-1, 9))
 
 

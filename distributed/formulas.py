@@ -14,6 +14,11 @@ def random_threshold(num_filters: int) -> float:
     return 1.2618047 / logistic - 0.31050834
 
 
+def sparse_below(max_abs: float) -> float:
+    """Filters whose largest |w| is smaller are sparse; ``max_abs`` is their layer's. In an all-zero layer all are."""
+    return max_abs / 100.0 if max_abs > 0.0 else math.inf
+
+
 def scale_filters(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Scaled filters, (n, 9) → (n, 9) float64: f / max|f|; an all-zero filter stays zero (DESIGN §4, Scaling).
 

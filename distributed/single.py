@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,8 +54,10 @@ class OpenedModel:
         self.reference = reference
         self._sources, self._checkpoint, self._layout = sources, checkpoint, layout
 
-    def read(self, take: Callable[[pa.RecordBatch], None]) -> ReadModel:
+    def read(self, take: Callable[[pa.RecordBatch, Mapping[int, float]], None]) -> ReadModel:
         """Read and measure every layer once; ``take`` gets its filters, rows of one layer together.
+
+        Beside them it gets the largest |w| of each layer so far, by ``layer_id``.
 
         Raises:
             UserError: a weight cannot be read or is not finite, or nothing learned is left.
@@ -67,7 +69,7 @@ class OpenedModel:
         stream = FilterStream(self._checkpoint, self._layout, model_id, device=None)
         with _as_user_errors(reference):
             for batch in stream.batches():
-                take(batch)
+                take(batch, stream.largest)
         layers = pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
         return ReadModel(model_id, content, layers, (*self._layout.notes, *stream.notes))
 

@@ -22,7 +22,9 @@ import pyarrow as pa
 
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.kernels import SIZE, Extremes
+from analysis.arrays.preparation import sparse_limits
 from analysis.arrays.types import Bool, Float64
+from analysis.settings import Filters
 from distributed.errors import StoreError
 from distributed.formulas import scale_filters
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
@@ -35,13 +37,19 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExtremeFilters:
-    """Of L layers: ``scaled`` (L, 4, 9) float64, their extreme filters, scaled; NaN where a layer has none kept."""
+    """Of L layers: ``scaled`` (L, 4, 9) float64, their extreme filters, scaled; NaN where a layer has none kept.
+
+    ``counts`` (L, 4): whether each of them counts; bounds of all filters hold for a part of them as well.
+    """
 
     scaled: Float64
+    counts: Bool
 
     @classmethod
-    def from_layers(cls, layers: pa.Table) -> ExtremeFilters:
+    def from_layers(cls, layers: pa.Table, filters: Filters = Filters.all) -> ExtremeFilters:
         """From the column ``extreme_filters``, if the table has it, rows sorted by ``layer_id``.
+
+        With ``Filters.clean`` also from ``max_abs``.
 
         Raises:
             StoreError: the column has another type, or holds NaN or infinity.
@@ -56,8 +64,12 @@ class ExtremeFilters:
             weights[known] = column.drop_null().flatten().to_numpy().reshape(-1, length)
             if not np.isfinite(weights[known]).all():
                 raise StoreError("layers: column 'extreme_filters' holds NaN or infinity; extract those models again")
-        weights = weights[np.argsort(layers.column("layer_id").to_numpy(), kind="stable")]
-        return cls(scale_filters(weights.reshape(-1, SIZE)).reshape(-1, EXTREME_FILTERS, SIZE))
+        order = np.argsort(layers.column("layer_id").to_numpy(), kind="stable")
+        weights = weights[order].reshape(-1, EXTREME_FILTERS, SIZE)
+        counts = ~np.isnan(weights[:, :, 0])
+        if filters is Filters.clean:
+            counts &= np.abs(weights).max(axis=2) >= sparse_limits(layers)[order][:, None]
+        return cls(scale_filters(weights.reshape(-1, SIZE)).reshape(weights.shape), counts)
 
     @property
     def known(self) -> Bool:
@@ -66,9 +78,9 @@ class ExtremeFilters:
         return known
 
     def attained(self, axes: PrincipalAxes) -> Extremes:
-        """Smallest and largest coefficient per component of these filters themselves: the range holds at least them."""
+        """Smallest and largest coefficient per component of those that count: the range holds at least them."""
         projection = axes.projection
-        scaled = self.scaled[self.known].reshape(-1, SIZE)
+        scaled = self.scaled[self.counts]
         coefficients = scaled @ projection.matrix.T + projection.offset
         return Extremes(coefficients.min(axis=0, initial=np.inf), coefficients.max(axis=0, initial=-np.inf))
 

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from analysis.arrays.basis import Basis
 from analysis.arrays.kernels import SIZE
+from analysis.arrays.preparation import AS_STORED, Preparation
 from analysis.arrays.types import Bool, Int64
 from distributed.errors import UserError
 
-_BASIS_KEY = b"basis"
+_BASIS_KEY, _PREPARATION_KEY = b"basis", b"preparation"
 
 #: Layers summed at a time: bounds the copy to 20 MB.
 _CHUNK = 4096
@@ -54,6 +55,7 @@ class Sketch:
         above: (L, 9) int64, coefficients above it.
         basis: what they are coefficients of.
         origin: how it was made or found, where ``analysis.scanning.sketching`` did; not part of the file.
+        preparation: what was done to the filters before.
     """
 
     layer_ids: Int64
@@ -62,6 +64,7 @@ class Sketch:
     above: Int64
     basis: Basis
     origin: SketchOrigin | None = None
+    preparation: Preparation = AS_STORED
 
     def __post_init__(self) -> None:
         layers = self.layer_ids.size
@@ -102,7 +105,7 @@ class Sketch:
     def take(self, rows: Int64 | Bool) -> Sketch:
         """These rows (ascending indices or a mask)."""
         parts = (self.layer_ids[rows], self.counts[rows], self.below[rows], self.above[rows])
-        return Sketch(*parts, self.basis)
+        return Sketch(*parts, self.basis, preparation=self.preparation)
 
     def group_counts(self, group_of_layer: Int64, groups: int | None = None) -> Int64:
         """(G, 9, bins) sums over the layers of each group; ``group_of_layer`` (L,) is 0 … G − 1, or −1 for none."""
@@ -111,7 +114,7 @@ class Sketch:
     def to_table(self) -> pa.Table:
         """Columns ``layer_id``, ``counts`` (9 x bins int64, component by component), ``below`` (9), ``above`` (9).
 
-        The basis lies as JSON in the schema's metadata.
+        The basis lies as JSON in the schema's metadata, beside what was done to the filters.
         """
         columns = {
             "layer_id": pa.array(self.layer_ids),
@@ -119,7 +122,8 @@ class Sketch:
             "below": pa.FixedSizeListArray.from_arrays(self.below.reshape(-1), SIZE),
             "above": pa.FixedSizeListArray.from_arrays(self.above.reshape(-1), SIZE),
         }
-        return pa.table(columns).replace_schema_metadata({_BASIS_KEY: self.basis.to_json().encode()})
+        metadata = {_BASIS_KEY: self.basis.to_json().encode(), _PREPARATION_KEY: self.preparation.identity.encode()}
+        return pa.table(columns).replace_schema_metadata(metadata)
 
     def to_parquet(self, target: Path | io.BytesIO | pa.NativeFile) -> None:
         """Write ``to_table`` as Parquet with checksums."""
@@ -146,12 +150,14 @@ class Sketch:
         widths = {"layer_id": 1, "counts": SIZE * basis.bins, "below": SIZE, "above": SIZE}
         flat = {name: _flat_int64(table, name, width, origin) for name, width in widths.items()}
         try:
+            preparation = Preparation.of(metadata.get(_PREPARATION_KEY, b"").decode(errors="replace"))
             return cls(
                 flat["layer_id"],
                 flat["counts"].reshape(-1, SIZE, basis.bins),
                 flat["below"].reshape(-1, SIZE),
                 flat["above"].reshape(-1, SIZE),
                 basis,
+                preparation=preparation,
             )
         except ValueError as error:
             raise UserError(f"{origin} is not a sketch: {error}") from error
@@ -161,7 +167,7 @@ def merge_sketches(sketches: Iterable[Sketch]) -> Sketch:
     """The sketch of the filters of all; counts of a layer that occurs in several are added.
 
     Raises:
-        UserError: they are on different bases.
+        UserError: they are on different bases, or of filters that were prepared differently.
         ValueError: there is none.
     """
     parts = list(sketches)
@@ -174,6 +180,8 @@ def merge_sketches(sketches: Iterable[Sketch]) -> Sketch:
                 f"sketches on different bases cannot be merged ({basis.digest[:12]}… and {part.basis.digest[:12]}…): "
                 "make both on one basis with basis=FILE"
             )
+        if part.preparation != parts[0].preparation:
+            raise UserError(f"sketches of {parts[0].preparation} and of {part.preparation} cannot be merged")
     layer_ids = np.unique(np.concatenate([part.layer_ids for part in parts]))
     counts = np.zeros((layer_ids.size, SIZE, basis.bins), np.int64)
     below, above = np.zeros((layer_ids.size, SIZE), np.int64), np.zeros((layer_ids.size, SIZE), np.int64)
@@ -182,7 +190,7 @@ def merge_sketches(sketches: Iterable[Sketch]) -> Sketch:
         counts[rows] += part.counts
         below[rows] += part.below
         above[rows] += part.above
-    return Sketch(layer_ids, counts, below, above, basis)
+    return Sketch(layer_ids, counts, below, above, basis, preparation=parts[0].preparation)
 
 
 def _sums(values: Int64, codes: Int64, groups: int | None) -> Int64:

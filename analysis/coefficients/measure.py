@@ -13,7 +13,7 @@ from analysis.coefficients.distributions import AxisRidges, GroupedDensities, ax
 from analysis.coefficients.settings import CoefficientsSettings
 from analysis.measures.phenotypes import CELLS
 from analysis.scanning.densities import Pair, checked_pairs, pair_densities
-from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
+from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import scan_workers
 from analysis.selection.conditions import select_layers
@@ -64,19 +64,19 @@ def measure(settings: CoefficientsSettings, view: StoreView | None = None) -> Co
             or the filters are missing or damaged.
     """
     pairs = _checked(settings)
-    basis = basis_asked_for(settings)
+    kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store)
-    selected = view.select(settings.where)
+    selected = view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     chosen = groupings.found if settings.layers is None else (_single_layers(selected, settings.layers),)
     with ExitStack() as stack:
-        index = LayerIndex.from_table(view.layers)
+        index = LayerIndex.from_table(view.layers, kind.preparation)
         options = ScanOptions(workers=partial(scan_workers, settings.cluster))
         if pairs:
             # The same for the sketch, if it has to be made, and for the densities, which only CPUs count.
             workers = stack.enter_context(scan_workers(settings.cluster, index.total_filters, "cpu"))
             options = ScanOptions(workers=lambda _: nullcontext(workers))
-        sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
+        sketch = sketch_of_store(view.store, view.layers, kind, options=options)
         densities: tuple[GroupedDensities, ...] = ()
         if pairs:
             found = pair_densities(view.store, index, chosen, sketch.basis, pairs, workers, bins=settings.density_bins)

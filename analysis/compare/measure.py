@@ -19,8 +19,9 @@ from analysis.measures.layer_quality import degenerate_layers, floats, layer_qua
 from analysis.measures.placement import Placement, Ruler, percentiles, place
 from analysis.measures.uncertainty import resampling_of
 from analysis.measures.weighting import model_histograms
-from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
+from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.workers import scan_workers
+from analysis.selection.axes import DEPTH_AXES
 from analysis.selection.grouping import Grouping, group_axes, group_layers, listed, whole
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import Weight
@@ -155,9 +156,9 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     """
     divergence = divergence_named(settings.divergence)
     resampling = resampling_of(settings.replicates, settings.level, settings.seed)
-    basis = basis_asked_for(settings)
+    kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store)
-    selected = view.select(settings.where)
+    selected = view.select(settings.where, settings.filters)
     # A wrong axis is known at once; groups are made again of the other models alone.
     asked = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     extract = ExtractSettings(
@@ -167,14 +168,14 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     )
     with open_model(settings.model, extract) as opened:
         options = ScanOptions(workers=partial(scan_workers, settings.cluster))
-        sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
-        model = measure_model(opened, sketch.basis)
+        sketch = sketch_of_store(view.store, view.layers, kind, options=options)
+        model = measure_model(opened, sketch.basis, kind.preparation)
     others, notes = _without_itself(selected, model)
-    ruler = Ruler(divergence, sketch.basis)
+    ruler = Ruler(divergence, sketch.basis, settings.components)
     layer_columns = set(selected.column_names) - set(view.models.column_names) - {"model_label"}
     axes = []
     for axis in (grouping.axis for grouping in asked.found):
-        by_layer = axis == "depth" or (axis in layer_columns and axis in model.flat.column_names)
+        by_layer = axis in DEPTH_AXES or (axis in layer_columns and axis in model.flat.column_names)
         grouping = _grouping(selected, others, axis, settings.max_groups)
         own, own_filters = _own_counts(model, grouping, by_layer, settings.weight)
         placement = place(own, model_histograms(sketch, grouping, settings.weight), ruler, resampling)
@@ -183,7 +184,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
         model=model,
         axes=tuple(axes),
         nearest=_nearest(others, sketch, model, ruler, settings.weight),
-        layers=_with_percentiles(layer_quality(model.flat), layer_quality(others)),
+        layers=_with_percentiles(layer_quality(model.flat), layer_quality(_whole_layers(view, others))),
         extent=Extent.of(others),
         settings=settings,
         uri=view.store.uri,
@@ -205,6 +206,13 @@ def _without_itself(selected: pa.Table, model: MeasuredModel) -> tuple[pa.Table,
     if not Extent.of(others).filters:
         raise UserError(f"the store (after where, if given) holds no other model than {names}: nothing to compare with")
     return others, (f"the store holds this model itself ({names}, same content): it is left out of every comparison",)
+
+
+def _whole_layers(view: StoreView, others: pa.Table) -> pa.Table:
+    """These layers of the flat view with all their filters: quality is of a layer, whatever is left out of drifts."""
+    return view.flat.filter(
+        pc.is_in(view.flat.column("layer_id"), value_set=others.column("layer_id").combine_chunks())
+    )
 
 
 def _on_range(model: MeasuredModel) -> tuple[str, ...]:
@@ -241,7 +249,7 @@ def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight
         return np.repeat(everything, number, axis=0), np.full(number, filters, np.int64)
     counts = np.zeros((number, 9, model.sketch.basis.bins))
     filters_of = np.zeros(number, np.int64)
-    column = grouping.axis if grouping.axis != "depth" else "conv_depth_norm"
+    column = "conv_depth_norm" if grouping.axis in DEPTH_AXES else grouping.axis
     if model.flat.column(column).null_count == model.flat.num_rows:
         return counts, filters_of
     mine = group_layers(model.flat, grouping.axis)
@@ -251,7 +259,7 @@ def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight
         row = row_of.get(group.name)
         if row is not None:
             counts[row] = found.counts[found.group == own].sum(axis=0)
-            filters_of[row] = group.filters
+            filters_of[row] = model.sketch.num_filters[model.sketch.rows_of(mine.layer_ids[mine.codes == own])].sum()
     return counts, filters_of
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,11 @@ import pyarrow as pa
 
 from analysis.arrays.basis import Basis
 from analysis.arrays.kernels import SIZE, kernels_for
+from analysis.arrays.preparation import AS_STORED, Preparation, prepared
 from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Int64
 from analysis.selection.view import flat_view
+from distributed.formulas import sparse_below
 from distributed.records import WEIGHT_COLUMNS
 from distributed.single import ModelReference, OpenedModel
 
@@ -42,21 +45,28 @@ class MeasuredModel:
         return self.reference.name
 
 
-def measure_model(opened: OpenedModel, basis: Basis) -> MeasuredModel:
-    """Read every layer once: its statistics, and its histograms on ``basis``.
+def measure_model(opened: OpenedModel, basis: Basis, preparation: Preparation = AS_STORED) -> MeasuredModel:
+    """Read every layer once: its statistics, and its histograms on ``basis``, of filters prepared as the store's are.
 
     Raises:
         UserError: a weight cannot be read or is not finite, or nothing learned is left.
     """
     kernels, counts = kernels_for("cpu"), dict[int, Int64]()
 
-    def take(batch: pa.RecordBatch) -> None:  # rows of one layer are contiguous, a batch may hold several
-        columns = [batch.column(name).to_numpy() for name in WEIGHT_COLUMNS]
+    def take(batch: pa.RecordBatch, largest: Mapping[int, float]) -> None:
+        # Rows of one layer are contiguous, a batch may hold several.
         ids = batch.column("layer_id").to_numpy()
         first = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
-        starts = np.append(first, ids.size).astype(np.int64)
+        starts, layers = np.append(first, ids.size).astype(np.int64), ids[first].tolist()
+        limits = None
+        if preparation.is_clean:
+            limits = np.repeat([sparse_below(largest[layer]) for layer in layers], np.diff(starts))
+        columns = [batch.column(name).to_numpy() for name in WEIGHT_COLUMNS]
+        columns, kept = prepared(columns, limits, preparation.rounding)
+        if kept is not None:
+            starts = np.searchsorted(kept, starts).astype(np.int64)
         counted = kernels.histograms(columns, starts, basis.projection, basis.binning)
-        for layer, run in zip(ids[first].tolist(), counted.counts, strict=True):
+        for layer, run in zip(layers, counted.counts, strict=True):
             found = run.astype(np.int64)
             counts[layer] = counts[layer] + found if layer in counts else found
 

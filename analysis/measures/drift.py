@@ -21,6 +21,7 @@ from analysis.measures.divergences import (
     total_variation_of,
     wasserstein_of,
 )
+from analysis.settings import ComponentWeight
 from distributed.errors import UserError
 
 Between = Callable[[Float64, Float64, float], Float64]
@@ -128,6 +129,10 @@ class Divergence:
     title: str
     between: Between
     quick: Callable[[Distributions], Float64] | None = None
+
+    def title_with(self, components: ComponentWeight) -> str:
+        """For people, with what the components count."""
+        return self.title if components is ComponentWeight.evr else self.title.replace("EVR-weighted", "equal weights")
 
     def matrix(self, groups: Distributions) -> Float64:
         """(G, G) drift of every pair: exactly symmetric, 0 on the diagonal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +11,9 @@ from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Bool, Float64
 from analysis.measures.drift import DIVERGENCES, Divergence
 from analysis.measures.uncertainty import Resampling, Uncertainty, uncertainty_of
-from analysis.measures.weighting import group_distributions, model_histograms
+from analysis.measures.weighting import component_weights, group_distributions, model_histograms
 from analysis.selection.grouping import Group, Grouping
-from analysis.settings import Weight
+from analysis.settings import ComponentWeight, Weight
 from analysis.wording import count
 from distributed.records import MODEL_BITS_SHIFT
 
@@ -28,6 +28,7 @@ class DriftMethod:
         resampling: how intervals, nulls and p-values are made; None: not at all.
         min_models: cells with a group of fewer models are flagged.
         max_tested_groups: matrices of more groups get no intervals and p-values: the work grows with their square.
+        components: what each component counts.
     """
 
     divergence: Divergence = DIVERGENCES["kl"]
@@ -35,6 +36,7 @@ class DriftMethod:
     resampling: Resampling | None = None
     min_models: int = 3
     max_tested_groups: int = 64
+    components: ComponentWeight = ComponentWeight.evr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +128,8 @@ def axis_shift(sketch: Sketch, grouping: Grouping, method: DriftMethod = PUBLISH
     number = len(grouping.groups)
     per_model = model_histograms(sketch, grouping, method.weight)
     basis = sketch.basis
-    groups = group_distributions(per_model, grouping, basis)
+    weights = component_weights(basis, method.components)
+    groups = replace(group_distributions(per_model, grouping, basis), weights=weights)
     notes = [*grouping.notes, *_outside(sketch, grouping)]
     uncertainty = None
     if method.resampling is not None and number > 1 and not grouping.single_models:
@@ -136,16 +139,31 @@ def axis_shift(sketch: Sketch, grouping: Grouping, method: DriftMethod = PUBLISH
                 f"(more than max_tested_groups={method.max_tested_groups})"
             )
         else:
-            measure = method.divergence.resampled(basis.explained_variance_ratio, basis.low, basis.high)
+            measure = method.divergence.resampled(weights, basis.low, basis.high)
             uncertainty = uncertainty_of(per_model, measure, method.resampling)
     return AxisShift(
         grouping,
         method.divergence.matrix(groups),
         tuple(notes),
-        divergence=method.divergence.title,
+        divergence=method.divergence.title_with(method.components),
         uncertainty=uncertainty,
         min_models=0 if grouping.single_models else method.min_models,
     )
+
+
+def by_mean_drift(shift: AxisShift) -> AxisShift:
+    """The same with groups in rising order of their mean drift to all, themselves included."""
+    order = np.argsort(shift.drift.mean(axis=0), kind="stable")
+    place = np.argsort(order)
+    grouping = shift.grouping
+    grouping = replace(
+        grouping, groups=tuple(grouping.groups[i] for i in order), codes=place[grouping.codes].astype(np.int64)
+    )
+    uncertainty = shift.uncertainty
+    if uncertainty is not None:
+        moved = {each.name: getattr(uncertainty, each.name)[np.ix_(order, order)] for each in fields(uncertainty)}
+        uncertainty = replace(uncertainty, **moved)
+    return replace(shift, grouping=grouping, drift=shift.drift[np.ix_(order, order)], uncertainty=uncertainty)
 
 
 def _outside(sketch: Sketch, grouping: Grouping) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from analysis.arrays.basis import Basis
 from analysis.arrays.types import Float64
 from analysis.measures.drift import Divergence
 from analysis.measures.uncertainty import Resampling
-from analysis.measures.weighting import ModelHistograms
+from analysis.measures.weighting import ModelHistograms, component_weights
+from analysis.settings import ComponentWeight
 
 #: Pairs measured at once: two float64 arrays of 256 x 2 x 630 are 5 MB.
 _AT_ONCE = 256
@@ -26,11 +27,12 @@ class Ruler:
 
     divergence: Divergence
     basis: Basis
+    components: ComponentWeight = ComponentWeight.evr
 
     def between(self, first: Float64, second: Float64) -> Float64:
         """(N,) drifts of N pairs of counts, each (N, C, B) or (C, B); NaN where one has no count in a component."""
         basis = self.basis
-        measure = self.divergence.resampled(basis.explained_variance_ratio, basis.low, basis.high)
+        measure = self.divergence.resampled(component_weights(basis, self.components), basis.low, basis.high)
         first, second = np.broadcast_arrays(first, second)
         result = np.full(len(first), np.nan)
         filled = (first.sum(axis=-1) > 0).all(axis=-1) & (second.sum(axis=-1) > 0).all(axis=-1)

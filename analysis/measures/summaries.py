@@ -14,7 +14,7 @@ from analysis.arrays.types import Float64, Int64
 from analysis.measures.degenerate import Degeneracy
 from analysis.measures.layer_quality import METRICS, floats
 from analysis.selection.grouping import Group, Grouping
-from analysis.settings import Weight
+from analysis.settings import LayerWeight
 
 #: The quantiles of a summary, by column.
 QUANTILES: Mapping[str, float] = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -49,17 +49,27 @@ def weighted_summary(values: Float64, weights: Float64) -> WeightedSummary:
     return WeightedSummary(mean, low, high, dict(zip(QUANTILES, found.tolist(), strict=True)))
 
 
-def layer_weights(weight: Weight, models: Int64, sizes: Int64) -> Float64:
-    """(N,) weight of each of the layers of one group; ``models`` and ``sizes`` are their models and filters."""
-    if weight is Weight.layers:
+def layer_weights(weight: LayerWeight, models: Int64, sizes: Float64) -> Float64:
+    """(N,) weight of each of the layers of one group; ``models`` and ``sizes`` are their models, and what is in them."""
+    if weight == LayerWeight.layers:
         return np.ones(len(models))
-    if weight is Weight.filters:
-        return sizes.astype(np.float64)
+    if weight in (LayerWeight.filters, LayerWeight.measured):
+        return sizes
     _, inverse, often = np.unique(models, return_inverse=True, return_counts=True)
     return 1.0 / often[inverse]
 
 
-def summarise(quality: pa.Table, grouping: Grouping, weight: Weight) -> pa.Table:
+def _sizes_of(quality: pa.Table, metric: str, weight: LayerWeight) -> Float64:
+    """(N,) how much a metric is measured of in each layer: its filters, if nothing else is asked for."""
+    filters = floats(quality, "num_filters")
+    if weight == LayerWeight.measured and metric == "orthogonality":
+        return floats(quality, "out_channels")
+    if weight == LayerWeight.measured and metric.startswith("variance_entropy_clean"):
+        return filters - np.rint(floats(quality, "sparsity") * filters)
+    return filters
+
+
+def summarise(quality: pa.Table, grouping: Grouping, weight: LayerWeight) -> pa.Table:
     """One row per group and metric: ``axis, group, label, models, layers, filters, metric, layers_measured, weight``
     (by what), ``mean, minimum, q05, q25, median, q75, q95, maximum``.
 
@@ -68,9 +78,11 @@ def summarise(quality: pa.Table, grouping: Grouping, weight: Weight) -> pa.Table
     rows: list[dict[str, Any]] = []
     parts = members_of(quality, grouping)
     values = {metric: floats(quality, metric) for metric in METRICS}
-    models, sizes = _model_numbers(quality), floats(quality, "num_filters").astype(np.int64)
+    sizes_of = {metric: _sizes_of(quality, metric, weight) for metric in METRICS}
+    models = _model_numbers(quality)
     for group, members in zip(grouping.groups, parts, strict=True):
         for metric, column in values.items():
+            sizes = sizes_of[metric]
             here = members[np.isfinite(column[members])]
             summary = weighted_summary(column[here], layer_weights(weight, models[here], sizes[here]))
             rows.append(
@@ -88,22 +100,24 @@ def summarise(quality: pa.Table, grouping: Grouping, weight: Weight) -> pa.Table
     return _without_nan(pa.Table.from_pylist(rows))
 
 
-def count_degenerate(quality: pa.Table, grouping: Grouping, weight: Weight) -> pa.Table:
+def count_degenerate(quality: pa.Table, grouping: Grouping, weight: LayerWeight) -> pa.Table:
     """One row per group: ``axis, group, label, models, layers, filters``, then for each kind of ``Degeneracy`` how
     many layers are (``random_layers`` …) and their weighted share (``random_share`` …).
     """
     kinds = quality.column("degenerate").to_pylist()
     which = {kind: np.array([k == kind.value for k in kinds], dtype=np.float64) for kind in Degeneracy}
-    models, sizes = _model_numbers(quality), floats(quality, "num_filters").astype(np.int64)
+    models, sizes = _model_numbers(quality), floats(quality, "num_filters")
+    # Degeneracy is a layer's, whatever else is measured of its filters and channels.
+    counted = LayerWeight.layers if weight == LayerWeight.measured else weight
     rows: list[dict[str, Any]] = []
     for group, members in zip(grouping.groups, members_of(quality, grouping), strict=True):
-        weights = layer_weights(weight, models[members], sizes[members])
+        weights = layer_weights(counted, models[members], sizes[members])
         row = _heading(grouping.axis, group)
         for kind, mask in which.items():
             column = kind.value.replace(" ", "_")
             row[f"{column}_layers"] = int(mask[members].sum())
             row[f"{column}_share"] = float(weights @ mask[members] / weights.sum())
-        rows.append({**row, "weight": str(weight)})
+        rows.append({**row, "weight": str(counted)})
     return pa.Table.from_pylist(rows)
 
 

@@ -15,7 +15,7 @@ from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.drift import Distributions, distributions
 from analysis.selection.grouping import Grouping
-from analysis.settings import Weight
+from analysis.settings import ComponentWeight, Weight
 from analysis.wording import shown
 from distributed.errors import UserError
 from distributed.records import MODEL_BITS_SHIFT
@@ -98,6 +98,11 @@ def group_distributions(histograms: ModelHistograms, grouping: Grouping, basis: 
             f"lies in the range {basis.low:.4g} … {basis.high:.4g} of the basis: take the basis of this store"
         )
     return distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)
+
+
+def component_weights(basis: Basis, weight: ComponentWeight) -> Float64:
+    """(9,) what each component counts in a drift; they sum to 1."""
+    return basis.explained_variance_ratio if weight is ComponentWeight.evr else np.full(9, 1 / 9)
 
 
 def _mean_layers(sketch: Sketch, rows: Int64, pair_of_layer: Int64, pairs: int) -> Float64:

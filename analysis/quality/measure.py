@@ -14,7 +14,7 @@ from analysis.measures.summaries import count_degenerate, summarise
 from analysis.quality.settings import QualitySettings
 from analysis.selection.grouping import Grouping, group_axes, whole
 from analysis.selection.view import Extent, StoreView
-from analysis.settings import Weight
+from analysis.settings import LayerWeight
 from distributed.errors import UserError
 
 
@@ -55,7 +55,7 @@ class QualityResult:
     axes: tuple[GroupedQuality, ...]
     standing: frozenset[str]
     degenerate: pa.Table
-    weight: Weight
+    weight: LayerWeight
     extent: Extent
     where: str | None
     uri: str

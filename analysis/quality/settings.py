@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.settings import GroupSettings, Weight
+from analysis.settings import GroupSettings, LayerWeight
 from distributed.setting import setting
 
 
@@ -16,4 +16,7 @@ class QualitySettings(GroupSettings):
     out: str = setting("quality", "folder of the results; files of an earlier run in it are replaced")
     max_groups: int = setting(20_000, "an axis with more groups is refused", (1, 1_000_000))
     standing: tuple[str, ...] = setting(("depth", "model"), "axes that are summarised beside those asked for")
-    weight: Weight = setting(Weight.layers, "layers | filters | models: what counts as one observation")
+    weight: LayerWeight = setting(
+        LayerWeight.layers,
+        "layers | filters | models: what counts as one observation; measured: what a metric is of (output channels …)",
+    )

@@ -16,6 +16,7 @@ from analysis.report.cards import Cards, notes, spaced, tabs
 from analysis.report.clustering import cluster_order
 from analysis.report.measure import ReportResult
 from analysis.report.tables import table_data, upper
+from analysis.selection.axes import DEPTH_AXES
 from analysis.wording import count, one_line
 
 #: What a table calls the numbers of a box.
@@ -62,7 +63,7 @@ def matrix_data(shift: AxisShift, report: ReportResult) -> dict[str, Any]:
         "few": np.diag(shift.few_models).astype(int).tolist(),
         "least": shift.min_models,
         "single": shift.grouping.single_models,
-        "natural": shift.axis == "depth",
+        "natural": shift.axis in DEPTH_AXES,
         "drift": upper(shift.drift),
         "cluster": cluster_order(shift.drift),
         "disagreement": upper(1.0 - structure.agreement.agreement),

@@ -93,8 +93,8 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
     """
     drift_method(settings)  # checked before the store is read
     view = view or StoreView.open(settings.store)
-    selected = view.select(settings.where)
-    groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
+    selected, counted = view.select(settings.where), view.select(settings.where, settings.filters)
+    groupings = group_axes(view.flat, counted, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
     axes = tuple(grouping.axis for grouping in groupings.found)
     chosen = pc.is_in(view.models.column("model_id"), value_set=pc.unique(selected.column("model_id")))
     return ReportResult(
@@ -104,7 +104,7 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
         selected=selected,
         rejects=tuple(sorted(view.store.reject_keys().values(), key=lambda found: (found.kind, found.reject.name))),
         shift=measure_shift(part_of(settings, ShiftSettings, axes=axes), view) if axes else None,
-        structure=structure_by(groupings, view, selected, part_of(settings, StructureSettings)),
+        structure=structure_by(groupings, view, counted, part_of(settings, StructureSettings)),
         quality=measure_quality(
             part_of(settings, QualitySettings, axes=axes, standing=(), weight=settings.layer_weight), view
         ),

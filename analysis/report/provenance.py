@@ -7,17 +7,21 @@ import shlex
 from dataclasses import fields
 from importlib.metadata import version
 
+from analysis.arrays.preparation import AS_STORED, Preparation
 from analysis.measures.drift import DIVERGENCES
 from analysis.output.markup import Markup, el
 from analysis.report.measure import ReportResult
 from analysis.report.settings import ReportSettings
-from analysis.settings import MatrixSettings, SketchSettings
+from analysis.settings import ComponentWeight, MatrixSettings, SketchSettings
 from analysis.wording import count, one_line
 from distributed import __version__
 
 #: Settings of the drift and its uncertainty.
 _SKETCH = {field.name for field in fields(SketchSettings)}
 _DRIFT = tuple(field.name for field in fields(MatrixSettings) if field.name not in _SKETCH)
+
+#: What the histograms are of.
+_SKETCHED = ("basis", "bins", "filters", "rounding", "span")
 
 _DISTRIBUTIONS = ("numpy", "pyarrow", "ray", "duckdb", "numba", "matplotlib")
 
@@ -34,14 +38,14 @@ def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, s
     where = [] if settings.where is None else [f"where={settings.where}"]
     named = [f"axes=[{','.join(axes)}]"]
     store = _store(settings, uri)
-    changed = _changed(settings, ("basis", "bins", "subspace", "max_groups", "layer_weight", *_DRIFT))
+    changed = _changed(settings, (*_SKETCHED, "subspace", "max_groups", "layer_weight", *_DRIFT))
     report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
-    measured = [changed[name] for name in ("basis", "bins", *_DRIFT) if name in changed]
-    subspace = [changed["subspace"]] if "subspace" in changed else []
+    measured = [changed[name] for name in (*_SKETCHED, *_DRIFT) if name in changed]
+    structured = [changed[name] for name in ("filters", "subspace") if name in changed]
     return {
         "report": _line("report", store, report),
         "shift": _line("shift", store, [*named, *where, *measured, "out=shift"]),
-        "structure": _line("structure", store, [*named, *where, *subspace, "out=structure"]),
+        "structure": _line("structure", store, [*named, *where, *structured, "out=structure"]),
         "quality": _line("quality", store, [*named, *where, f"weight={settings.layer_weight}", "out=quality"]),
     }
 
@@ -50,7 +54,11 @@ def _changed(settings: ReportSettings, names: tuple[str, ...]) -> dict[str, str]
     """Overrides of those settings that are not the defaults."""
     defaults = ReportSettings(settings.store)
     found = {name: getattr(settings, name) for name in names}
-    return {name: f"{name}={value}" for name, value in found.items() if value != getattr(defaults, name)}
+    return {name: f"{name}={_as_typed(value)}" for name, value in found.items() if value != getattr(defaults, name)}
+
+
+def _as_typed(value: object) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def _store(settings: ReportSettings, uri: str) -> list[str]:
@@ -85,6 +93,11 @@ def facts_of(report: ReportResult, made_with: str) -> Markup:
 def settings_in_words(settings: ReportSettings) -> dict[str, str]:
     """What the drift is, for the page."""
     found = {"Divergence": DIVERGENCES[settings.divergence].title, "What counts the same": str(settings.weight)}
+    if settings.components is not ComponentWeight.evr:
+        found["Divergence"] = DIVERGENCES[settings.divergence].title_with(settings.components)
+    preparation = Preparation(settings.filters, settings.rounding)
+    if preparation != AS_STORED:
+        found["Filters of the drift"] = str(preparation)
     if settings.replicates:
         found["Uncertainty"] = (
             f"{settings.replicates} bootstrap replicates and permutations of models, {settings.level:.0%} intervals, "

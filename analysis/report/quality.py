@@ -18,7 +18,7 @@ from analysis.report.cards import Cards, spaced, tabs
 from analysis.report.measure import ReportResult
 from analysis.report.tables import table_data
 from analysis.selection.grouping import group_layers
-from analysis.settings import Weight
+from analysis.settings import LayerWeight
 from analysis.wording import count
 
 #: Up to so many layers are listed one by one beside the picture of their entropy.
@@ -46,7 +46,7 @@ _KINDS = {f"{kind.value.replace(' ', '_')}_layers": kind.value for kind in Degen
 def quality_section(report: ReportResult, cards: Cards) -> Markup:
     """By axis, by size and by depth; and the layers that went wrong."""
     quality = report.quality
-    by_depth = summarise(quality.layers, group_layers(report.selected, "depth"), Weight.layers)
+    by_depth = summarise(quality.layers, group_layers(report.selected, "depth"), LayerWeight.layers)
     size = (
         "Small layers cannot be varied, whatever they learned: each layer is to be read against the curve of random "
         "filters for its size."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.settings import MatrixSettings, Weight
+from analysis.settings import LayerWeight, MatrixSettings
 from distributed.setting import setting
 
 
@@ -19,7 +19,8 @@ class ReportSettings(MatrixSettings):
     subspace: int = setting(
         3, "leading components whose span is compared between groups (all nine span the same)", (1, 8)
     )
-    layer_weight: Weight = setting(
-        Weight.layers, "layers | filters | models: what counts as one observation in summaries of quality"
+    layer_weight: LayerWeight = setting(
+        LayerWeight.layers,
+        "layers | filters | models | measured: what counts as one observation in summaries of quality",
     )
     figures: bool = setting(True, "false: the page alone, without PNG and PDF beside it")

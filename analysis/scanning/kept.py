@@ -2,6 +2,7 @@
 
     sketches/<key>.basis.json            the basis of exactly these layers; key = digest of their moments, and the bins
     sketches/<basis digest>/<batch>.parquet   histograms of some layers on one basis
+    sketches/<basis digest>-clean/…           the same of filters that were prepared (``analysis.arrays.preparation``)
 
 A store that grew has another key, hence another basis; with a basis held fixed, only new models make a new batch.
 """
@@ -20,6 +21,7 @@ import pyarrow as pa
 from analysis.arrays.basis import SCALING, Basis
 from analysis.arrays.kernels import SIZE
 from analysis.arrays.moments import layer_sums
+from analysis.arrays.preparation import AS_STORED, Preparation, counted
 from analysis.arrays.sketch import Sketch, merge_sketches
 from analysis.arrays.types import Bool
 from analysis.scanning.reading import FilterStore
@@ -52,9 +54,14 @@ class SketchStore(FilterStore, Protocol):
         """Put an object whole."""
 
 
-def key_of(layers: pa.Table, bins: int) -> str:
-    """Digest of which filters these are: layers, numbers and moments, in order of ``layer_id``; and of the bins."""
-    content = hashlib.sha256(f"{SCALING}\n{bins}\n".encode())
+def key_of(layers: pa.Table, bins: int, preparation: Preparation = AS_STORED, span: tuple[float, ...] = ()) -> str:
+    """Digest of which filters these are: layers, numbers and moments, in order of ``layer_id``; and of the bins.
+
+    Where they are prepared, or the range is a given one, of that as well.
+    """
+    special = [preparation.identity] * (preparation != AS_STORED) + [repr(tuple(map(float, span)))] * bool(span)
+    content = hashlib.sha256("\n".join([SCALING, str(bins), *special, ""]).encode())
+    layers = counted(layers, preparation.filters)
     content.update(np.sort(layers.column("layer_id").to_numpy()).astype("<i8").tobytes())
     counts, sums, grams = layer_sums(layers)
     for part, kind in ((counts, "<i8"), (sums, "<f8"), (grams, "<f8")):
@@ -91,18 +98,18 @@ class SketchArea:
         counts = np.zeros((size, SIZE, basis.bins), np.int64)
         below, above = np.zeros((size, SIZE), np.int64), np.zeros((size, SIZE), np.int64)
         found = np.zeros(size, bool)
-        for batch in self._kept_batches(basis):
+        for batch in self._kept_batches(basis, layers.preparation):
             wanted = _wanted(batch, layers)
             at = np.searchsorted(layers.layer_ids, batch.layer_ids[wanted])
             new, rows = at[~found[at]], np.flatnonzero(wanted)[~found[at]]
             counts[new], below[new], above[new] = batch.counts[rows], batch.below[rows], batch.above[rows]
             found[new] = True
-        everything = Sketch(layers.layer_ids, counts, below, above, basis)
+        everything = Sketch(layers.layer_ids, counts, below, above, basis, preparation=layers.preparation)
         return everything if found.all() else everything.take(found)
 
-    def _kept_batches(self, basis: Basis) -> Iterator[Sketch]:
+    def _kept_batches(self, basis: Basis, preparation: Preparation) -> Iterator[Sketch]:
         try:
-            names = self._store.list_bytes(f"{_FOLDER}/{basis.digest}")
+            names = self._store.list_bytes(_folder_of(basis, preparation))
         except FilterShiftError as error:
             log.warning("%s; all models are scanned again", error)
             return
@@ -114,8 +121,8 @@ class SketchArea:
                 if content is None:  # removed meanwhile
                     continue
                 batch = Sketch.from_parquet(pa.BufferReader(content), name)
-                if batch.basis.digest != basis.digest:
-                    raise UserError(f"{name} is on another basis")
+                if batch.basis.digest != basis.digest or batch.preparation != preparation:
+                    raise UserError(f"{name} is on another basis, or of other filters")
             except FilterShiftError as error:
                 log.warning("%s; its models are scanned again", error)
                 continue
@@ -126,7 +133,7 @@ class SketchArea:
         ids = hashlib.sha256(np.ascontiguousarray(sketch.layer_ids, "<i8").tobytes()).hexdigest()[:16]
         sink = pa.BufferOutputStream()
         sketch.to_parquet(sink)
-        self._write(f"{_FOLDER}/{sketch.basis.digest}/{ids}.parquet", sink.getvalue().to_pybytes())
+        self._write(f"{_folder_of(sketch.basis, sketch.preparation)}/{ids}.parquet", sink.getvalue().to_pybytes())
 
     def _write(self, name: str, content: bytes) -> None:
         try:
@@ -134,6 +141,11 @@ class SketchArea:
         except FilterShiftError as error:
             # The result is complete without it; only the next run has to scan again.
             log.warning("the sketch could not be kept in the store, a later run will scan again: %s", error)
+
+
+def _folder_of(basis: Basis, preparation: Preparation) -> str:
+    """Sketches of filters that are prepared differently are never side by side, not even on one basis."""
+    return "-".join(part for part in (f"{_FOLDER}/{basis.digest}", preparation.identity) if part)
 
 
 def with_new_layers(found: Sketch, more: Sketch, layers: LayerIndex) -> Sketch:
@@ -147,5 +159,5 @@ def _wanted(sketch: Sketch, layers: LayerIndex) -> Bool:
         return np.zeros(sketch.layer_ids.size, bool)
     at = np.minimum(np.searchsorted(layers.layer_ids, sketch.layer_ids), layers.layer_ids.size - 1)
     wanted: Bool = layers.layer_ids[at] == sketch.layer_ids
-    wanted &= layers.num_filters[at] == sketch.num_filters
+    wanted &= layers.counted[at] == sketch.num_filters
     return wanted

@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 
 from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.kernels import SIZE, Kernels, NonFiniteFilterError
+from analysis.arrays.preparation import AS_STORED, prepared
 from analysis.arrays.types import Float32, Float64, Int64, UInt32
 from analysis.scanning.units import FilePart, WorkUnit
 from distributed.errors import StoreError
-from distributed.records import WEIGHT_COLUMNS
+from distributed.formulas import scale_filters
+from distributed.records import GRAM_LENGTH, WEIGHT_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ Result = TypeVar("Result")
 
 #: Rows decoded at a time: nine columns of 65 536 float32 are 2.4 MB and stay in the cache between decoder and loop.
 BATCH_ROWS = 1 << 16
+
+_LOWER = np.tril_indices(SIZE)
 
 
 class FilterStore(Protocol):
@@ -53,11 +57,19 @@ PATIENT = ReadPolicy()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowBatch:
-    """Rows first_row … of a file: nine columns, and the layer of each row where it was asked for."""
+    """Rows first_row … of a file: nine columns, and the layer of each row where it was asked for.
+
+    ``rows`` says which rows of the file they are, where some between them do not count.
+    """
 
     first_row: int
     columns: list[Float32]
     layer_ids: Int64 | None
+    rows: Int64 | None = None
+
+    def row_in_file(self, row: int) -> int:
+        """Of one of its rows."""
+        return self.first_row + row if self.rows is None else int(self.rows[row])
 
 
 def scan_extremes(
@@ -146,6 +158,37 @@ def scan_histograms(
     return {"filters": filters, "layer_ids": total.layer_ids, "counts": total.counts, "checks": total.checks}
 
 
+def scan_moments(
+    unit: WorkUnit, filesystem: pafs.FileSystem, kernels: Kernels, what: None, policy: ReadPolicy
+) -> dict[str, Any]:
+    """``layer_ids`` (L,) each once, ``sums`` (L, 9), ``grams`` (L, 45) of the scaled filters, number of ``filters``.
+
+    Raises:
+        StoreError: a file cannot be read or is not what it should be.
+    """
+
+    def one(part: FilePart) -> tuple[int, Int64, Float64]:
+        ids, found, filters = [np.zeros(0, np.int64)], [np.zeros((0, SIZE + GRAM_LENGTH))], 0
+        with PartReader(part, filesystem) as reader:
+            for batch in reader.batches(with_layers=True):
+                starts, layer_ids = reader.runs(batch)
+                scaled = scale_filters(np.stack(batch.columns, axis=1))
+                bad = np.flatnonzero(~np.isfinite(scaled).all(axis=1))
+                if bad.size:
+                    raise reader.not_finite(batch, int(bad[0]))
+                runs = np.split(scaled, starts[1:-1])
+                ids.append(layer_ids)
+                found.append(np.array([[*run.sum(axis=0), *(run.T @ run)[_LOWER]] for run in runs]))
+                filters += len(scaled)
+        layers, sums = added_by_layer(np.concatenate(ids), np.concatenate(found))
+        return filters, layers, sums
+
+    parts = [with_retries(one, part, policy) for part in unit.parts]
+    layer_ids, found = added_by_layer(np.concatenate([p[1] for p in parts]), np.concatenate([p[2] for p in parts]))
+    filters = sum(part[0] for part in parts)
+    return {"filters": filters, "layer_ids": layer_ids, "sums": found[:, :SIZE], "grams": found[:, SIZE:]}
+
+
 def with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: ReadPolicy) -> Result:
     """A part is read as a whole or not at all, so that a repeated attempt counts nothing twice."""
     for attempt in range(1, policy.attempts + 1):
@@ -200,7 +243,8 @@ class PartReader:
             )
 
     def batches(self, rows: int = BATCH_ROWS, *, with_layers: bool) -> Iterator[RowBatch]:
-        """The rows of the part, at most ``rows`` at a time."""
+        """The rows of the part that count, at most ``rows`` at a time, prepared as the part asks."""
+        with_layers = with_layers or self._part.limits is not None
         names = [*WEIGHT_COLUMNS, "layer_id"] if with_layers else list(WEIGHT_COLUMNS)
         metadata = self._file.metadata
         first = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
@@ -214,8 +258,24 @@ class PartReader:
             skipped = max(0, start - row)
             mine = batch.slice(skipped, max(0, stop - row - skipped))
             if mine.num_rows:
-                yield self._checked(mine, row + skipped, with_layers)
+                prepared = self._prepared(self._checked(mine, row + skipped, with_layers))
+                if prepared.columns[0].size:
+                    yield prepared
             row += batch.num_rows
+
+    def _prepared(self, batch: RowBatch) -> RowBatch:
+        """What is left of a batch: without sparse filters, then rounded."""
+        part, limits = self._part, None
+        if part.preparation == AS_STORED:
+            return batch
+        if part.limits is not None:
+            starts, layers = self.runs(batch)
+            limits = np.repeat(part.limits[np.searchsorted(part.layer_ids, layers)], np.diff(starts))
+        columns, kept = prepared(batch.columns, limits, part.preparation.rounding)
+        if kept is None:
+            return RowBatch(batch.first_row, columns, batch.layer_ids)
+        ids = None if batch.layer_ids is None else batch.layer_ids[kept]
+        return RowBatch(batch.first_row, columns, ids, batch.first_row + kept)
 
     def _checked(self, batch: pa.RecordBatch, row: int, with_layers: bool) -> RowBatch:
         for name in batch.schema.names:
@@ -248,8 +308,13 @@ class PartReader:
 
     def not_finite(self, batch: RowBatch, row: int) -> StoreError:
         """The error for a filter with NaN or infinity, ``row`` of ``batch``."""
-        at = batch.first_row + row
+        at = batch.row_in_file(row)
         layer = self._layer_of(at) if batch.layer_ids is None else int(batch.layer_ids[row])
+        if self._part.preparation.is_rounded:
+            return StoreError(
+                f"{self._part.path}: the filter in row {at:,} (layer {layer}) holds NaN or a weight beyond float16's "
+                "65 504; take rounding=none"
+            )
         return StoreError(
             f"{self._part.path}: the filter in row {at:,} (layer {layer}) holds NaN or infinity; "
             f"extract model {self._part.model_id} again"

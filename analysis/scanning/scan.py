@@ -13,11 +13,13 @@ import numpy as np
 
 from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.kernels import SIZE, Extremes
+from analysis.arrays.moments import Moments
 from analysis.arrays.sketch import Sketch
-from analysis.scanning.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms
+from analysis.scanning.reading import PATIENT, FilterStore, ReadPolicy, scan_extremes, scan_histograms, scan_moments
 from analysis.scanning.task import UnitTask, Workers
 from analysis.scanning.units import LayerIndex, plan_units, scan_cost
 from distributed.errors import StoreError
+from distributed.records import GRAM_LENGTH
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,25 @@ class ScanTime:
             f"{self.what}: {self.filters:,} filters of {self.models:,} models in {self.seconds:.1f} s "
             f"({self.rows_per_second:,.0f} filters/s, {self.units} units)"
         )
+
+
+def scaled_moments(
+    store: FilterStore, layers: LayerIndex, workers: Workers, *, policy: ReadPolicy = PATIENT
+) -> tuple[Moments, ScanTime]:
+    """Of all scaled filters of ``layers``: only where those in ``layers`` are of other numbers, for they are rounded.
+
+    Raises:
+        StoreError: a file is missing, damaged, or not what ``layers`` says.
+    """
+    sums, grams = np.zeros((layers.layer_ids.size, SIZE)), np.zeros((layers.layer_ids.size, GRAM_LENGTH))
+    scan = FilterScan("moments", store, layers, workers, policy)
+    # In the order of their layers, whatever the order of completion: sums of floats depend on it.
+    found = list(scan.results(scan_moments, None))
+    for result in sorted(found, key=lambda each: each["layer_ids"].tolist()):
+        at = np.searchsorted(layers.layer_ids, result["layer_ids"])
+        sums[at] += result["sums"]
+        grams[at] += result["grams"]
+    return Moments.from_sums(layers.counted, sums, grams), scan.time()
 
 
 def coefficient_extremes(
@@ -92,7 +113,7 @@ def layer_histograms(
                 counts[here] += slots[:, :, 1:-1]
                 below[here] += slots[:, :, 0]
                 above[here] += slots[:, :, -1]
-    sketch = Sketch(layers.layer_ids, counts, below, above, basis)
+    sketch = Sketch(layers.layer_ids, counts, below, above, basis, preparation=layers.preparation)
     layers.check_filters(sketch.num_filters)
     layers.check_sums(checks)
     return sketch, scan.time()
@@ -106,7 +127,9 @@ class FilterScan:
         self._workers, self._policy = workers, policy
         self._filters, self._units, self._seconds = 0, 0, 0.0
 
-    def results(self, scan: Callable[..., dict[str, Any]], basis: PrincipalAxes | Basis) -> Iterator[dict[str, Any]]:
+    def results(
+        self, scan: Callable[..., dict[str, Any]], basis: PrincipalAxes | Basis | None
+    ) -> Iterator[dict[str, Any]]:
         """What each unit gave, in the order of completion."""
         began = time.perf_counter()
         target = scan_cost(self._layers) // (self._workers.parallel * _UNITS_PER_WORKER)
@@ -117,9 +140,9 @@ class FilterScan:
             self._filters += result["filters"]
             yield result
         self._seconds = time.perf_counter() - began
-        if self._filters != self._layers.total_filters:
+        if self._filters != self._layers.total_counted:
             raise StoreError(
-                f"filters: read {self._filters:,} filters where layers says {self._layers.total_filters:,}; "
+                f"filters: read {self._filters:,} filters where layers says {self._layers.total_counted:,}; "
                 "run the extraction again with extract.retry=all"
             )
 

@@ -16,9 +16,10 @@ from analysis.arrays.basis import Basis, PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
 from analysis.arrays.kernels import SIZE, Extremes
 from analysis.arrays.moments import Moments
+from analysis.arrays.preparation import AS_STORED, Preparation, counted
 from analysis.arrays.sketch import Sketch, SketchOrigin, merge_sketches
 from analysis.scanning.kept import SketchArea, SketchStore, key_of, with_new_layers
-from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histograms
+from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histograms, scaled_moments
 from analysis.scanning.task import Workers
 from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import scan_workers
@@ -31,15 +32,39 @@ log = logging.getLogger(__name__)
 
 #: Columns of ``layers`` that a sketch is made from.
 LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gram", "extreme_filters")
+#: And that one of clean filters is made from.
+CLEAN_COLUMNS = (*LAYER_COLUMNS, "max_abs", "num_clean", "clean_sum", "clean_gram")
 
 
-def basis_asked_for(settings: SketchSettings) -> Basis | None:
-    """The basis that settings name; None for that of all filters of the store.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+def _basis_asked_for(settings: SketchSettings) -> Basis | None:
     return None if settings.basis is None else Basis.read(Path(os.path.expanduser(settings.basis)))
+
+
+@dataclass(frozen=True, slots=True)
+class SketchKind:
+    """What a sketch is to be of.
+
+    Attributes:
+        bins: of its histograms; with ``basis`` that basis's own count.
+        basis: what filters are projected on; None: the PCA of all that count.
+        preparation: of the filters.
+        span: (low, high) of the histograms; (): the smallest and the largest coefficient.
+    """
+
+    bins: int = DEFAULT_BINS
+    basis: Basis | None = None
+    preparation: Preparation = AS_STORED
+    span: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, settings: SketchSettings) -> SketchKind:
+        """What settings ask for.
+
+        Raises:
+            UserError: the basis that they name cannot be read.
+        """
+        preparation = Preparation(settings.filters, settings.rounding)
+        return cls(settings.bins, _basis_asked_for(settings), preparation, settings.span)
 
 
 def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:
@@ -67,40 +92,44 @@ DEFAULT_OPTIONS = ScanOptions()
 def sketch_of_store(
     store: SketchStore,
     layers: pa.Table,
+    kind: SketchKind = SketchKind(),
     *,
-    bins: int = DEFAULT_BINS,
-    basis: Basis | None = None,
     options: ScanOptions = DEFAULT_OPTIONS,
 ) -> Sketch:
     """The histograms of every layer in ``layers``.
 
-    Without ``basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the store if
-    it was made before, else a scan for the range, of the layers that may hold its ends only
-    (``analysis.arrays.bounds``), and one of all filters for the histograms. With ``basis`` (whose own bins count)
-    only models that the store has no histograms of on that basis are scanned, once; coefficients outside its range are
+    Without ``kind.basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the
+    store if it was made before, else a scan for the range, of the layers that may hold its ends only
+    (``analysis.arrays.bounds``), and one of all filters for the histograms; of rounded filters one before for their
+    moments, and all of them for the range. With ``kind.basis`` only models that the store has no histograms of on that basis are scanned, once; coefficients outside its range are
     counted apart. What was made is kept in the store; where that cannot be written a warning says so.
 
     Args:
         store: a ``distributed.store.Store``.
-        layers: all layers of the store: ``LAYER_COLUMNS``, other columns are ignored.
+        layers: all layers of the store: ``LAYER_COLUMNS`` or ``CLEAN_COLUMNS``, other columns are ignored.
+        kind: what is counted.
+        options: how filters are read.
 
     Returns:
         a sketch of exactly these layers; its ``origin`` says whether anything was scanned.
 
     Raises:
         UserError: too few or equal filters for a basis, or ``options.sketch`` is on another one.
-        StoreError: filters are missing, damaged, or not what ``layers`` says.
+        StoreError: filters are missing, damaged, or not what ``layers`` says; or ``layers`` says nothing of clean ones.
     """
-    index = LayerIndex.from_table(layers)
-    _check_memory(index, bins if basis is None else basis.bins)
+    basis = kind.basis
+    index = LayerIndex.from_table(layers, kind.preparation)
+    _check_memory(index, kind.bins if basis is None else basis.bins)
     area = SketchArea(store)
     given = options.sketch
     with ExitStack() as stack:
         scans = _Scans(store, options, stack)
-        fixed, kept, key = basis is not None, basis, key_of(layers, bins)
+        fixed, kept, key = basis is not None, basis, key_of(layers, kind.bins, kind.preparation, kind.span)
+        if given is not None and given.preparation != kind.preparation:
+            raise UserError(f"the given sketch is of {given.preparation}, asked for are {kind.preparation}")
         if basis is None:
             kept = area.read_basis(key)
-            basis = _basis_of(layers, index, bins, given, kept, scans)
+            basis = _basis_of(layers, index, kind, given, kept, scans)
         elif given is not None and given.basis.digest != basis.digest:
             raise UserError(f"the given sketch is on another basis ({given.basis.digest}) than {basis.digest}")
         found = area.read(basis, index)
@@ -109,11 +138,11 @@ def sketch_of_store(
         missing = index.of_models(_models_without(found, index))
         if missing.layer_ids.size:
             made = scans.histograms(missing, basis)
-            if not fixed and made.outside:
+            if not fixed and not kind.span and made.outside:
                 raise _range_is_wrong("filters/ holds coefficients outside the range that was found before")
             known = found.take(~np.isin(found.layer_ids, made.layer_ids))
             found = merge_sketches([known, made]) if known.layer_ids.size else made
-            if kept is None and not (found.counts[:, :, 0].any() and found.counts[:, :, -1].any()):
+            if kept is None and not kind.span and not (found.counts[:, :, 0].any() and found.counts[:, :, -1].any()):
                 raise _range_is_wrong("no coefficient lies at the ends of the range that was found before")
             area.write(made)
         if kept is None:
@@ -138,6 +167,12 @@ class _Scans:
         self.times.append(time)
         return result
 
+    def moments(self, layers: LayerIndex) -> Moments:
+        """Of rounded filters, before the first."""
+        result, time = scaled_moments(self._store, layers, self._entered(layers))
+        self.times.append(time)
+        return result
+
     def histograms(self, layers: LayerIndex, basis: Basis) -> Sketch:
         """The second."""
         sketch, time = layer_histograms(self._store, layers, basis, self._entered(layers))
@@ -151,17 +186,26 @@ class _Scans:
 
 
 def _basis_of(
-    layers: pa.Table, index: LayerIndex, bins: int, given: Sketch | None, kept: Basis | None, scans: _Scans
+    layers: pa.Table, index: LayerIndex, kind: SketchKind, given: Sketch | None, kept: Basis | None, scans: _Scans
 ) -> Basis:
     """The basis of all layers: kept, in the given sketch, or from the moments and a scan for the range."""
-    if bins < 1:
-        raise UserError(f"bins={bins}: at least one bin is needed")
+    if kind.bins < 1:
+        raise UserError(f"bins={kind.bins}: at least one bin is needed")
     if kept is not None:
         return kept
-    axes = PrincipalAxes.from_moments(Moments.from_layers(layers))
-    if given is not None and given.basis.bins == bins and given.basis.belongs_to(axes):
+    preparation = kind.preparation
+    if preparation.is_rounded:
+        axes = PrincipalAxes.from_moments(scans.moments(index))
+    else:
+        axes = PrincipalAxes.from_moments(Moments.from_layers(counted(layers, preparation.filters)))
+    if given is not None and _is_wanted(given.basis, axes, kind):
         return given.basis
-    extreme_filters = ExtremeFilters.from_layers(layers)
+    if kind.span:
+        return axes.with_range(kind.span[0], kind.span[1], kind.bins)
+    if preparation.is_rounded:  # the extreme filters are those of other numbers
+        scanned = scans.extremes(index, axes)
+        return axes.with_range(float(scanned.low.min()), float(scanned.high.max()), kind.bins)
+    extreme_filters = ExtremeFilters.from_layers(layers, preparation.filters)
     attained = extreme_filters.attained(axes)
     undecided = extreme_filters.undecided(axes, attained)
     low, high = float(attained.low.min()), float(attained.high.max())
@@ -170,7 +214,13 @@ def _basis_of(
         low, high = min(low, float(scanned.low.min())), max(high, float(scanned.high.max()))
     if not low < high:
         raise StoreError(f"all coefficients are {low}, but layers/ says that the filters differ: extract again")
-    return axes.with_range(low, high, bins)
+    return axes.with_range(low, high, kind.bins)
+
+
+def _is_wanted(basis: Basis, axes: PrincipalAxes, kind: SketchKind) -> bool:
+    """Whether a basis made earlier is of these axes, and its range what is asked for: ends are held if given."""
+    is_ranged = (basis.low, basis.high) == kind.span if kind.span else True
+    return basis.bins == kind.bins and basis.belongs_to(axes) and is_ranged
 
 
 def _check_memory(index: LayerIndex, bins: int) -> None:

@@ -20,13 +20,13 @@ class UnitTask:
     Attributes:
         scan: of ``analysis.scanning.reading``, or with its arguments: unit, file system, kernels, ``what``, policy.
         store: whose files the units name.
-        what: is projected on.
+        what: is projected on, where anything is.
         policy: of reading.
     """
 
     scan: Callable[..., dict[str, Any]]
     store: FilterStore
-    what: PrincipalAxes | Basis
+    what: PrincipalAxes | Basis | None
     policy: ReadPolicy
 
     def run(self, unit: WorkUnit, device: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from analysis.arrays.kernels import CHECK_DIRECTION
 from analysis.arrays.moments import layer_sums
+from analysis.arrays.preparation import AS_STORED, Preparation, counted, sparse_limits
 from analysis.arrays.types import Bool, Float64, Int64
 from distributed.errors import StoreError
 from distributed.store import ROW_GROUP_ROWS
@@ -34,6 +35,8 @@ class FilePart:
         stop: end of the rows.
         rows: filters of the whole file, by the layers table.
         layer_ids: (L,) int64, ascending: the model's layers.
+        limits: (L,) float64, see ``LayerIndex``.
+        preparation: of the filters.
     """
 
     path: str
@@ -42,6 +45,8 @@ class FilePart:
     stop: int
     rows: int
     layer_ids: Int64
+    limits: Float64 | None = None
+    preparation: Preparation = AS_STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +62,30 @@ class LayerIndex:
 
     Attributes:
         layer_ids: (L,) int64, ascending.
-        num_filters: (L,) int64.
+        num_filters: (L,) int64, rows in the files.
+        counted: (L,) int64, those of them that count.
         model_ids: (L,).
         first_rows: (L,) int64, where each layer begins in its model's file.
         file_rows: (L,) int64, filters of the whole file.
         checks: (L,) float64, ``CHECK_DIRECTION`` · ``scaled_sum``: what the filters of a layer must add up to. None
-            where the table has no ``scaled_sum``.
+            where the table has no ``scaled_sum``, or the filters are not read as they are stored.
+        limits: (L,) float64: a filter whose largest |w| is smaller is left out; None: none is.
+        preparation: of the filters.
     """
 
     layer_ids: Int64
     num_filters: Int64
+    counted: Int64
     model_ids: tuple[str, ...]
     first_rows: Int64
     file_rows: Int64
     checks: Float64 | None = None
+    limits: Float64 | None = None
+    preparation: Preparation = AS_STORED
 
     @classmethod
-    def from_table(cls, layers: pa.Table) -> LayerIndex:
-        """From a table with ``layer_id``, ``num_filters`` and ``model_id``.
+    def from_table(cls, layers: pa.Table, preparation: Preparation = AS_STORED) -> LayerIndex:
+        """From a table with ``layer_id``, ``num_filters`` and ``model_id``; of clean filters also their columns.
 
         Raises:
             StoreError: a column is missing or holds nulls; a layer occurs twice.
@@ -93,13 +104,23 @@ class LayerIndex:
         names = layers.column("model_id").to_pylist()
         models = tuple(names[i] for i in order)
         counts = layers.column("num_filters").to_numpy().astype(np.int64)[order]
-        checks = layer_sums(layers)[1] @ CHECK_DIRECTION if "scaled_sum" in layers.column_names else None
-        return cls(layer_ids, counts, models, *_places(models, counts), checks)
+        kept, limits, checks = counts, None, None
+        if preparation.is_clean:
+            limits = sparse_limits(layers)[order]
+            kept = counted(layers, preparation.filters).column("num_filters").to_numpy().astype(np.int64)[order]
+        if "scaled_sum" in layers.column_names and not preparation.is_rounded:
+            checks = layer_sums(counted(layers, preparation.filters))[1] @ CHECK_DIRECTION
+        return cls(layer_ids, counts, kept, models, *_places(models, counts), checks, limits, preparation)
 
     @property
     def total_filters(self) -> int:
-        """Filters of all layers."""
+        """Filters of all layers, those that do not count included."""
         return int(self.num_filters.sum())
+
+    @property
+    def total_counted(self) -> int:
+        """Filters of all layers that count."""
+        return int(self.counted.sum())
 
     def of_models(self, models: set[str]) -> LayerIndex:
         """All layers of these models."""
@@ -110,10 +131,13 @@ class LayerIndex:
         return LayerIndex(
             self.layer_ids[chosen],
             self.num_filters[chosen],
+            self.counted[chosen],
             tuple(model for model, is_chosen in zip(self.model_ids, chosen, strict=True) if is_chosen),
             self.first_rows[chosen],
             self.file_rows[chosen],
             None if self.checks is None else self.checks[chosen],
+            None if self.limits is None else self.limits[chosen],
+            self.preparation,
         )
 
     def check_filters(self, found: Int64) -> None:
@@ -122,12 +146,12 @@ class LayerIndex:
         Raises:
             StoreError: names the first model where not.
         """
-        wrong = np.flatnonzero(found != self.num_filters)
+        wrong = np.flatnonzero(found != self.counted)
         if wrong.size:
-            i = int(wrong[0])
+            i, clean = int(wrong[0]), " that are not sparse" * self.preparation.is_clean
             raise StoreError(
-                f"model {self.model_ids[i]}: layer {self.layer_ids[i]} has {found[i]:,} filters in filters/, "
-                f"{self.num_filters[i]:,} by layers/; extract the model again"
+                f"model {self.model_ids[i]}: layer {self.layer_ids[i]} has {found[i]:,} filters{clean} in filters/, "
+                f"{self.counted[i]:,} by layers/; extract the model again"
             )
 
     def check_sums(self, found: Float64) -> None:
@@ -166,6 +190,7 @@ def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -
     parts: list[tuple[int, FilePart]] = []
     for model, places in _models(layers).items():
         path, rows, layer_ids = path_of(model), int(layers.file_rows[places[0]]), layers.layer_ids[places]
+        limits = None if layers.limits is None else layers.limits[places]
         for first, last in _runs(layers, places):
             start, stop = int(layers.first_rows[first]), int(layers.first_rows[last] + layers.num_filters[last])
             cost = stop - start + LAYER_COST * (last - first + 1) + FILE_COST
@@ -174,7 +199,10 @@ def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -
             aligned = [round(row / ROW_GROUP_ROWS) * ROW_GROUP_ROWS for row in inner]
             bounds = [start, *(row for row in dict.fromkeys(aligned) if start < row < stop), stop]
             parts += [
-                (cost * (b - a) // (stop - start), FilePart(path, model, a, b, rows, layer_ids))
+                (
+                    cost * (b - a) // (stop - start),
+                    FilePart(path, model, a, b, rows, layer_ids, limits, layers.preparation),
+                )
                 for a, b in itertools.pairwise(bounds)
                 if b > a
             ]

@@ -1,6 +1,6 @@
-"""What can group layers: columns of the flat view of models and layers, and three axes that are computed.
+"""What can group layers: columns of the flat view of models and layers, and four axes that are computed.
 
-``depth``: deciles of ``conv_depth_norm``; ``model``: each model by itself; ``layer``: each layer by itself. Axes can be
+``depth``: deciles of ``conv_depth_norm``; ``depth_first``: the first layer apart, then deciles of the others; ``model``: each model by itself; ``layer``: each layer by itself. Axes can be
 crossed: the groups of ``task*depth`` are the pairs that occur.
 """
 
@@ -20,7 +20,10 @@ from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.suggestions import did_you_mean
 
 #: Axes that are computed, before the columns.
-COMPUTED_AXES = ("depth", "model", "layer")
+COMPUTED_AXES = ("depth", "depth_first", "model", "layer")
+
+#: Of these the groups have an order of their own.
+DEPTH_AXES = frozenset({"depth", "depth_first"})
 
 #: Axes whose groups are one model each, or part of one: there is nothing to resample, and nothing to flag.
 SINGLE_MODEL_AXES = frozenset({"model", "model_id", "model_label", "layer", "layer_id"})
@@ -32,6 +35,7 @@ CROSS = "*"
 MAX_FLOAT_GROUPS = 50
 
 DEPTH_EDGES = np.arange(1, 10) / 10  # 0.1 … 0.9; k/10 as the nearest double, as is every quotient of two depths
+FIRST_LAYER = "first layer"
 DEPTH_NAMES = ("[0.0, 0.1]", *(f"({k / 10:.1f}, {(k + 1) / 10:.1f}]" for k in range(1, 10)))
 
 #: Columns of ``models`` by what they say of a model; those that stand nowhere say something else.
@@ -73,6 +77,8 @@ def codes_on(flat: pa.Table, axis: str) -> tuple[list[str], Int64]:
     """
     if axis == "depth":
         return deciles(flat)
+    if axis == "depth_first":
+        return _first_and_deciles(flat)
     if axis == "model":
         return _by_model(flat)
     if axis == "layer":
@@ -109,6 +115,18 @@ def deciles(flat: pa.Table) -> tuple[list[str], Int64]:
     return [DEPTH_NAMES[index] for index in present], codes.astype(np.int64)
 
 
+def _first_and_deciles(flat: pa.Table) -> tuple[list[str], Int64]:
+    """See ``codes_on``: the axis ``depth_first``, as the robustness paper groups (arXiv 2204.02481)."""
+    names, codes = deciles(flat)
+    first = flat.column("conv_depth").to_numpy() == 0
+    kept = np.unique(codes[~first])
+    # Without the first layer the lowest decile is open below.
+    shown = ["(0.0, 0.1]" if names[code] == DEPTH_NAMES[0] else names[code] for code in kept]
+    if not first.any():
+        return shown, np.searchsorted(kept, codes).astype(np.int64)
+    return [FIRST_LAYER, *shown], np.where(first, 0, 1 + np.searchsorted(kept, codes)).astype(np.int64)
+
+
 def parts_of(axis: str) -> list[str]:
     """The axes that are crossed in this one; itself where none are."""
     return [part.strip() for part in axis.split(CROSS)]
@@ -143,7 +161,7 @@ def _meant(axis: str, flat: pa.Table) -> str:
 
 def values_on(flat: pa.Table, axis: str) -> list[str]:
     """Names of the groups of ``axis`` that occur, in order of their names, those without a filter included."""
-    if axis not in flat.column_names or axis == "depth":
+    if axis not in flat.column_names or axis in DEPTH_AXES:
         return codes_on(flat, axis)[0]
     return sorted(_name_of(value) for value in pc.unique(flat.column(axis)).drop_null().to_pylist())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: Axes that are no columns → what says the same in a condition.
 _COMPUTED = {
     "depth": "conv_depth (whole) or conv_depth_norm (0 … 1)",
+    "depth_first": "conv_depth (whole) or conv_depth_norm (0 … 1)",
     "model": "name or model_label",
     "layer": "layer_name",
 }

@@ -15,9 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.arrays.preparation import known_clean
 from analysis.selection.axes import COMPUTED_AXES
 from analysis.selection.conditions import select_layers
+from analysis.settings import Filters
 from analysis.wording import count
+from distributed.errors import UserError
 from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.store import Store, StoreSettings
 
@@ -79,13 +82,23 @@ class StoreView:
         layers = layers.filter(known)
         return cls(store, models, layers, flat_view(models, layers))
 
-    def select(self, where: str | None) -> pa.Table:
+    def select(self, where: str | None, filters: Filters = Filters.all) -> pa.Table:
         """The rows of ``flat`` that take part; see ``analysis.selection.conditions.select_layers``.
+
+        With ``Filters.clean`` their ``layer_num_filters`` counts what is not sparse.
 
         Raises:
             UserError: ``where`` is no condition, or leaves no filter.
+            StoreError: clean filters are asked for, and a layer's are not known.
         """
-        return select_layers(self.flat, where)
+        selected = select_layers(self.flat, where)
+        if filters is Filters.all:
+            return selected
+        place = selected.schema.get_field_index("layer_num_filters")
+        selected = selected.set_column(place, "layer_num_filters", known_clean(selected, "num_clean"))
+        if not Extent.of(selected).filters:
+            raise UserError(f"filters=clean: all filters of {count(selected.num_rows, 'layer')} are sparse")
+        return selected
 
     def layers_of(self, flat: pa.Table) -> pa.Table:
         """The rows of ``layers`` that are in a selected ``flat``."""

@@ -9,15 +9,16 @@ from pathlib import Path
 from analysis.arrays.basis import Basis
 from analysis.arrays.sketch import Sketch
 from analysis.measures.drift import divergence_named
-from analysis.measures.drift_matrix import AxisShift, DriftMethod, axis_shift
+from analysis.measures.drift_matrix import AxisShift, DriftMethod, axis_shift, by_mean_drift
 from analysis.measures.uncertainty import resampling_of
 from analysis.output.names import SKETCH_FILE, folder_named
-from analysis.scanning.sketching import ScanOptions, basis_asked_for, sketch_of_store
+from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.task import check_device
 from analysis.scanning.workers import scan_workers
+from analysis.selection.axes import DEPTH_AXES, parts_of
 from analysis.selection.grouping import group_axes
 from analysis.selection.view import Extent, StoreView
-from analysis.settings import MatrixSettings
+from analysis.settings import MatrixSettings, Order
 from analysis.shift.settings import ShiftSettings
 from distributed.errors import UserError
 
@@ -64,16 +65,18 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
     """
     check_device(settings.device)
     method = drift_method(settings)
-    basis = basis_asked_for(settings)
+    kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store)
-    selected = view.select(settings.where)
+    selected = view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     options = ScanOptions(
         workers=lambda filters: scan_workers(settings.cluster, filters, settings.device),
-        sketch=_earlier_sketch(folder_named(settings.out), basis),
+        sketch=_earlier_sketch(folder_named(settings.out), kind),
     )
-    sketch = sketch_of_store(view.store, view.layers, bins=settings.bins, basis=basis, options=options)
+    sketch = sketch_of_store(view.store, view.layers, kind, options=options)
     shifts = tuple(axis_shift(sketch, grouping, method) for grouping in groupings.found)
+    if settings.order is Order.mean_drift:
+        shifts = tuple(shift if DEPTH_AXES & set(parts_of(shift.axis)) else by_mean_drift(shift) for shift in shifts)
     return ShiftResult(shifts, sketch, Extent.of(selected), settings.where, tuple(groupings.left_out.values()))
 
 
@@ -89,11 +92,12 @@ def drift_method(settings: MatrixSettings) -> DriftMethod:
         resampling_of(settings.replicates, settings.level, settings.seed),
         settings.min_models,
         settings.max_tested_groups,
+        settings.components,
     )
 
 
-def _earlier_sketch(out: Path, basis: Basis | None) -> Sketch | None:
-    """The sketch that an earlier run wrote into ``out``, if it is whole and on ``basis`` (where one is given).
+def _earlier_sketch(out: Path, kind: SketchKind) -> Sketch | None:
+    """The sketch that an earlier run wrote into ``out``, if it is whole, of this preparation and on the asked basis.
 
     Whether it is of the same filters is checked where it is used.
     """
@@ -105,4 +109,5 @@ def _earlier_sketch(out: Path, basis: Basis | None) -> Sketch | None:
     except UserError as error:
         log.warning("%s; it is made again", error)
         return None
-    return sketch if basis is None or sketch.basis.digest == basis.digest else None
+    is_asked_for = kind.basis is None or sketch.basis.digest == kind.basis.digest
+    return sketch if is_asked_for and sketch.preparation == kind.preparation else None

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from analysis.arrays.preparation import counted
 from analysis.measures.eigenfilters import Agreement, Structure, agreement_of, structure_of, structures_by
 from analysis.selection.grouping import Grouping, Groupings, group_axes, listed, whole
 from analysis.selection.view import Extent, StoreView
+from analysis.settings import Filters
 from analysis.structure.settings import StructureSettings
 from analysis.wording import one_line
 
@@ -65,7 +67,7 @@ def measure(settings: StructureSettings, view: StoreView | None = None) -> Struc
         StoreError: the store is empty, its moments are missing or damaged.
     """
     view = view or StoreView.open(settings.store)
-    selected = view.select(settings.where)
+    selected = view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     return structure_by(groupings, view, selected, settings)
 
@@ -74,14 +76,17 @@ def structure_by(
     groupings: Groupings, view: StoreView, selected: pa.Table, settings: StructureSettings
 ) -> StructureResult:
     """See ``measure``, with the groups of ``selected`` made already; without any: of the store alone."""
-    everything = structure_of(view.layers, whole(view.flat, "all filters of the store").groups[0])
+    layers, name = counted(view.layers, settings.filters), "all filters of the store"
+    if settings.filters is Filters.clean:
+        name += " that are not sparse"
+    everything = structure_of(layers, whole(view.select(None, settings.filters), name).groups[0])
     selection = None
     if selected.num_rows < view.flat.num_rows:
         group = whole(selected, f"where {one_line(settings.where or '')}").groups[0]
-        selection = structure_of(view.layers_of(selected), group)
+        selection = structure_of(counted(view.layers_of(selected), settings.filters), group)
     found = []
     for grouping in groupings.found:
-        structures = structures_by(view.layers, grouping)
+        structures = structures_by(layers, grouping)
         notes = (*grouping.notes, *_flags(grouping.axis, structures))
         found.append(AxisStructure(grouping, structures, agreement_of(structures, settings.subspace), notes))
     return StructureResult(

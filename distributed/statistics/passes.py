@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distributed.errors import Place, SkipReason, UnextractableError
-from distributed.formulas import random_threshold
+from distributed.formulas import random_threshold, sparse_below
 from distributed.statistics.moments import Sums, pack_lower
 from distributed.statistics.quality import variance_entropy
 
@@ -100,11 +100,6 @@ def assembled(sums: Sums, max_abs: float, orthogonality: float | None) -> LayerS
         clean_gram=pack_lower(sums.scaled_clean.gram),
         num_clean=sums.clean.count,
     )
-
-
-def sparse_below(max_abs: float) -> float:
-    """Filters whose largest |w| is smaller are sparse; in an all-zero layer all are."""
-    return max_abs / 100.0 if max_abs > 0.0 else math.inf
 
 
 def pieces(weight: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

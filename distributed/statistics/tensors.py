@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import torch
 
+from distributed.formulas import sparse_below
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
 from distributed.statistics import passes
 from distributed.statistics.moments import ScaledSums, Scatter, Sums
-from distributed.statistics.passes import LayerStatistics, assembled, compiled_passes, non_finite, sparse_below
+from distributed.statistics.passes import LayerStatistics, assembled, compiled_passes, non_finite
 from distributed.statistics.quality import ARRAYS, WEIGHT_BLOCK, Algebra, orthogonality
 
 #: Rows handled at a time: a GPU wants larger pieces than a CPU. Their four float64 arrays stay below 40 MB.
@@ -71,9 +72,7 @@ def _sums(weight: torch.Tensor, limit: float) -> Sums:
             if reach > farthest[i]:
                 values = along[i // 2]
                 farthest[i], extremes[i] = reach, chunk[values.argmin() if i % 2 else values.argmax()]
-    of_clean, of_sparse = (
-        ScaledSums(s, g) for s, g in zip(scaled.cpu().numpy(), grams.cpu().numpy(), strict=True)
-    )
+    of_clean, of_sparse = (ScaledSums(s, g) for s, g in zip(scaled.cpu().numpy(), grams.cpu().numpy(), strict=True))
     return Sums(clean, sparse, norms, of_clean, of_sparse, extremes.cpu().numpy())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from analysis.arrays.sketch import Sketch
-from analysis.scanning.sketching import ScanOptions, sketch_of_store
+from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.task import Workers
 from analysis.scanning.workers import scan_workers
 from distributed.errors import StoreError, UserError
@@ -73,10 +73,10 @@ def test_a_later_run_scans_nothing(made: MadeStore, caplog: pytest.LogCaptureFix
     assert again.origin is not None
     assert not again.origin.scanned
     assert "nothing scanned" in caplog.text
-    fixed = sketch_of_store(made.store, made.layers, basis=first.basis, options=NO_SCAN)
+    fixed = sketch_of_store(made.store, made.layers, SketchKind(basis=first.basis), options=NO_SCAN)
     equal(fixed, first)
     with pytest.raises(StoreError, match="cannot read"):
-        sketch_of_store(made.store, made.layers, bins=40)
+        sketch_of_store(made.store, made.layers, SketchKind(bins=40))
 
 
 def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
@@ -85,20 +85,20 @@ def test_with_a_fixed_basis_only_new_models_are_scanned(tmp_path: Path) -> None:
     grown = make_store(tmp_path / "store", [*SIZES, [700, 9], [50]])
     for model_id in before.model_ids:
         grown.path(model_id).unlink()
-    second = sketch_of_store(grown.store, grown.layers, basis=first.basis)
+    second = sketch_of_store(grown.store, grown.layers, SketchKind(basis=first.basis))
     assert second.origin is not None
     assert second.origin.rows == 759
     assert second.origin.models == 2
     equal(second.take(np.isin(second.layer_ids, first.layer_ids)), first)
     assert (second.counts.sum(axis=2) + second.below + second.above == second.num_filters[:, None]).all()
-    third = sketch_of_store(grown.store, grown.layers, basis=first.basis, options=NO_SCAN)
+    third = sketch_of_store(grown.store, grown.layers, SketchKind(basis=first.basis), options=NO_SCAN)
     equal(third, second)
 
 
 def test_coefficients_outside_a_fixed_range_are_counted_apart(made: MadeStore) -> None:
     free = sketch_of_store(made.store, made.layers)
     narrow = replace(free.basis, low=-0.4, high=0.3)
-    found = sketch_of_store(made.store, made.layers, basis=narrow)
+    found = sketch_of_store(made.store, made.layers, SketchKind(basis=narrow))
     assert found.outside > 0
     expected = expected_counts(made, narrow)
     for row, layer in enumerate(found.layer_ids.tolist()):
@@ -163,4 +163,4 @@ def test_a_store_that_cannot_be_written_still_works(
     equal(again, first)
     other = replace(first.basis, high=first.basis.high + 1)
     with pytest.raises(UserError, match="is on another basis"):
-        sketch_of_store(store, made.layers, basis=other, options=earlier)
+        sketch_of_store(store, made.layers, SketchKind(basis=other), options=earlier)
