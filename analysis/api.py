@@ -56,6 +56,7 @@ from analysis.structure.tables import components_table
 from analysis.wording import count, one_line, shown_apart
 from distributed.configuration import settings_of
 from distributed.errors import StoreError, UserError
+from distributed.presets import SETTING, preset_settings
 from distributed.records import FILTERS_SCHEMA
 from distributed.store import Store, StoreSettings
 from distributed.suggestions import did_you_mean
@@ -342,8 +343,12 @@ def _names(axes: Axes) -> tuple[str, ...]:
 
 
 def _settings(kind: type[Settings], store: StoreLike, more: Mapping[str, Any], **named: Any) -> Settings:
-    """Settings of a command; names and values are checked and converted as on the command line."""
+    """Settings of a command; names and values are checked and converted as on the command line, ``preset`` as well."""
     free = [field.name for field in fields(kind) if field.name not in {"store", "out", *named}]  # type: ignore[arg-type]
+    if SETTING in more:
+        command = kind.__module__.split(".")[1]
+        preset = preset_settings(str(more[SETTING]), command, kind)
+        more = {name: value for name, value in (preset | dict(more)).items() if name != SETTING and name not in named}
     for name in more:
         if name not in free:
             raise UserError(f"there is no setting {name!r}{did_you_mean(name, free)}; there are: {', '.join(free)}")

@@ -43,14 +43,25 @@ class Weight(StrEnum):
 class LayerWeight(StrEnum):
     """What counts the same in summaries of layers: as ``Weight``, or what a metric is measured of.
 
-    ``measured``: clean filters for the clean entropy, output channels for the orthogonality, filters for the others (the
-    robustness paper, arXiv 2204.02481).
+    ``measured``: clean filters for the clean entropy, output channels for the orthogonality, filters for the others
+    (the robustness paper, arXiv 2204.02481).
     """
 
     layers = "layers"
     filters = "filters"
     models = "models"
     measured = "measured"
+
+
+class FirstLayer(StrEnum):
+    """Where the first layer of a model stands on the axis ``depth``.
+
+    ``within``: in the first decile. ``apart``: the axis becomes ``depth_first``, the first layer and deciles of the
+    others (the robustness paper, arXiv 2204.02481).
+    """
+
+    within = "within"
+    apart = "apart"
 
 
 class Order(StrEnum):
@@ -96,6 +107,9 @@ class GroupSettings:
     where: str | None = setting(
         None, "SQL condition on models and layers: where=\"task = 'Segmentation' and conv_depth > 0\""
     )
+    first_layer: FirstLayer = setting(
+        FirstLayer.within, "within | apart: of the first decile of the axis depth, or a group beside ten deciles"
+    )
     max_groups: int = setting(2000, "an axis with more groups is refused: its matrix has their square", (1, 1_000_000))
 
     def __post_init__(self) -> None:
@@ -104,6 +118,14 @@ class GroupSettings:
         axes: Any = self.axes
         if isinstance(axes, str) or not all(isinstance(axis, str) for axis in axes):
             raise UserError(f"axes={axes!r}: give a list of names, as in 'axes=[task,depth]'")
+        object.__setattr__(self, "axes", self.on_depth(self.axes))
+
+    def on_depth(self, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """The axes with the one for depth that ``first_layer`` asks for."""
+        if self.first_layer is FirstLayer.within:
+            return axes
+        crossed = [[part.strip() for part in axis.split("*")] for axis in axes]
+        return tuple("*".join("depth_first" if part == "depth" else part for part in parts) for parts in crossed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

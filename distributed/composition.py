@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from distributed.configuration import register, setting_names, settings_from
 from distributed.errors import UserError
 from distributed.overrides import quoted_texts
+from distributed.presets import with_preset
 from distributed.settings import ClusterSettings
 from distributed.sources.settings import SourceSettings
 from distributed.store.settings import StoreSettings
@@ -36,7 +37,7 @@ def composed(config_name: str, settings_class: type[Settings], arguments: Sequen
     (``--cfg job``, ``--config-dir``); those that only print end the process.
 
     Raises:
-        UserError: a wrong key, type or choice, or ``--multirun``.
+        UserError: a wrong key, type, choice or preset, or ``--multirun``.
     """
     register(f"{config_name}_schema", settings_class)
     for source in get_args(SourceSettings):
@@ -44,7 +45,7 @@ def composed(config_name: str, settings_class: type[Settings], arguments: Sequen
     register("store_schema", StoreSettings, group="store")
     register("cluster_schema", ClusterSettings, group="cluster")
     _refuse_sweeps(arguments)
-    arguments = quoted_texts(arguments, settings_class)
+    arguments = quoted_texts(with_preset(arguments, config_name, settings_class), settings_class)
     has_flags = any(argument.startswith("-") for argument in arguments)
     try:
         config = _by_main(config_name, arguments) if has_flags else _by_compose(config_name, arguments)

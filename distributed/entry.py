@@ -90,6 +90,10 @@ def help_text(config_name: str, settings_class: type) -> str:
                 text = choice.read_text(encoding="utf-8")
                 title = f"{group}={choice.name.removesuffix('.yaml')}"
                 parts.append(f"--- {title}: settings are {group}.<name>=…\n{text}")
+    for preset in sorted((folder / "preset").iterdir(), key=lambda entry: entry.name):
+        if preset.name.endswith(".yaml"):
+            title = preset.read_text(encoding="utf-8").partition("\n")[0]
+            parts.append(f"--- preset={preset.name.removesuffix('.yaml')}: {title.removeprefix('# ')}")
     shown = [
         line for part in parts for line in part.splitlines() if not re.search(r"_schema|_self_|override hydra", line)
     ]

@@ -21,8 +21,10 @@ from distributed.convolutions import (
     ConvolutionPlan,
     UncertainWeightError,
     find_convolutions,
+    fold,
     is_fixed,
     materialise,
+    with_norms,
     without_fixed,
 )
 from distributed.convolutions.other_networks import other_networks
@@ -244,6 +246,8 @@ def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSet
         framework=checkpoint.framework,
     )
     plan = without_fixed(plan, checkpoint.read)
+    if settings.fold_bn:
+        plan = with_norms(plan, checkpoint.entries, graph, order_known=checkpoint.order_known)
     return replace(plan, remarks=(*others.notes, *plan.remarks))
 
 
@@ -287,20 +291,21 @@ class FilterStream:
         Raises:
             UnextractableError: a weight is NaN or infinite and may not be left out, or nothing learned is left.
         """
-        parts = [part for layer in self._layout.layers for part in layer.parts]
+        parts = [part for layer in self._layout.layers for part in layer.reads]
         tensors = self._checkpoint.read(parts)
         for layer in self._layout.layers:
-            mine = dict(next(tensors) for _ in layer.parts)
+            mine = dict(next(tensors) for _ in layer.reads)
             try:
                 weight = materialise(layer, mine)
             except UncertainWeightError as error:
+                del mine
                 self._leave_out(layer, str(error))
                 continue
-            finally:
-                del mine
             if is_fixed(weight, layer.dtype):
                 self._leave_out(layer, "a fixed kernel by its values, not learned")
                 continue
+            weight = fold(weight, layer.norm, mine)
+            del mine
             yield from self._layer(layer, weight)
             del weight  # or it keeps the memory of its batch while the next one is read
         yield from self._rows.rest()

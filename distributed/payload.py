@@ -81,7 +81,7 @@ def payload_of(reference: ModelReference, run: ExtractionRun) -> int:
         with open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes) as checkpoint:
             layers = plan_layers(reference, checkpoint, settings).layers
             entries = {entry.name: entry for entry in checkpoint.entries}
-    parts = [entries[part] for layer in layers for part in layer.parts if part in entries]
+    parts = [entries[part] for layer in layers for part in layer.reads if part in entries]
     return sum(math.prod(part.shape) * _bits(part.dtype) // 8 for part in parts)
 
 

@@ -95,6 +95,9 @@ class ExtractSettings:
     prefer_ema: bool = setting(False, "take the EMA copy of a checkpoint that holds both")
     include_transposed: bool = setting(False, "transposed convolutions as well")
     quantised: bool = setting(False, "convolutions of integers as well, as the floats that these stand for")
+    fold_bn: bool = setting(
+        False, "batch norm folded into the convolution before it, as exports in eval mode (the published data) have it"
+    )
     include: Patterns = setting(
         (), "pattern or [patterns] of parameters that stay, though they look like a copy, an adapter, a loss, a teacher"
     )
@@ -115,7 +118,12 @@ class ExtractSettings:
     @property
     def variant(self) -> str:
         """What is taken of a checkpoint beside the default: ``""``, ``ema+transposed``, ``exclude=head.*`` …."""
-        flags = {"ema": self.prefer_ema, "transposed": self.include_transposed, "quantised": self.quantised}
+        flags = {
+            "ema": self.prefer_ema,
+            "transposed": self.include_transposed,
+            "quantised": self.quantised,
+            "folded": self.fold_bn,
+        }
         taken = [what for what, is_taken in flags.items() if is_taken]
         taken += [f"include={pattern}" for pattern in self.patterns.include]
         taken += [f"exclude={pattern}" for pattern in self.patterns.exclude]

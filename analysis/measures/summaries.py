@@ -50,7 +50,7 @@ def weighted_summary(values: Float64, weights: Float64) -> WeightedSummary:
 
 
 def layer_weights(weight: LayerWeight, models: Int64, sizes: Float64) -> Float64:
-    """(N,) weight of each of the layers of one group; ``models`` and ``sizes`` are their models, and what is in them."""
+    """(N,) weight of each layer of one group; ``models`` and ``sizes`` are their models, and what is in them."""
     if weight == LayerWeight.layers:
         return np.ones(len(models))
     if weight in (LayerWeight.filters, LayerWeight.measured):

@@ -76,7 +76,8 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
     view = view or StoreView.open(settings.store)
     selected = view.select(settings.where)
     # Asked axes first: they are what is read first. Standing ones may be asked for as well.
-    axes = (*settings.axes, *settings.standing)
+    standing = settings.on_depth(settings.standing)
+    axes = (*settings.axes, *standing)
     groupings = group_axes(view.flat, selected, axes, max_groups=settings.max_groups)
     if settings.axes and groupings.left_out.keys() >= set(settings.axes):
         raise UserError("; ".join(groupings.left_out[axis] for axis in settings.axes))
@@ -92,7 +93,7 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
         layers,
         grouped(whole(selected, "all layers")),
         tuple(grouped(grouping) for grouping in groupings.found),
-        frozenset(settings.standing) - frozenset(settings.axes),
+        frozenset(standing) - frozenset(settings.axes),
         degenerate_layers(layers),
         settings.weight,
         Extent.of(selected),

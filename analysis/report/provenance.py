@@ -38,7 +38,7 @@ def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, s
     where = [] if settings.where is None else [f"where={settings.where}"]
     named = [f"axes=[{','.join(axes)}]"]
     store = _store(settings, uri)
-    changed = _changed(settings, (*_SKETCHED, "subspace", "max_groups", "layer_weight", *_DRIFT))
+    changed = _changed(settings, (*_SKETCHED, "first_layer", "subspace", "max_groups", "layer_weight", *_DRIFT))
     report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
     measured = [changed[name] for name in (*_SKETCHED, *_DRIFT) if name in changed]
     structured = [changed[name] for name in ("filters", "subspace") if name in changed]

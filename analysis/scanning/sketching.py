@@ -100,9 +100,10 @@ def sketch_of_store(
 
     Without ``kind.basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the
     store if it was made before, else a scan for the range, of the layers that may hold its ends only
-    (``analysis.arrays.bounds``), and one of all filters for the histograms; of rounded filters one before for their
-    moments, and all of them for the range. With ``kind.basis`` only models that the store has no histograms of on that basis are scanned, once; coefficients outside its range are
-    counted apart. What was made is kept in the store; where that cannot be written a warning says so.
+    (``analysis.arrays.bounds``), and one of all filters for the histograms. Rounded filters need one before, for their
+    moments, and all of them for the range. With ``kind.basis`` (whose own bins count) only models that the store has no
+    histograms of on that basis are scanned, once; coefficients outside its range are counted apart. What was made is
+    kept in the store; where that cannot be written a warning says so.
 
     Args:
         store: a ``distributed.store.Store``.

@@ -1,7 +1,8 @@
 """What can group layers: columns of the flat view of models and layers, and four axes that are computed.
 
-``depth``: deciles of ``conv_depth_norm``; ``depth_first``: the first layer apart, then deciles of the others; ``model``: each model by itself; ``layer``: each layer by itself. Axes can be
-crossed: the groups of ``task*depth`` are the pairs that occur.
+``depth``: deciles of ``conv_depth_norm``; ``depth_first``: the first layer apart, then deciles of the others;
+``model``: each model by itself; ``layer``: each layer by itself. Axes can be crossed: the groups of ``task*depth`` are
+the pairs that occur.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from distributed.convolutions.finding import find_convolutions
 from distributed.convolutions.fixed import is_fixed, without_fixed
+from distributed.convolutions.folding import fold, with_norms
 from distributed.convolutions.layout import AxisOrderError
 from distributed.convolutions.materialising import materialise
 from distributed.convolutions.plan import Convolution, ConvolutionPlan, WeightForm
@@ -14,7 +15,9 @@ __all__ = [
     "UncertainWeightError",
     "WeightForm",
     "find_convolutions",
+    "fold",
     "is_fixed",
     "materialise",
+    "with_norms",
     "without_fixed",
 ]

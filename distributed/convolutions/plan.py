@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from distributed.convolutions.layout import AxisOrder
+from distributed.graph.facts import BatchNorm
 
 #: Names shown in a note before it only counts.
 _SHOWN = 3
@@ -44,6 +45,7 @@ class Convolution:
         is_depthwise: one input channel per group and more than one group; None where groups would have to be known.
         is_transposed: None where nothing tells.
         order: how the parts hold the axes.
+        norm: the batch norm that is to be folded into it.
     """
 
     name: str
@@ -55,6 +57,13 @@ class Convolution:
     is_depthwise: bool | None = None
     is_transposed: bool | None = None
     order: AxisOrder = AxisOrder.OIHW
+    norm: BatchNorm | None = None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Checkpoint tensors that its filters are made from."""
+        norm = self.norm
+        return self.parts if norm is None else (*self.parts, norm.variance, *([norm.scale] if norm.scale else []))
 
     @property
     def num_kernels(self) -> int:

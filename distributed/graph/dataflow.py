@@ -16,10 +16,19 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from distributed.graph.facts import ConvolutionFacts
+from distributed.graph.facts import BatchNorm, ConvolutionFacts, norms_by_weight
 
 #: Operators that mix every weight into every output: behind them data no longer "is" a parameter.
 _CONTRACTIONS = frozenset({"convolution", "mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot"})
+
+#: Batch norm in evaluation mode, as versions of torch and devices call it → positions of scale, variance and eps.
+_BATCH_NORMS = {
+    "native_batch_norm": (1, 4, 7),
+    "cudnn_batch_norm": (1, 4, 7),
+    "_native_batch_norm_legit_no_training": (1, 4, 6),
+    "_batch_norm_no_update": (1, 4, 6),
+    "batch_norm": (1, 4, 7),
+}
 
 _PARAMETRIZED = re.compile(r"^(.*?)parametrizations\.([^.]+)\.original\d*$")
 _WEIGHT_NORM = re.compile(r"^(.*)_[gv]$")
@@ -74,6 +83,16 @@ def _merge(tags: Sequence[_Tag]) -> _Tag:
     )
 
 
+@dataclass(slots=True)
+class _Convolved:
+    """What one call of a convolution gave: the weight's ``names``, how often it is read, by which batch norm."""
+
+    names: list[str]
+    shape: torch.Size
+    uses: int = 0
+    norm: BatchNorm | None = None
+
+
 class DataFlowRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves __init_subclass__ bare
     """Runs around one forward pass and records its 2-D convolutions and operators.
 
@@ -94,6 +113,8 @@ class DataFlowRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # t
         self.op_counts: Counter[str] = Counter()
         self._parameters: dict[int, _Parameter] = {}
         self._tags: dict[int, _Tag] = {}
+        self._convolved: dict[int, _Convolved] = {}
+        self._buffers = {_key(buffer): name for name, buffer in model.named_buffers()}
         # A storage that is freed gives its address to the next one, and with it a stale tag: keep all of them alive.
         self._alive: list[object] = [model, inputs]
         for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -119,8 +140,9 @@ class DataFlowRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # t
         self.op_counts[operator] += 1
         sources = list(_tensors([args, list(kwargs.values())]))
         tag = _merge([self._tags.get(_key(tensor), _NOTHING) for tensor in sources])
+        self._read(operator, args, sources)
         if operator == "convolution" and args[1].dim() == 4:
-            self._record(args, tag)
+            self._convolved[_key(result)] = _Convolved(self._record(args, tag), result.shape)
             tag = _Tag(tag.depth + 1, tag.is_data, tag.origins)
         if tag.is_data and operator in _CONTRACTIONS:
             tag = _Tag(tag.depth, True)
@@ -136,9 +158,32 @@ class DataFlowRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # t
                 self._alive.append(tensor.untyped_storage())
             self._tags[key] = tag if known is None else _merge([known, tag])
 
-    def _record(self, args: tuple[Any, ...], tag: _Tag) -> None:
-        """``args`` of aten.convolution: input, weight, bias, stride, padding, dilation, transposed, …, groups."""
-        weight, transposed, groups = args[1], bool(args[6]), int(args[8])
+    def norms(self) -> dict[str, BatchNorm | None]:
+        """See ``GraphFacts.norms``."""
+        # Read by others as well, what a convolution gives has to stay: nothing can be folded into it.
+        calls = self._convolved.values()
+        return norms_by_weight((name, call.norm if call.uses == 1 else None) for call in calls for name in call.names)
+
+    def _read(self, operator: str, args: tuple[Any, ...], sources: Sequence[torch.Tensor]) -> None:
+        """Which convolutions' outputs an operator reads, and whether it is a batch norm of one, as it came."""
+        for key in {_key(tensor) for tensor in sources} & self._convolved.keys():
+            call = self._convolved[key]
+            call.uses += 1
+            if operator in _BATCH_NORMS and _key(args[0]) == key and args[0].shape == call.shape:
+                call.norm = self._batch_norm(args, *_BATCH_NORMS[operator])
+
+    def _batch_norm(self, args: tuple[Any, ...], scale: int, variance: int, eps: int) -> BatchNorm | None:
+        """None where its statistics or its scale are not the model's own tensors."""
+        if args[variance] is None or _key(args[variance]) not in self._buffers:
+            return None
+        learned = None if args[scale] is None else self._parameters.get(_key(args[scale]))
+        if args[scale] is not None and learned is None:
+            return None
+        return BatchNorm(self._buffers[_key(args[variance])], learned.names[0] if learned else None, float(args[eps]))
+
+    def _record(self, args: tuple[Any, ...], tag: _Tag) -> list[str]:
+        """All names of its weight. ``args`` of aten.convolution: input, weight, bias, stride, padding, …, groups."""
+        weight, transposed, groups, recorded = args[1], bool(args[6]), int(args[8]), list[str]()
         for parameter in self._learned(weight):
             names = _with_materialised(parameter.names)
             for name in names:
@@ -149,6 +194,8 @@ class DataFlowRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # t
                     self.convolutions[name] = ConvolutionFacts(tag.depth, known.groups, known.transposed)
                 if name != names[0]:
                     self.aliases[name] = names[0]
+            recorded += names
+        return recorded
 
     def _learned(self, weight: torch.Tensor) -> list[_Parameter]:
         """The parameters that this kernel is: itself, or what it was derived from.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -33,6 +33,29 @@ class ConvolutionFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchNorm:
+    """A batch norm in evaluation mode: its output is (x - mean) · scale / √(variance + eps) + shift.
+
+    Attributes:
+        variance: name of the running variance.
+        scale: name of the learned scale (gamma); None where there is none, which is 1.
+        eps: None where nothing tells.
+    """
+
+    variance: str
+    scale: str | None
+    eps: float | None
+
+
+def norms_by_weight(uses: Iterable[tuple[str, BatchNorm | None]]) -> dict[str, BatchNorm | None]:
+    """``GraphFacts.norms`` from each use of each weight, by name: what follows there."""
+    found: dict[str, set[BatchNorm | None]] = {}
+    for name, norm in uses:
+        found.setdefault(name, set()).add(norm)
+    return {name: norms.pop() if len(norms) == 1 else None for name, norms in found.items() if norms != {None}}
+
+
+@dataclass(frozen=True, slots=True)
 class GraphFacts:
     """Everything a graph tells.
 
@@ -43,12 +66,15 @@ class GraphFacts:
         op_counts: operator name → how often it occurs.
         aliases: further name → first name, for the weights of ``convolutions`` that have several. A checkpoint that
             holds both names holds one layer twice.
+        norms: weight name → the batch norm that alone reads what the convolution gives, in every use of the weight;
+            None where the uses differ. Weights that no batch norm follows are not in it.
     """
 
     method: DepthMethod
     convolutions: Mapping[str, ConvolutionFacts]
     op_counts: Mapping[str, int]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    norms: Mapping[str, BatchNorm | None] = field(default_factory=dict)
 
     def without(self, leaves: Callable[[str], bool]) -> GraphFacts:
         """The facts without the weights of these names; depths stay as they are."""

@@ -172,7 +172,8 @@ class Readers:
         self._flow = flow
         self._of: defaultdict[int, list[Operator]] | None = None
 
-    def _reading(self, value: int) -> Sequence[Operator]:
+    def reading(self, value: int) -> Sequence[Operator]:
+        """The operators that read it, each as often as it does."""
         if self._of is None:
             self._of = defaultdict(list)
             for operator in self._flow.operators:
@@ -190,7 +191,7 @@ class Readers:
         """
         value = operator.outputs[0] if operator.outputs else -1
         for _ in range(_MAX_STEPS):
-            following = [each for each in self._reading(value) if each.op_type in ("Cast", "Add", "Mul")]
+            following = [each for each in self.reading(value) if each.op_type in ("Cast", "Add", "Mul")]
             if value < 0 or len(following) != 1 or following[0].domain:
                 break
             if following[0].op_type == "Mul":

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from distributed.errors import Place, SkipReason, UnextractableError
-from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
+from distributed.graph.facts import BatchNorm, ConvolutionFacts, DepthMethod, GraphFacts, norms_by_weight
 from distributed.graph.onnx_convolutions import (
     ConvolutionWeight,
     Readers,
@@ -35,6 +35,9 @@ FLOATING_TYPES = frozenset(
     for name, value in onnx.TensorProto.DataType.items()
     if name in ("FLOAT", "DOUBLE", "BFLOAT16") or name.startswith(("FLOAT16", "FLOAT8"))
 )
+
+#: Of a BatchNormalization that does not say.
+DEFAULT_EPS = 1e-5
 
 _NOT_DATA = -1
 
@@ -98,7 +101,8 @@ def understand(model: onnx.ModelProto, file: str, load: Load = _shape_only) -> O
         if is_convolution(operator) and rank_of(operator, folder) == 4
     ]
     ranks = {level: rank for rank, level in enumerate(sorted({levels[index] for index, _ in convolutions}))}
-    weights, left_out = _weights([operator for _, operator in convolutions], folder, Readers(flow))
+    readers = Readers(flow)
+    weights, left_out = _weights([operator for _, operator in convolutions], folder, readers)
     names = _names(weights.values(), {tensor.name for tensor in flow.tensors.values()})
     facts: dict[str, ConvolutionFacts] = {}
     made: dict[str, MadeWeight] = {}
@@ -116,7 +120,23 @@ def understand(model: onnx.ModelProto, file: str, load: Load = _shape_only) -> O
             made.setdefault(name, MadeWeight(operator, weight))
     notes = tuple(f"left out {count} 2-D convolution(s) {reason}" for reason, count in left_out.items())
     counts = Counter(operator.op_type for operator in flow.operators if operator.op_type)
-    return OnnxGraph(GraphFacts(DepthMethod.ONNX, facts, dict(counts)), flow, made, notes)
+    norms = norms_by_weight(
+        (names[weight.key], _norm_behind(convolutions[index][1], flow, readers)) for index, weight in weights.items()
+    )
+    return OnnxGraph(GraphFacts(DepthMethod.ONNX, facts, dict(counts), norms=norms), flow, made, notes)
+
+
+def _norm_behind(operator: Operator, flow: OnnxFlow, readers: Readers) -> BatchNorm | None:
+    """The batch norm that alone reads what a convolution gives, if its scale and variance are in the file."""
+    following = readers.reading(operator.outputs[0]) if operator.outputs else ()
+    if len(following) != 1 or (following[0].domain, following[0].op_type) != ("", "BatchNormalization"):
+        return None
+    norm = following[0]
+    if len(norm.inputs) < 5 or norm.inputs[0] != operator.outputs[0] or norm.integer("training_mode", 0):
+        return None
+    scale, variance = flow.tensors.get(norm.inputs[1]), flow.tensors.get(norm.inputs[4])
+    eps = norm.attributes["epsilon"].f if "epsilon" in norm.attributes else DEFAULT_EPS
+    return None if scale is None or variance is None else BatchNorm(variance.name, scale.name, eps)
 
 
 def _weights(

@@ -86,6 +86,7 @@ def trace_module(model: nn.Module, inputs: Sequence[torch.Tensor]) -> GraphFacts
         convolutions=recorder.convolutions,
         op_counts=dict(recorder.op_counts),
         aliases=recorder.aliases,
+        norms=recorder.norms(),
     )
 
 
