@@ -47,8 +47,8 @@ class LayerWeight(StrEnum):
     (the robustness paper, arXiv 2204.02481).
     """
 
-    layers = "layers"
     filters = "filters"
+    layers = "layers"
     models = "models"
     measured = "measured"
 

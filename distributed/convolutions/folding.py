@@ -1,8 +1,9 @@
 """Batch norm folded into the convolution before it, as exports in evaluation mode do it.
 
 Each output channel of the weight is multiplied by scale / √(variance + eps) (Jacob et al., arXiv 1712.05877, eq. 14).
-Which batch norm follows a convolution a graph says, traced or of an ONNX file (which may hold it folded already); of a bare state dict names do, where only one reading of
-them is possible. Everything else keeps its plain weight, and a note says so.
+Which batch norm follows a convolution a graph says, traced or of an ONNX file, which may hold it folded already; of a
+bare state dict names do, where only one reading of them is possible. Everything else keeps its plain weight, and a note
+says so.
 """
 
 from __future__ import annotations

@@ -279,7 +279,10 @@ def test_models_that_cannot_be_compared(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"axes": ("nonsense",)}, r"there is no axis 'nonsense' \(there are: computed: depth, model, layer"),
+        (
+            {"axes": ("nonsense",)},
+            r"there is no axis 'nonsense' \(there are: computed: depth, depth_first, model, layer",
+        ),
         ({"axes": ()}, "axes is empty"),
         ({"divergence": "euclid"}, "divergence=euclid: there are kl, js"),
         ({"replicates": -1}, "replicates=-1"),

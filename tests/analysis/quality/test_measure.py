@@ -259,7 +259,7 @@ def test_any_axis_groups(store: Path, axis: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axes": ("colour",)}, "there is no axis 'colour' (there are: computed: depth, model, layer"),
+        ({"axes": ("colour",)}, "there is no axis 'colour' (there are: computed: depth, depth_first, model, layer"),
         ({"axes": ("license",)}, "axis 'license' is null for all"),
         ({"where": "sparsity > 2"}, "leaves no filter"),
         ({"where": "sparsity >"}, "cannot be evaluated"),
@@ -282,7 +282,7 @@ def test_an_empty_store_and_a_wrong_weight_end_in_one_line(
     assert "holds no models" in capsys.readouterr().err
     said = cli.called(main, f"store.uri={store}", "weight=pixels", cwd=tmp_path)
     assert said.returncode == 2
-    assert "weight=pixels: Invalid value 'pixels', expected one of [filters, layers, models]" in said.stderr
+    assert "weight=pixels: Invalid value 'pixels', expected one of [filters, layers, models, measured]" in said.stderr
     assert said.stderr.count("\n") == 1
 
 

@@ -47,7 +47,7 @@ def test_crossed_axes_hold_max_groups_and_know_single_models(flat: pa.Table) -> 
         ("tsk", "there is no axis 'tsk'; did you mean 'task'?"),
         ("task x depth", r"crossed axes are written task\*depth"),
         ("task*dept", "there is no axis 'dept'; did you mean 'depth'?"),
-        ("zzzz", r"there is no axis 'zzzz' \(there are: computed: depth, model, layer; of models: "),
+        ("zzzz", r"there is no axis 'zzzz' \(there are: computed: depth, depth_first, model, layer; of models: "),
     ],
 )
 def test_wrong_axes_are_told_what_is_meant(flat: pa.Table, axis: str, said: str) -> None:

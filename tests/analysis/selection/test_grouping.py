@@ -109,7 +109,8 @@ def test_depth_decile_of_any_fraction_is_exact(largest: int, data: st.DataObject
     [
         (
             "taks",
-            "there is no axis 'taks'; did you mean 'task'? (there are: computed: depth, model, layer; of models: name,",
+            "there is no axis 'taks'; did you mean 'task'? "
+            "(there are: computed: depth, depth_first, model, layer; of models: name,",
         ),
         ("kernel_shapes", "cannot group: its values are of type map<string, int64>"),
         ("scaled_sum", "cannot group: its values are of type fixed_size_list"),

@@ -175,7 +175,7 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
     [
         (
             {"axes": ("taks",)},
-            "there is no axis 'taks'; did you mean 'task'? (there are: computed: depth, model, layer;",
+            "there is no axis 'taks'; did you mean 'task'? (there are: computed: depth, depth_first, model, layer;",
         ),
         ({"axes": ()}, "axes is empty"),
         ({"axes": ("paper",)}, "axis 'paper' is null for all of 7 models"),

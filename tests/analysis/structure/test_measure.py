@@ -216,7 +216,7 @@ def test_a_single_group_without_directions_still_gives_its_files(store: Path, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axes": ("colour",)}, "there is no axis 'colour' (there are: computed: depth, model, layer"),
+        ({"axes": ("colour",)}, "there is no axis 'colour' (there are: computed: depth, depth_first, model, layer"),
         ({"axes": ("license",)}, "axis 'license' is null for all"),
         ({"axes": ()}, "axes is empty"),
         ({"where": "task = 'Nothing'"}, "leaves no filter"),
