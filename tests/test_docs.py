@@ -15,6 +15,7 @@ from analysis import api
 from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
 from analysis.quality import QualitySettings
+from analysis.replicate import ReplicateSettings
 from analysis.report import ReportSettings
 from analysis.shift import ShiftSettings, measure_shift
 from analysis.structure import StructureSettings
@@ -37,6 +38,7 @@ SETTINGS = {
     "coefficients": CoefficientsSettings,
     "compare": CompareSettings,
     "report": ReportSettings,
+    "replicate": ReplicateSettings,
 }
 
 

@@ -111,11 +111,13 @@ def measure(settings: ReplicateSettings, view: StoreView | None = None) -> Repli
     view = view or StoreView.open(settings.store)
     selected = view.select(settings.where)
     robust = robust_column(selected) if paper.robust else None
+    if paper.robust and robust is None:
+        raise UserError(f"paper={settings.paper}: no column 'robust' says which models are: add it with labels")
     numbers, notes = counts_of(selected, robust), list[str]()
     parts: list[MeasuredPart] = []
     for part in paper.parts:
         try:
-            asked = _asked(part, paper, settings, robust)
+            asked = _asked(part, paper, settings, robust or "")
             command = COMMANDS[part.command]
             made: Any = settings_of(command.settings, {**asked, "store": settings.store})
             parts.append(MeasuredPart(part, asked, command.measure(made, view)))
@@ -137,18 +139,11 @@ def measure(settings: ReplicateSettings, view: StoreView | None = None) -> Repli
     )
 
 
-def _asked(part: Part, paper: Paper, settings: ReplicateSettings, robust: str | None) -> dict[str, Any]:
-    """Settings of the part's command, but the store.
-
-    Raises:
-        UserError: the part is about robust models, and no column says which are.
-    """
+def _asked(part: Part, paper: Paper, settings: ReplicateSettings, robust: str) -> dict[str, Any]:
+    """Settings of the part's command, but the store."""
     kind = COMMANDS[part.command].settings
     asked = preset_settings(paper.preset, part.command, kind) | dict(part.settings)
-    if any("ROBUST" in axis for axis in asked["axes"]):
-        if robust is None:
-            raise UserError("no column 'robust' says which models are; add it with labels")
-        asked["axes"] = [axis.replace("ROBUST", robust) for axis in asked["axes"]]
+    asked["axes"] = [axis.replace("ROBUST", robust) for axis in asked["axes"]]
     conditions = [
         MEDICAL if condition == "MEDICAL" else condition for condition in (asked.get("where"), settings.where)
     ]

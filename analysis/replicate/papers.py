@@ -136,7 +136,12 @@ PAPERS: Mapping[str, Paper] = {
             ),
             Part("models", "Drift between medical models", "shift", {"axes": ["model"], "where": "MEDICAL"}),
             Part("ridges", "Distributions of coefficients", "coefficients", {"axes": ["visual_category"]}),
-            Part("densities", "Densities of medical models", "coefficients", {"axes": ["model"], "where": "MEDICAL"}),
+            Part(
+                "densities",
+                "Densities of medical models",
+                "coefficients",
+                {"axes": ["model"], "where": "MEDICAL", "pairs": [[1, 2]]},
+            ),
             Part("quality", "Sparsity and variance entropy", "quality", {"axes": ["visual_category"]}),
         ),
         (),

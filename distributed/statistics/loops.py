@@ -146,15 +146,22 @@ def _merge_norms(norms, state):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy", nogil=True)
-def _choose(x, n, peaks, limit, wanted, chosen):  # type: ignore[no-untyped-def]
-    """Copies the filters whose being sparse is ``wanted`` to the front of ``chosen`` (9, BLOCK); how many."""
+def _places(n, peaks, limit, wanted, places):  # type: ignore[no-untyped-def]
+    """Where the filters are whose being sparse is ``wanted``; how many. Without a branch: it could not be foretold."""
     m = 0
     for i in range(n):
-        if (peaks[i] < limit) == wanted:
-            for k in range(9):
-                chosen[k, m] = x[k, i]
-            m += 1
+        places[m] = i
+        m += (peaks[i] < limit) == wanted
     return m
+
+
+@njit(error_model="numpy", nogil=True)
+def _chosen(x, places, m, chosen):  # type: ignore[no-untyped-def]
+    """Copies m filters to the front of ``chosen`` (9, BLOCK)."""
+    for k in range(9):
+        xk, to = x[k], chosen[k]
+        for j in range(m):
+            to[j] = xk[places[j]]
 
 
 @njit(error_model="numpy", nogil=True)
@@ -216,6 +223,8 @@ def layer_sums(  # type: ignore[no-untyped-def]
     weights = bits.view(np.float32)
     x, y, chosen = np.empty((9, BLOCK)), np.empty((9, BLOCK)), np.empty((9, BLOCK))
     peaks, lengths, block = np.empty(BLOCK), np.empty(BLOCK), np.empty(SCATTER_STATE)
+    # One longer: a place is written before it is known whether it stays.
+    few_places, other_places = np.empty(BLOCK + 1, np.uint64), np.empty(BLOCK + 1, np.uint64)
     found = 0
     for start in range(0, weights.size, 9 * BLOCK):
         part = weights[start : min(start + 9 * BLOCK, weights.size)]
@@ -235,11 +244,17 @@ def layer_sums(  # type: ignore[no-untyped-def]
             _scale(x, n, peaks, lengths)
             _add_sums(x, n, scaled_sparse)
         else:
-            _merge_scatter(chosen, _choose(x, n, peaks, limit, True, chosen), y, block, sparse)
-            _merge_scatter(chosen, _choose(x, n, peaks, limit, False, chosen), y, block, clean)
+            m = _places(n, peaks, limit, True, few_places)
+            _places(n, peaks, limit, False, other_places)
+            _chosen(x, few_places, m, chosen)
+            _merge_scatter(chosen, m, y, block, sparse)
+            _chosen(x, other_places, n - m, chosen)
+            _merge_scatter(chosen, n - m, y, block, clean)
             _scale(x, n, peaks, lengths)
-            _add_sums(chosen, _choose(x, n, peaks, limit, True, chosen), scaled_sparse)
-            _add_sums(chosen, _choose(x, n, peaks, limit, False, chosen), scaled_clean)
+            _chosen(x, few_places, m, chosen)
+            _add_sums(chosen, m, scaled_sparse)
+            _chosen(x, other_places, n - m, chosen)
+            _add_sums(chosen, n - m, scaled_clean)
         found += few
         _along(x, n, peaks, lengths)
         _keep_extremes(peaks[:n], part, 0, farthest, kept)
