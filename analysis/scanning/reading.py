@@ -172,11 +172,11 @@ def scan_moments(
         with PartReader(part, filesystem) as reader:
             for batch in reader.batches(with_layers=True):
                 starts, layer_ids = reader.runs(batch)
-                filters = np.stack(batch.columns, axis=1)
-                bad = np.flatnonzero(~np.isfinite(filters).all(axis=1))
+                rows = np.stack(batch.columns, axis=1)
+                bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
                 if bad.size:
                     raise reader.not_finite(batch, int(bad[0]))
-                scaled = scale_filters(filters)
+                scaled = scale_filters(rows)
                 runs = np.split(scaled, starts[1:-1])
                 ids.append(layer_ids)
                 found.append(np.array([[*run.sum(axis=0), *(run.T @ run)[_LOWER]] for run in runs]))

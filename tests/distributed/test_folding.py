@@ -59,9 +59,9 @@ def randomised(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenetv2_050"])
-def test_a_traced_model_equals_its_export(tmp_path: Path, name: str) -> None:
-    """torch folds what it exports in evaluation mode: 20 of 20 convolutions, those of DenseNet that no other reads."""
+@pytest.mark.parametrize(("name", "changed"), [("resnet18", 16), ("densenet121", 0), ("mobilenetv2_050", 18)])
+def test_a_traced_model_equals_its_export(tmp_path: Path, name: str, changed: int) -> None:
+    """torch folds what it exports in evaluation mode. DenseNet's 3x3 outputs are read by all later layers: none is."""
     model = randomised(timm.create_model(name, pretrained=False))
     (tmp_path / "torch").mkdir()
     torch.save(model.state_dict(), tmp_path / "torch" / "model.pth")
@@ -73,7 +73,7 @@ def test_a_traced_model_equals_its_export(tmp_path: Path, name: str) -> None:
     folded, notes = filters_of(tmp_path / "torch", fold_bn=True)
     same_filters(folded, exported)
     plain, _ = filters_of(tmp_path / "torch")
-    assert all(np.abs(plain[layer] - folded[layer]).max() > 0.01 for layer in list(plain)[:1])
+    assert sum(np.abs(plain[layer] - folded[layer]).max() > 0.01 for layer in plain) == changed
     assert any("folded: batch norm into" in note for note in notes)
 
 

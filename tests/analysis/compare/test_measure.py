@@ -20,6 +20,7 @@ from analysis.command import carry_out
 from analysis.compare import CompareSettings, compare_model
 from analysis.compare.__main__ import main, steps
 from analysis.compare.measure import CompareResult
+from analysis.settings import Filters
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests import reference
@@ -27,7 +28,7 @@ from tests.analysis.shift.test_measure import decile
 from tests.checkpoints import real_models
 from tests.cli import called
 from tests.distributed.checkpoint_files import conv, extracted
-from tests.stores import Model, blob_filters, sample_models, write_store
+from tests.stores import Model, blob_filters, chain, sample_models, write_store
 
 
 def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safetensors") -> Path:
@@ -315,3 +316,24 @@ def test_real_checkpoint_is_nearest_to_its_twin(checkpoints: Path, tmp_path: Pat
     nearest = found.nearest.to_pylist()
     assert (len(nearest), nearest[0]["model"]) == (3, "ulfg_rfb_320_pth")
     assert nearest[0]["drift"] < 0.01 < nearest[1]["drift"]
+
+
+def test_clean_filters_of_the_model_against_clean_ones_of_the_store(tmp_path: Path) -> None:
+    """Sparse filters are left out on both sides: a model that differs by them alone is no farther than its twin."""
+    generator = np.random.default_rng(2)
+    weights = generator.standard_normal((40, 5, 3, 3)).astype(np.float32)
+    with_sparse = np.concatenate([weights, np.float32(1e-5) * generator.standard_normal((40, 5, 3, 3))]).astype("f4")
+    other = generator.standard_normal((40, 5, 3, 3)).astype(np.float32) + 1
+    store = write_store(tmp_path / "store", [chain("twin", {"a.weight": weights}), chain("other", {"a.weight": other})])
+    path = tmp_path / "own.pth"
+    torch.save({"a.weight": torch.from_numpy(with_sparse)}, path)
+    drifts = {}
+    for filters in Filters:
+        found = compare_model(settings_for(store, path, axes=("model",), filters=filters))
+        drifts[filters] = dict(
+            zip(*(found.nearest.column(name).to_pylist() for name in ("model", "drift")), strict=True)
+        )
+        assert found.model.sketch.num_filters.sum() == (200 if filters is Filters.clean else 400)
+        assert found.layers.column("num_filters").to_pylist() == [400]
+    assert drifts[Filters.clean]["twin"] == 0.0
+    assert drifts[Filters.all]["twin"] > 0.01

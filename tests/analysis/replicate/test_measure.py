@@ -148,7 +148,8 @@ def test_robust_against_normal(robust_store: StoreSettings, tmp_path: Path) -> N
     assert here["drift robust, CIFAR-10, first layer"] == pytest.approx(first, abs=1e-9)
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(
-        ",Robust,Normal,Arch,Dataset\n0,strong a,plain,x,cifar10\n1,strong b,plain,x,cifar10\n2,strong a,plain two,x,cifar10\n"
+        ",Robust,Normal,Arch,Dataset\n0,strong a,plain,x,cifar10\n1,strong b,plain,x,cifar10\n"
+        "2,strong a,plain two,x,cifar10\n"
     )
     paired = measure_replicate(ReplicateSettings(robust_store, paper="2204.02481", pairs=str(pairs)))
     here = {row.key: row.here for row in paired.verdicts}
