@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distributed.bytes.local import LocalFile
-from distributed.bytes.remote import HubFile
 from distributed.references import ModelReference
 
 if TYPE_CHECKING:  # the formats bring torch with them, which listing a source needs not
     from distributed.formats.base import ByteSource
 
-__all__ = ["HubFile", "LocalFile", "open_sources"]
+__all__ = ["LocalFile", "open_sources"]
 
 
 def open_sources(reference: ModelReference, scratch: Path) -> list[ByteSource]:
@@ -24,6 +23,8 @@ def open_sources(reference: ModelReference, scratch: Path) -> list[ByteSource]:
         UnextractableError: a local file is missing or may not be read.
     """
     if reference.revision is not None:
+        from distributed.bytes.remote import HubFile  # and the Hub's client: half a second
+
         return [
             HubFile(reference.root, reference.revision, file.path, file.size, file.sha256, scratch)
             for file in reference.files

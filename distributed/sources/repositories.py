@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from huggingface_hub import constants
 
-from distributed.bytes import HubFile
 from distributed.bytes.client import HTTP_ERROR, check_access, get_json, one_line, refusal_of
+from distributed.bytes.remote import HubFile
 from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
 from distributed.external_data import locations_in, path_of_location
 from distributed.references import FileReference, ModelMetadata, ModelReference

@@ -15,9 +15,10 @@ import pytest
 from huggingface_hub import constants, hf_hub_download
 from safetensors import safe_open
 
-from distributed.bytes import HubFile, LocalFile, open_sources
+from distributed.bytes import LocalFile, open_sources
 from distributed.bytes import client as client_module
 from distributed.bytes import remote as remote_module
+from distributed.bytes.remote import HubFile
 from distributed.errors import FilterShiftError, RetryableError, SkipReason, UnextractableError
 from distributed.formats.base import ByteSource
 from distributed.sources import list_references
