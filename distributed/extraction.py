@@ -31,11 +31,13 @@ from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
 from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
+from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
 from distributed.settings import ExtractSettings, NonFinite
+from distributed.sources.completing import completed
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.store import ModelRow, RowGroups, Store
 from distributed.values import as_tensor
@@ -43,12 +45,20 @@ from distributed.values import as_tensor
 if TYPE_CHECKING:
     import torch
 
+#: What bytes that were damaged on the way look like.
+_MAY_BE_DAMAGED = (SkipReason.UNREADABLE, SkipReason.UNSUPPORTED_FORMAT)
+
 #: Notes that a refusal repeats before it only counts.
 _MOST_NOTES = 12
 
 
 def extract_model(
-    reference: ModelReference, store: Store, settings: ExtractSettings, device: torch.device, scratch: Path
+    reference: ModelReference,
+    store: Store,
+    settings: ExtractSettings,
+    device: torch.device,
+    scratch: Path,
+    access: HubAccess = HubAccess(),
 ) -> Outcome:
     """Extract one model, or find that the store has it already.
 
@@ -58,31 +68,66 @@ def extract_model(
         settings: how to read.
         device: where statistics are computed.
         scratch: an empty folder for downloads, removed by the caller.
+        access: how the Hub is asked.
 
     Raises:
         UnextractableError: the checkpoint holds nothing to extract.
         RetryableError: reading or writing failed for a reason that may pass.
     """
-    sources = open_sources(reference, scratch)
+    sources = open_sources(reference, scratch, access)
     model_id = _model_id(reference, sources)
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
+    reference = described(reference, scratch, access)
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(
-            open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
-        )
+        opened, sources, spent = _opened(reference, sources, settings, scratch, access)
+        checkpoint = stack.enter_context(opened)
         layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
         def finish() -> tuple[ModelRow, pa.Table]:
             row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
-            return row, pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
+            return replace(row, bytes_read=spent + _bytes_read(sources)), pa.Table.from_pylist(
+                stream.layer_rows, schema=LAYERS_SCHEMA
+            )
 
         receipt = store.write_model(model_id, stream.batches(), finish)
     kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
     written = stream.num_filters if receipt.created else 0
     layers = len(stream.layer_rows) if receipt.created else 0
-    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=_bytes_read(sources))
+    read = spent + _bytes_read(sources)
+    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=read)
+
+
+def _opened(
+    reference: ModelReference, sources: list[ByteSource], settings: ExtractSettings, scratch: Path, access: HubAccess
+) -> tuple[Checkpoint, list[ByteSource], int]:
+    """The checkpoint, the sources it reads, and bytes spent before.
+
+    Ranges from the Hub have no digest: what cannot be understood is fetched once more before it is believed.
+    """
+    wish: dict[str, Any] = {"prefer_ema": settings.prefer_ema, "wanted": settings.patterns.takes}
+    try:
+        return open_checkpoint(sources, **wish), sources, 0
+    except UnextractableError as error:
+        if reference.revision is None or error.reason not in _MAY_BE_DAMAGED or _sha256(sources):
+            raise
+        again = open_sources(reference, scratch, access)
+        return open_checkpoint(again, **wish), again, _bytes_read(sources)
+
+
+def described(reference: ModelReference, scratch: Path, access: HubAccess = HubAccess()) -> ModelReference:
+    """The reference with what its description says, if listing left that to be read.
+
+    Raises:
+        UnextractableError, RetryableError, PermanentError: it cannot be read; then neither is the model, whose depth
+            and labels it tells.
+    """
+    if reference.config is None:
+        return reference
+    [source] = open_sources(replace(reference, files=(reference.config,)), scratch, access)
+    [content] = source.read_ranges([(0, source.size)])
+    return completed(reference, bytes(content).decode("utf-8", "replace"))
 
 
 def _bytes_read(sources: Sequence[ByteSource]) -> int:
@@ -337,7 +382,7 @@ def _model_row(
         revision=reference.revision,
         file=reference.entry,
         format=checkpoint.format,
-        sha256=_sha256(sources),
+        sha256=reference.weights_sha256 or _sha256(sources),
         reference_key=reference.reference_key,
         **{f: getattr(metadata, f) for f in _METADATA_FIELDS},
         origins=dict(metadata.origins),

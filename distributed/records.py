@@ -1,4 +1,4 @@
-"""The three tables of the store, and the two side tables, in one place: names, types, units.
+"""The three tables of the store, and the three side tables, in one place: names, types, units.
 
 Every stage passes on the records of this file; ``distributed.store`` writes them, ``analysis`` reads them.
 The layout is DESIGN §3: one Parquet file per model in each of ``filters/``, ``layers/``, ``models/``.
@@ -83,7 +83,7 @@ MODELS_SCHEMA = pa.schema(
         pa.field("revision", pa.string()),
         pa.field("file", pa.string(), nullable=False),  # entry file within uri
         pa.field("format", pa.string(), nullable=False),  # safetensors | torch | onnx
-        pa.field("sha256", pa.string()),  # null if only ranges were read
+        pa.field("sha256", pa.string()),  # of the weights, as the Hub lists or the whole files have it; else null
         pa.field("reference_key", pa.string(), nullable=False),
         pa.field("library", pa.string()),
         pa.field("architecture", pa.string()),
@@ -130,5 +130,15 @@ REJECTS_SCHEMA = pa.schema(
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("recorded_at", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("tool_version", pa.string(), nullable=False),
+    ]
+)
+
+#: One row per repository of the Hub at a commit, in files of many (``repositories/``): what its API said, so that a
+#: later listing need not ask again. Anyone may remove it.
+REPOSITORIES_SCHEMA = pa.schema(
+    [
+        pa.field("repository", pa.string(), nullable=False),
+        pa.field("revision", pa.string(), nullable=False),
+        pa.field("answer", pa.string(), nullable=False),  # ``distributed.hub.repository.Repository.to_json``
     ]
 )

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from distributed.byte_sources import open_sources
 from distributed.errors import FilterShiftError, UserError
-from distributed.extraction import FilterStream, LayerLayout, plan_layers
+from distributed.extraction import FilterStream, LayerLayout, described, plan_layers
 from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
 from distributed.local_files import LocalFile
@@ -98,6 +98,7 @@ def open_model(name: str, settings: ExtractSettings) -> Iterator[OpenedModel]:
     reference = replace(find_model(name), variant=settings.variant)
     with tempfile.TemporaryDirectory(prefix="filter-shift-") as scratch:
         with _as_user_errors(reference):
+            reference = described(reference, Path(scratch))
             sources = open_sources(reference, Path(scratch))
             opened = open_checkpoint(sources, prefer_ema=settings.prefer_ema)
         with opened as checkpoint:
@@ -107,22 +108,30 @@ def open_model(name: str, settings: ExtractSettings) -> Iterator[OpenedModel]:
 
 
 def find_model(name: str) -> ModelReference:
-    """The one model called ``timm:NAME``, ``hub:ID``, ``sample:NAME``, or at a path.
+    """The one model called ``timm:NAME``, ``hub:ID`` (a component: ``hub:ID/unet``), ``sample:NAME``, or at a path.
 
     Raises:
         UserError: there is none, there are several, or its source already knows that it is out of reach.
     """
+    source = _source_of(name)
     try:
-        references = list_references(_source_of(name))
+        references = list_references(source)
     except FilterShiftError as error:
         raise UserError(f"model={name}: {error}") from error
+    if isinstance(source, HubSettings):
+        # Of a name that says no component all are meant.
+        named = [each for each in references if f"hub:{each.name}" == name]
+        references = named or references
+        if not named and f"hub:{source.repos[0]}" != name:
+            there = ", ".join(_how_to_name(each) for each in references[:_NAMED])
+            raise UserError(f"model={name}: no such component of {source.repos[0]}; there is {there}")
     if len(references) > 1:
         names = ", ".join(_how_to_name(each) for each in references[:_NAMED])
         more = " …" if len(references) > _NAMED else ""
         raise UserError(f"model={name} names {len(references)} models; choose one: {names}{more}")
     reference = references[0]
     if reference.problem is not None:
-        raise UserError(f"model={name}: {reference.problem[1]} ({reference.problem[0]})")
+        raise UserError(f"model={name}: {reference.problem.message} ({reference.problem.reason})")
     return reference
 
 
@@ -133,7 +142,8 @@ def _source_of(name: str) -> SourceSettings:
     if colon and kind == "timm":
         return TimmSettings(models=(inner,))
     if colon and kind == "hub":
-        return HubSettings(repos=(inner,))
+        is_component = inner.count("/") > 1 and "@" not in inner  # a revision may have slashes of its own
+        return HubSettings(repos=("/".join(inner.split("/")[:2]) if is_component else inner,))
     if colon and kind == "sample":
         return SampleSettings(models=(inner,))
     return LocalSettings(path=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -11,16 +12,19 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from distributed.errors import StoreError
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA, REPOSITORIES_SCHEMA
+from distributed.store import kept_rows
 from distributed.store.backends import Backend, LocalBackend
+from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
-from distributed.store.rows import Reject, RejectKind, StoredReject, reject_of, with_values
+from distributed.store.rows import ModelOrigin, Reject, RejectKind, StoredReject, reject_of, with_values
 from distributed.store.settings import StoreSettings
 from distributed.store.writer import Finish, WriteReceipt, write_model, write_row
 
 _SKETCHES = "sketches/"
+_REPOSITORIES = "repositories"
 
 
 class Store:
@@ -135,6 +139,30 @@ class Store:
             for kind in before:
                 self._backend.remove(f"{kind}/{_key(reference_key)}.parquet")
 
+    def keep_rows(self) -> None:
+        """Put the rows of all models into one file, for runs to come, if many are not there yet.
+
+        Raises:
+            RetryableError: the store can't be written.
+            StoreError: it can't be read.
+        """
+        data = self._kept(list_folder(self._arrow, self._path("models"))).renewed()
+        if data is not None:
+            with writing(self.uri):
+                self._backend.write(kept_rows.PATH, data)
+
+    def write_repositories(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Keep what the Hub said of repositories: (id, commit hash, answer), one file of all rows.
+
+        Raises:
+            RetryableError: the store can't be written.
+        """
+        columns = dict(zip(REPOSITORIES_SCHEMA.names, map(list, zip(*rows, strict=True)), strict=True))
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns, schema=REPOSITORIES_SCHEMA), sink, compression="zstd")
+        with writing(self.uri):
+            self._backend.write(f"{_REPOSITORIES}/{uuid.uuid4().hex[:16]}.parquet", sink.getvalue().to_pybytes())
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Put a small object at ``path`` (``sketches/…``) whole, in place of what is there.
 
@@ -193,14 +221,25 @@ class Store:
     def model_rows(self, model_ids: Collection[str], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of the rows of some models, of those that exist."""
         files = [file for file in list_folder(self._arrow, self._path("models")) if file.key in model_ids]
-        rows: list[dict[str, Any]] = read_tables(self._arrow, files, MODELS_SCHEMA, columns).to_pylist()
+        rows: list[dict[str, Any]] = self._kept(files).read(columns).to_pylist()
         return rows
 
     def reference_keys(self) -> dict[str, str]:
         """``reference_key`` → ``model_id`` of the models that exist."""
         files = list_folder(self._arrow, self._path("models"))
-        table = read_tables(self._arrow, files, MODELS_SCHEMA, ("reference_key", "model_id"))
+        table = self._kept(files).read(("reference_key", "model_id"))
         return dict(zip(table["reference_key"].to_pylist(), table["model_id"].to_pylist(), strict=True))
+
+    def hub_contents(self) -> dict[tuple[str, str], ModelOrigin]:
+        """(``sha256``, ``variant``) → the model of the Hub that is there with these weights."""
+        files = list_folder(self._arrow, self._path("models"))
+        columns = ("sha256", "variant", "model_id", "name", "revision")
+        rows = self._kept(files).read(columns).to_pylist()
+        return {
+            (row["sha256"], row["variant"] or ""): ModelOrigin(row["model_id"], row["name"], row["revision"])
+            for row in rows
+            if row["sha256"] is not None and row["revision"] is not None
+        }
 
     def skips(self) -> dict[str, Reject]:
         """``reference_key`` → why the model holds nothing to extract."""
@@ -213,6 +252,17 @@ class Store:
     def reject_keys(self) -> dict[str, StoredReject]:
         """``reference_key`` → what is recorded, skip or failure."""
         return {key: StoredReject(kind, reject) for kind in RejectKind for key, reject in self._rejects(kind).items()}
+
+    def repositories(self) -> dict[tuple[str, str], str]:
+        """(id, commit hash) of a repository → what the Hub said of it.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        files = list_folder(self._arrow, self._path(_REPOSITORIES))
+        table = read_tables(self._arrow, files, REPOSITORIES_SCHEMA)
+        repo, revision, answer = (table[name].to_pylist() for name in REPOSITORIES_SCHEMA.names)
+        return dict(zip(zip(repo, revision, strict=True), answer, strict=True))
 
     # Reading
 
@@ -260,6 +310,9 @@ class Store:
         return file
 
     # Inside
+
+    def _kept(self, files: Sequence[StoredFile]) -> KeptRows:
+        return KeptRows(self._arrow, self._path(kept_rows.PATH), files)
 
     @cached_property
     def _arrow(self) -> pafs.FileSystem:

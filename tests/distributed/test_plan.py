@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from distributed.driver import reject_of
+from distributed.dry_run import print_plan
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.plan import make_plan, print_plan
-from distributed.references import FileReference, ModelReference
+from distributed.plan import make_plan
+from distributed.recording import record, reject_of
+from distributed.references import FileReference, ModelReference, Problem
 from distributed.settings import Retry
 from distributed.store import RejectKind, Store, StoreSettings
 from tests.distributed.store import build
@@ -96,17 +97,95 @@ def test_a_recorded_outcome_comes_back_as_it_was(store: Store) -> None:
 
 
 def test_a_problem_of_the_listing_is_a_new_skip_at_once(store: Store) -> None:
-    gated = reference("gated", files=(), problem=("gated", "lab/net: gated:\nask for access"))
+    gated = reference("gated", files=(), problem=Problem("gated", "lab/net: gated:\nask for access"))
     (outcome,) = make_plan([gated], store, Retry.none).settled
     assert (outcome.kind, outcome.reason, outcome.known) == (OutcomeKind.SKIPPED, "gated", False)
     assert outcome.message == "lab/net: gated: ask for access"
 
 
+def test_a_problem_that_is_recorded_is_not_new(store: Store) -> None:
+    gated = reference("gated", files=(), problem=Problem("gated", "lab/net: gated"))
+    (outcome,) = make_plan([gated], store, Retry.none).settled
+    store.write_skip(reject_of(outcome))
+    assert make_plan([gated], store, Retry.none).settled[0].known
+    other = dataclasses.replace(gated, problem=Problem("not_found", "lab/net: not found"))
+    assert not make_plan([other], store, Retry.none).settled[0].known
+
+
+def test_a_repository_that_could_not_be_listed_is_a_failure_until_it_can(store: Store) -> None:
+    broken = reference("o/net", source="hub", root="o/net", files=(), problem=Problem("RetryableError", "500", True))
+    lasting = dataclasses.replace(broken, name="o/net@v1", problem=Problem("PermanentError", "400"), revision="v1")
+    plan = make_plan([broken, lasting], store, Retry.none)
+    assert [(each.kind, each.retryable) for each in plan.settled] == [
+        (OutcomeKind.FAILED, True),
+        (OutcomeKind.FAILED, False),
+    ]
+    for outcome in plan.settled:
+        store.write_failure(reject_of(outcome))
+    assert make_plan([broken], store, Retry.none).superseded == {}
+    files = (FileReference("unet/model.safetensors", 10),)
+    listed = reference("o/net/unet", source="hub", root="o/net", revision="c0ffee", files=files)
+    again = make_plan([listed], store, Retry.none)
+    assert again.to_extract == (listed,)
+    assert dict(again.superseded) == {broken.reference_key: (RejectKind.FAILURE,)}
+
+
 def test_the_plan_is_printed_with_names_as_they_are(store: Store) -> None:
-    listed = [reference("[red]a[/red]"), reference("b", problem=("gated", "lab/b: gated"))]
+    listed = [reference("[red]a[/red]"), reference("b", problem=Problem("gated", "lab/b: gated"))]
     console = Console(width=160, record=True, file=io.StringIO())
     print_plan(make_plan(listed, store, Retry.none), console)
     said = console.export_text()
     assert "[red]a[/red]" in said
     assert "skipped: lab/b: gated" in said
     assert "listed 2 = to extract 1 (10 B) + already there 0 + skipped 1 + failed 0" in said
+
+
+def hub_reference(repo: str, revision: str = "c0ffee", sha256: str = "ab" * 32) -> ModelReference:
+    return ModelReference("hub", repo, repo, revision, (FileReference("model.safetensors", 10, sha256),))
+
+
+def write_hub_model(store: Store, of: ModelReference) -> str:
+    model_id = of.pinned_model_id
+    assert model_id is not None
+    layers = build.weights()
+    model, table = build.finish(model_id, layers)()
+    row = dataclasses.replace(model, name=of.name, revision=of.revision, sha256=of.weights_sha256)
+    store.write_model(model_id, build.batches(model_id, layers), lambda: (row, table))
+    return model_id
+
+
+def test_weights_that_the_store_has_of_another_repository_are_not_read(store: Store) -> None:
+    model_id = write_hub_model(store, hub_reference("lab/first"))
+    twin, newer = hub_reference("other/copy"), hub_reference("lab/first", revision="decade")
+    other = dataclasses.replace(twin, name="other/ema", variant="ema")
+    plan = make_plan([twin, newer, other], store, Retry.all)
+    assert plan.to_extract == (other,)
+    said = {o.reference.name: (o.kind, o.reason, o.message, o.place.found, o.known) for o in plan.settled}
+    kind = OutcomeKind.SAME_CONTENT
+    assert said == {
+        "other/copy": (kind, "duplicate_of", "the same content as lab/first", model_id, False),
+        "lab/first": (kind, "duplicate_of", "the same content as lab/first@c0ffee", model_id, False),
+    }
+
+
+def test_a_recorded_duplicate_holds_as_long_as_what_it_equals(store: Store) -> None:
+    model_id = write_hub_model(store, hub_reference("lab/first"))
+    twin = hub_reference("other/copy")
+    (told,) = make_plan([twin], store, Retry.none).settled
+    record(told, store, ())
+    (known,) = make_plan([twin], store, Retry.all).settled
+    assert (known.kind, known.message, known.known) == (OutcomeKind.SAME_CONTENT, told.message, True)
+    Path(store.uri, "models", f"{model_id}.parquet").unlink()
+    assert make_plan([twin], store, Retry.none).to_extract == (twin,)
+
+
+def test_what_could_not_be_listed_and_now_is_leaves_no_record_behind(store: Store) -> None:
+    problem = Problem("RetryableError", "lab/net: the Hub answered 500", retryable=True)
+    unlisted = [ModelReference("hub", name, name, None, (), problem=problem) for name in ("lab/net", "lab/other")]
+    plan = make_plan(unlisted, store, Retry.none)
+    assert {(o.kind, o.retryable, o.reason) for o in plan.settled} == {(OutcomeKind.FAILED, True, "RetryableError")}
+    for outcome in plan.settled:
+        record(outcome, store, ())
+    component = dataclasses.replace(hub_reference("lab/net"), name="lab/net/unet")
+    plan = make_plan([component, unlisted[1]], store, Retry.none)
+    assert plan.superseded == {unlisted[0].reference_key: (RejectKind.FAILURE,)}

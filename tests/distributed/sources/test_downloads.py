@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,7 @@ import pytest
 
 from distributed.errors import RetryableError
 from distributed.hub.downloads import fetched_once
-from distributed.hub.files import HubFile
-from tests.distributed.sources.models import write_model
+from distributed.hub.files import SMALL_BYTES, HubFile
 from tests.loopback_hub import LoopbackHub
 
 FILE = "model.safetensors"
@@ -34,12 +34,20 @@ def hub_file(hub: LoopbackHub, scratch: Path) -> HubFile:
     return HubFile("samples/net", repo.sha, file.path, file.size, file.sha256, scratch)
 
 
+def large_file(hub: LoopbackHub) -> bytes:
+    """The content of ``samples/net``'s weights; small files are not shared."""
+    content = os.urandom(2 * SMALL_BYTES)
+    (hub.root / "net").mkdir()
+    (hub.root / "net" / FILE).write_bytes(content)
+    return content
+
+
 def locks(temporary: Path) -> list[Path]:
     return list(temporary.glob("*/downloads/*.lock"))
 
 
 def test_it_is_fetched_once_and_stays_until_the_last_is_done(hub: LoopbackHub, temporary: Path) -> None:
-    content = (write_model(hub.root / "net") / FILE).read_bytes()
+    content = large_file(hub)
     scratches = [temporary / f"filter-shift-{number}" for number in range(4)]
     files = [hub_file(hub, scratch) for scratch in scratches]
     with ThreadPoolExecutor(4) as pool:
@@ -77,7 +85,7 @@ def test_where_the_first_fails_the_next_fetches(temporary: Path) -> None:
 
 
 def test_what_another_left_is_checked(hub: LoopbackHub, temporary: Path) -> None:
-    content = (write_model(hub.root / "net") / FILE).read_bytes()
+    content = large_file(hub)
     first = hub_file(hub, temporary / "first").local_path()
     first.write_bytes(content[:-1] + b"!")
     second = hub_file(hub, temporary / "second")
@@ -87,7 +95,7 @@ def test_what_another_left_is_checked(hub: LoopbackHub, temporary: Path) -> None
 
 
 def test_a_lock_of_the_dead_holds_nobody_up(hub: LoopbackHub, temporary: Path) -> None:
-    content = (write_model(hub.root / "net") / FILE).read_bytes()
+    content = large_file(hub)
     hub_file(hub, temporary / "first").local_path()
     (folder,) = temporary.glob("*/downloads")
     (published,) = (temporary / "first").glob("*.whole")
