@@ -67,6 +67,9 @@ class Budget(Protocol):
     def waiting(self) -> str:
         """What waits for what, how long, in one line; "" where nothing does."""
 
+    def asked(self, kind: RequestKind) -> int:
+        """Requests that were sent so far."""
+
     def least_seconds(self, kind: RequestKind, requests: int) -> float:
         """How long so many further requests take at least, if nobody else asks for anything."""
 
@@ -80,6 +83,7 @@ class _Window:
     cap: int  # the user's own, 0: none
     length: float = WINDOW_SECONDS
     granted: int = 0
+    asked: int = 0  # of all windows together
     ends: float | None = None  # None: begun, no answer has told yet when it ends
     is_told: bool = False
     closed_until: float = 0.0
@@ -92,6 +96,7 @@ class _Window:
         if wait <= 0:
             self.under_way.append((what, now))
             self.granted += 1
+            self.asked += 1
         return max(wait, 0.0)
 
     def answered(self, what: str, now: float, told: RateLimit | None) -> None:
@@ -217,6 +222,11 @@ class RequestBudget:
             what, (until, reason) = max(self._waits.items(), key=lambda each: each[1][0])
             more = f" and {len(self._waits) - 1} more" if len(self._waits) > 1 else ""
             return f"{what}{more} wait{'' if more else 's'} {until - now:.0f} s for {reason}"
+
+    def asked(self, kind: RequestKind) -> int:
+        """See ``Budget``."""
+        with self._lock:
+            return self._windows[kind].asked
 
     def least_seconds(self, kind: RequestKind, requests: int) -> float:
         """See ``Budget``."""
