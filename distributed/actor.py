@@ -8,10 +8,14 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from distributed import lean_imports
 from distributed.environment import take_over
 from distributed.errors import FilterShiftError, RetryableError, UnextractableError
+from distributed.hub import budget as hub_budget
+from distributed.hub.settings import HubAccess
+from distributed.hub.shared_budget import SharedBudget
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.references import ModelReference
 from distributed.settings import ExtractSettings
@@ -33,6 +37,9 @@ class ExtractionActor:
         num_threads: threads torch may use, the CPUs Ray reserved for this actor.
         device: ``cpu`` or ``cuda``, where Ray reserved a GPU: statistics run there.
         environment: variables to set. ``huggingface_hub`` reads them when it is imported, which is after this.
+        hub: how the Hub is asked.
+        budget: handle of the actor that keeps the cluster's budget of requests (``shared_budget``); None: this process
+            keeps one of its own.
     """
 
     def __init__(
@@ -42,10 +49,13 @@ class ExtractionActor:
         num_threads: int,
         device: str,
         environment: Mapping[str, str],
+        hub: HubAccess = HubAccess(),
+        budget: Any = None,
     ) -> None:
         take_over(environment)
+        hub_budget.use(None if budget is None else SharedBudget(budget), hub)
         lean_imports.begin()
-        self._store_settings, self._settings = store, extract
+        self._store_settings, self._settings, self._hub = store, extract, hub
         self._num_threads, self._device_name = num_threads, device
 
     def start(self) -> str | None:
@@ -79,7 +89,7 @@ class ExtractionActor:
 
     def _extract(self, reference: ModelReference) -> Outcome:
         with _scratch() as folder:
-            return self._extract_model(reference, self._store, self._settings, self._device, folder)
+            return self._extract_model(reference, self._store, self._settings, self._device, folder, self._hub)
 
 
 @contextmanager

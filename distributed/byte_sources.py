@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
 from distributed.references import ModelReference
 
@@ -12,10 +13,11 @@ if TYPE_CHECKING:  # the formats bring torch with them, which listing a source n
     from distributed.formats.base import ByteSource
 
 
-def open_sources(reference: ModelReference, scratch: Path) -> list[ByteSource]:
+def open_sources(reference: ModelReference, scratch: Path, access: HubAccess = HubAccess()) -> list[ByteSource]:
     """One byte source for each file of ``reference``, in its order: the first is the entry.
 
-    Nothing is fetched yet. ``scratch`` receives whole files that are downloaded; its owner removes it.
+    Nothing is fetched yet. ``scratch`` receives whole files that are downloaded; its owner removes it. ``access`` says
+    how the Hub is asked.
 
     Raises:
         UnextractableError: a local file is missing or may not be read.
@@ -24,7 +26,7 @@ def open_sources(reference: ModelReference, scratch: Path) -> list[ByteSource]:
         from distributed.hub.files import HubFile  # and the Hub's client: half a second
 
         return [
-            HubFile(reference.root, reference.revision, file.path, file.size, file.sha256, scratch)
+            HubFile(reference.root, reference.revision, file.path, file.size, file.sha256, scratch, access)
             for file in reference.files
         ]
     return [LocalFile(Path(reference.root, file.path), file.path) for file in reference.files]

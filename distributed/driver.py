@@ -1,67 +1,81 @@
-"""The run: list, plan, extract by actors, reconcile with the store, report."""
+"""The run: extract by actors what a listing brings, while it goes on; reconcile with the store, report."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import ray
 from rich.console import Console
 
-from distributed import __version__
 from distributed.actor import ExtractionActor
+from distributed.arrivals import Arrivals
 from distributed.cluster import connected
+from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
-from distributed.errors import RetryableError, StoreError
+from distributed.errors import StoreError
+from distributed.hub import budget
+from distributed.hub.catalogue import NoCatalogue
+from distributed.hub.shared_budget import shared
 from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.plan import Plan, make_plan, print_plan
+from distributed.plan import Planner
 from distributed.pool import ExtractionPool, PoolSettings
 from distributed.progress import Totals, reporter_for
+from distributed.recording import Recording
 from distributed.references import ModelReference
 from distributed.report import RunReport, print_labels, print_report
 from distributed.settings import ClusterSettings, ExtractionRun
-from distributed.sources import list_source
+from distributed.sources import stream_source
 from distributed.sources.contents import not_read
-from distributed.store import Reject, Store
+from distributed.store import RejectKind, Store
+from distributed.twins import Twins
 
 logger = logging.getLogger(__name__)
 
 LOG_WIDTH = 160
 
-#: Outcomes known from the listing are recorded so many at a time: a bucket answers each after some 50 ms.
-RECORDERS = 8
+#: Seconds between two looks at a listing that has brought nothing to extract yet.
+LISTING_POLL_SECONDS = 0.5
 
 
 def extract(run: ExtractionRun) -> int:
     """List the source, extract what is not in the store yet, print the report; returns the exit code.
 
+    Extraction begins with the first part of the listing that is not there. Where the listing ends with an error, what
+    it brought before is extracted and reported first.
+
     Raises:
         UserError: the request can't be done (source, store or cluster).
     """
     console = _console()
+    budget.use(None, run.hub)
     store = Store.open(run.store)
-    listing = list_source(run.source)
-    references = [replace(r, variant=run.extract.variant) for r in listing.references]
-    plan = make_plan(references, store, run.extract.retry, run.extract.non_finite)
-    if run.extract.dry_run:
-        print_labels(label_changes(plan.settled, store), console, updated=False)
-        print_plan(plan, console, not_read(listing.not_read))
-        return OK
-    report = run_plan(plan, run, store, console)
+    with Arrivals(stream_source(run.source, NoCatalogue())) as arrivals:
+        planner = Planner(store, run.extract.retry, run.extract.non_finite)
+        if run.extract.dry_run:
+            show_plan(run, store, planner, arrivals, console)
+            if arrivals.error is not None:
+                raise arrivals.error
+            return OK
+        report = run_listing(run, store, planner, arrivals, console)
     changes = label_changes(report.outcomes, store)
     if run.extract.update_labels:
         for change in changes:
             store.relabel_model(change.model_id, change.values)
     print_labels(changes, console, updated=run.extract.update_labels)
-    print_report(report, store.uri, console, not_read(listing.not_read))
+    if report.listed or arrivals.error is None:
+        print_report(report, store.uri, console, not_read(arrivals.not_read))
+    if arrivals.error is not None:
+        raise arrivals.error
+    _reconcile(report, store)
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
 
 
@@ -73,48 +87,109 @@ def _console() -> Console:
     return console
 
 
-def run_plan(plan: Plan, run: ExtractionRun, store: Store, console: Console) -> RunReport:
-    """Extract the plan's models; every listed model has one outcome in the report.
+def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console) -> RunReport:
+    """Extract what arrives; every listed model has one outcome in the report.
 
-    Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing.
+    Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing. Ray is
+    there from the first model that is to be extracted.
     """
     started = time.monotonic()
-    outcomes = list(plan.settled)
-    with ThreadPoolExecutor(RECORDERS, "record") as threads:
-        list(threads.map(lambda outcome: record(outcome, store, plan), (o for o in plan.settled if not o.known)))
-    if plan.to_extract:
-        store.prepare()
-        with (
-            connected(run.cluster),
-            reporter_for(run.extract.progress, console, Totals(len(plan.to_extract))) as reporter,
-        ):
-            settings = PoolSettings(
-                actors=_number_of_actors(run.cluster, len(plan.to_extract)),
-                max_bytes_in_flight=run.extract.max_bytes_in_flight,
-                max_attempts=run.extract.max_attempts,
-            )
-            pool = ExtractionPool(lambda: _new_actor(run, store), settings, reporter)
-            for outcome in pool.run(plan.to_extract):
-                record(outcome, store, plan)
-                outcomes.append(outcome)
-        _reconcile(outcomes, store)
-    return RunReport(tuple(same_content_told(outcomes, store)), len(plan.listed), time.monotonic() - started)
+    asks_hub = run.source.kind in ("hub", "timm")
+    totals = Totals(waiting=lambda: budget.current().waiting() if asks_hub else "")
+    with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
+        work = _Work(planner, arrivals, recording, totals, run.extract.variant)
+        arriving = iter(work)
+        for first in arriving:
+            if first:
+                store.prepare()
+                with connected(run.cluster), shared() if asks_hub else nullcontext() as requests:
+                    settings = PoolSettings(
+                        actors=_number_of_actors(run.cluster),
+                        max_bytes_in_flight=run.extract.max_bytes_in_flight,
+                        max_attempts=run.extract.max_attempts,
+                    )
+                    pool = ExtractionPool(lambda: _new_actor(run, store, requests), settings, reporter)
+                    for outcome in pool.run(chain([first], arriving)):
+                        work.ended(outcome)
+            else:
+                reporter.tick()
+                arrivals.wait(LISTING_POLL_SECONDS)
+    outcomes = same_content_told(work.outcomes, store)
+    return RunReport(tuple(outcomes), work.listed, time.monotonic() - started)
 
 
-def _new_actor(run: ExtractionRun, store: Store) -> Any:
+class _Work:
+    """What is to be extracted, as it becomes known, and what became of everything listed.
+
+    Attributes:
+        listed: models that the source has brought so far.
+        outcomes: of those that have ended.
+    """
+
+    def __init__(
+        self, planner: Planner, arrivals: Arrivals, recording: Recording, totals: Totals, variant: str
+    ) -> None:
+        self._planner, self._arrivals, self._recording, self._totals = planner, arrivals, recording, totals
+        self._variant = variant
+        self._twins = Twins()
+        self._recorded: dict[str, tuple[RejectKind, ...]] = {}
+        self._next: list[ModelReference] = []
+        self.listed = 0
+        self.outcomes: list[Outcome] = []
+
+    def __iter__(self) -> Iterator[list[ModelReference]]:
+        """What has become known since the last time, at once; ends when nothing can come any more."""
+        while True:
+            is_last = self._arrivals.has_ended  # asked before the parts are taken
+            for part in self._arrivals.take():
+                self._plan([replace(each, variant=self._variant) for each in part.references])
+            self._totals.is_listing = not is_last
+            if is_last and not self._next and not self._twins.waiting:
+                return
+            ready, self._next = self._next, []
+            self._totals.models += len(ready)
+            yield ready
+
+    def ended(self, outcome: Outcome) -> None:
+        """Keep the outcome of a model that was to be extracted, and what follows from it."""
+        self._settle(outcome)
+        settled, to_read = self._twins.ended(outcome)
+        for twin in settled:
+            self._settle(twin)
+        self._next += to_read
+
+    def _plan(self, references: list[ModelReference]) -> None:
+        self.listed += len(references)
+        plan = self._planner.plan(references)
+        self._recorded |= plan.recorded
+        to_read, twins = self._twins.sort_out(plan.to_extract)
+        for outcome in (*plan.settled, *twins):
+            self._settle(outcome)
+        for key, kinds in plan.passed.items():
+            self._recording.forget(key, kinds)
+        self._next += to_read
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._recording.keep(outcome, self._recorded.get(outcome.reference.reference_key, ()))
+
+
+def _new_actor(run: ExtractionRun, store: Store, requests: Any) -> Any:
     cluster = run.cluster
     options = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus, "max_restarts": 0}
     if cluster.memory is not None:
         options["memory"] = cluster.memory
     actor = ray.remote(ExtractionActor).options(**options)
     device = "cuda" if cluster.num_gpus else "cpu"
-    return actor.remote(store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers())
+    return actor.remote(
+        store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers(), run.hub, requests
+    )
 
 
-def _number_of_actors(cluster: ClusterSettings, models: int) -> int:
-    """As asked, or as many as the cluster's CPUs and GPUs hold; never more than models."""
+def _number_of_actors(cluster: ClusterSettings) -> int:
+    """As asked, or as many as the cluster's CPUs and GPUs hold."""
     if cluster.actors is not None:
-        return max(1, min(cluster.actors, models))
+        return max(1, cluster.actors)
     resources = ray.cluster_resources()
     rooms = [resources.get("CPU", 1.0) / cluster.num_cpus] if cluster.num_cpus else []
     if cluster.num_gpus:
@@ -126,61 +201,18 @@ def _number_of_actors(cluster: ClusterSettings, models: int) -> int:
             cluster.num_cpus,
             cluster.num_gpus,
         )
-    return max(1, min(fitting, models))
+    return max(1, fitting)
 
 
-def record(outcome: Outcome, store: Store, plan: Plan) -> None:
-    """Keep a skip or a failure in the store; forget an older one once the model is extracted.
-
-    The plan knows which older ones there are: a model without any costs no request.
-
-    A store that can't take the record (full, gone) doesn't end the run: the outcome is still reported, and the next run
-    tries the model again.
-    """
-    key = outcome.reference.reference_key
-    before = plan.recorded.get(key, ())
-    try:
-        if outcome.kind is OutcomeKind.SKIPPED:
-            store.write_skip(reject_of(outcome), before)
-        elif outcome.kind is OutcomeKind.FAILED:
-            store.write_failure(reject_of(outcome), before)
-        else:
-            store.clear_reject(key, before)
-    except (RetryableError, StoreError) as error:
-        logger.warning("%s: the outcome %r is not recorded: %s", outcome.reference.name, str(outcome.kind), error)
-
-
-def reject_of(outcome: Outcome) -> Reject:
-    """The side-table row of a skipped or failed outcome."""
-    reference: ModelReference = outcome.reference
-    return Reject(
-        reference_key=reference.reference_key,
-        name=reference.name,
-        source=reference.source,
-        uri=reference.root,
-        revision=reference.revision,
-        file=outcome.place.file or reference.entry or None,
-        reason=outcome.reason or "unknown",
-        message=outcome.message or "",
-        tensor=outcome.place.tensor,
-        expected=outcome.place.expected,
-        found=outcome.place.found,
-        retryable=outcome.retryable,
-        attempts=outcome.attempts,
-        recorded_at=datetime.now(UTC),
-        tool_version=__version__,
-    )
-
-
-def _reconcile(outcomes: Sequence[Outcome], store: Store) -> None:
+def _reconcile(report: RunReport, store: Store) -> None:
     """What the actors say they wrote must be in the store.
 
     Raises:
         StoreError: it isn't: someone removes files, or the store is not the one the actors write to.
     """
-    there = store.model_ids()
-    claimed = {o.model_id for o in outcomes if o.kind in (OutcomeKind.EXTRACTED, OutcomeKind.ALREADY_THERE)}
-    missing = sorted(str(model_id) for model_id in claimed - there)
+    written = (OutcomeKind.EXTRACTED, OutcomeKind.ALREADY_THERE, OutcomeKind.SAME_CONTENT)
+    claimed = {o.model_id for o in report.outcomes if o.kind in written and not o.known}
+    missing = sorted(str(model_id) for model_id in claimed - store.model_ids()) if claimed else []
     if missing:
         raise StoreError(
             f"{len(missing)} models were written but are not in {store.uri} (first: {missing[0]}): "

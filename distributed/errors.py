@@ -63,6 +63,7 @@ class SkipReason(StrEnum):
     CHECKSUM_MISMATCH = "checksum_mismatch"
     NON_FINITE = "non_finite"
     NO_3X3_CONVOLUTION = "no_3x3_convolution"
+    DUPLICATE_OF = "duplicate_of"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from distributed.formats.base import ByteSource, Checkpoint
 from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
+from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
@@ -44,7 +45,12 @@ _MOST_NOTES = 12
 
 
 def extract_model(
-    reference: ModelReference, store: Store, settings: ExtractSettings, device: torch.device, scratch: Path
+    reference: ModelReference,
+    store: Store,
+    settings: ExtractSettings,
+    device: torch.device,
+    scratch: Path,
+    access: HubAccess = HubAccess(),
 ) -> Outcome:
     """Extract one model, or find that the store has it already.
 
@@ -54,12 +60,13 @@ def extract_model(
         settings: how to read.
         device: where statistics are computed.
         scratch: an empty folder for downloads, removed by the caller.
+        access: how the Hub is asked.
 
     Raises:
         UnextractableError: the checkpoint holds nothing to extract.
         RetryableError: reading or writing failed for a reason that may pass.
     """
-    sources = open_sources(reference, scratch)
+    sources = open_sources(reference, scratch, access)
     model_id = _model_id(reference, sources)
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
@@ -322,7 +329,7 @@ def _model_row(
         revision=reference.revision,
         file=reference.entry,
         format=checkpoint.format,
-        sha256=_sha256(sources),
+        sha256=reference.weights_sha256 or _sha256(sources),
         reference_key=reference.reference_key,
         **{f: getattr(metadata, f) for f in _METADATA_FIELDS},
         origins=dict(metadata.origins),

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from functools import cached_property
 
 from distributed.errors import Place, SkipReason, in_one_line
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.progress import human_bytes
 from distributed.references import ModelReference
 from distributed.settings import NonFinite, Retry
-from distributed.store import Reject, RejectKind, Store
+from distributed.store import ModelOrigin, Reject, RejectKind, Store
+from distributed.twins import twin_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +23,14 @@ class Plan:
         to_extract: references whose weights are to be read.
         settled: outcomes known without reading: already there, or skipped or failed before and not to be retried.
         recorded: ``reference_key`` → the side tables that hold an older outcome, of the references that have any.
+        passed: the same of what no listing could tell the files of, and this one could: nothing is left to say of it.
     """
 
     listed: tuple[ModelReference, ...]
     to_extract: tuple[ModelReference, ...]
     settled: tuple[Outcome, ...]
     recorded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
+    passed: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -39,44 +38,100 @@ class Plan:
         return sum(reference.size for reference in self.to_extract)
 
 
-def make_plan(
-    references: Sequence[ModelReference], store: Store, retry: Retry, non_finite: NonFinite = NonFinite.refuse
-) -> Plan:
-    """Split ``references`` by what the store already knows of them.
+class Planner:
+    """Splits a listing, part by part, by what the store knew when the run began.
 
     A recorded failure that may pass by itself is always tried again; other failures and skips only when ``retry`` says
     so, or when what they were refused for (NaN or infinite weights) may now be left out. A problem found while listing
-    (a gated repository) is a skip at once.
+    (a gated repository) is a skip at once, or a failure where it may pass. Weights that the store has of another
+    repository, by the Hub's own digest, are not read.
     """
-    model_ids = store.model_ids()
-    # The keys are in the models' own files: read them only where a reference's model_id isn't known without reading.
-    by_key = store.reference_keys() if any(r.pinned_model_id is None for r in references) else {}
-    skips, failures = store.skips(), store.failures()
-    to_extract: list[ModelReference] = []
-    settled: list[Outcome] = []
-    for reference in references:
-        key = reference.reference_key
+
+    def __init__(self, store: Store, retry: Retry, non_finite: NonFinite = NonFinite.refuse) -> None:
+        self._store, self._retry, self._non_finite = store, retry, non_finite
+        self._model_ids = store.model_ids()
+        self._rejects = {RejectKind.SKIP: store.skips(), RejectKind.FAILURE: store.failures()}
+        self._unlisted: dict[tuple[str, str], dict[str, tuple[RejectKind, ...]]] = {}
+        for kind, rejects in self._rejects.items():
+            for key, reject in rejects.items():
+                if reject.file is None:  # of a whole repository: once it can be listed its models have other keys
+                    kinds = self._unlisted.setdefault((reject.source, reject.name), {})
+                    kinds[key] = (*kinds.get(key, ()), kind)
+
+    @cached_property
+    def _by_key(self) -> dict[str, str]:
+        """The keys are in the models' own files: read only where a model_id isn't known without reading."""
+        return self._store.reference_keys() if self._model_ids else {}
+
+    @cached_property
+    def _by_content(self) -> Mapping[tuple[str, str], ModelOrigin]:
+        """What the models of the Hub are of; in the models' own files, read only where something new is listed."""
+        return self._store.hub_contents() if self._model_ids else {}
+
+    def plan(self, references: Sequence[ModelReference]) -> Plan:
+        """What is to be done with these."""
+        to_extract: list[ModelReference] = []
+        settled: list[Outcome] = []
+        recorded: dict[str, tuple[RejectKind, ...]] = {}
+        passed: dict[str, tuple[RejectKind, ...]] = {}
+        for reference in references:
+            key = reference.reference_key
+            if kinds := tuple(kind for kind, found in self._rejects.items() if key in found):
+                recorded[key] = kinds
+            if reference.problem is None and self._unlisted:
+                passed |= self._passed(reference)
+            outcome = self._there(reference) or self._known(reference, key) or self._twin(reference)
+            if outcome is None:
+                to_extract.append(reference)
+            else:
+                settled.append(outcome)
+        return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded, passed)
+
+    def _passed(self, reference: ModelReference) -> dict[str, tuple[RejectKind, ...]]:
+        """What is recorded of the repository as a whole: models of one that has several have its name and more."""
+        parts = reference.name.split("/")
+        names = ("/".join(parts[:number]) for number in range(1, len(parts) + 1))
+        return {k: v for name in names for k, v in self._unlisted.get((reference.source, name), {}).items()}
+
+    def _there(self, reference: ModelReference) -> Outcome | None:
         model_id = reference.pinned_model_id
-        if model_id is None or model_id not in model_ids:
-            model_id = by_key.get(key)
-        if model_id is not None and model_id in model_ids:
-            settled.append(Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, known=True))
-        elif reference.problem is not None:
-            reason, message = reference.problem
-            settled.append(Outcome(reference, OutcomeKind.SKIPPED, reason=reason, message=in_one_line(message)))
-        elif key in skips and retry not in (Retry.skipped, Retry.all) and not _is_allowed_now(skips[key], non_finite):
-            settled.append(_recorded(reference, OutcomeKind.SKIPPED, skips[key]))
-        elif key in failures and not failures[key].retryable and retry not in (Retry.failed, Retry.all):
-            settled.append(_recorded(reference, OutcomeKind.FAILED, failures[key]))
-        else:
-            to_extract.append(reference)
-    rejects = {RejectKind.SKIP: skips, RejectKind.FAILURE: failures}
-    recorded = {
-        key: kinds
-        for key in (reference.reference_key for reference in references)
-        if (kinds := tuple(kind for kind, found in rejects.items() if key in found))
-    }
-    return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded)
+        if model_id is None or model_id not in self._model_ids:
+            # A reference that is pinned is never there under another id: its key is made of the same.
+            model_id = self._by_key.get(reference.reference_key) if reference.revision is None else None
+        if model_id is None or model_id not in self._model_ids:
+            return None
+        return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, known=True)
+
+    def _known(self, reference: ModelReference, key: str) -> Outcome | None:
+        """What the listing or an earlier run found, unless that is to be tried again."""
+        if (problem := reference.problem) is not None:
+            kind = OutcomeKind.FAILED if problem.retryable else OutcomeKind.SKIPPED
+            message = in_one_line(problem.message)
+            return Outcome(reference, kind, reason=problem.reason, message=message, retryable=problem.retryable)
+        skip, failure = (self._rejects[kind].get(key) for kind in (RejectKind.SKIP, RejectKind.FAILURE))
+        if skip is not None and skip.reason == SkipReason.DUPLICATE_OF:
+            return _recorded(reference, OutcomeKind.SAME_CONTENT, skip) if skip.found in self._model_ids else None
+        is_kept = self._retry not in (Retry.skipped, Retry.all)
+        if skip is not None and is_kept and not _is_allowed_now(skip, self._non_finite):
+            return _recorded(reference, OutcomeKind.SKIPPED, skip)
+        if failure is not None and not failure.retryable and self._retry not in (Retry.failed, Retry.all):
+            return _recorded(reference, OutcomeKind.FAILED, failure)
+        return None
+
+    def _twin(self, reference: ModelReference) -> Outcome | None:
+        content = reference.content
+        there = None if content is None else self._by_content.get(content)
+        if there is None:
+            return None
+        name = there.name if there.name != reference.name else f"{there.name}@{there.revision[:10]}"
+        return twin_outcome(reference, there.model_id, name)
+
+
+def make_plan(
+    references: Sequence[ModelReference], store: Store, retry: Retry, non_finite: NonFinite = NonFinite.refuse
+) -> Plan:
+    """The plan of a listing that is known as a whole."""
+    return Planner(store, retry, non_finite).plan(references)
 
 
 def _is_allowed_now(skip: Reject, non_finite: NonFinite) -> bool:
@@ -93,37 +148,4 @@ def _recorded(reference: ModelReference, kind: OutcomeKind, record: Reject) -> O
         retryable=record.retryable,
         attempts=record.attempts,
         known=True,
-    )
-
-
-def print_plan(plan: Plan, console: Console, beside: str = "") -> None:
-    """The plan as a table: every listed model, its size, and what would happen to it; then what lies beside them."""
-    known = {outcome.reference.reference_key: outcome for outcome in plan.settled}
-    table = Table(title="Plan (dry run: no weights read, nothing written)", title_justify="left")
-    table.add_column("model", overflow="fold")
-    table.add_column("task", overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    table.add_column("plan", overflow="fold")
-    for reference in plan.listed:
-        outcome = known.get(reference.reference_key)
-        if outcome is None:
-            what = "extract"
-        elif outcome.message is None:
-            what = str(outcome.kind)
-        else:
-            what = f"{outcome.kind}: {outcome.message}"
-        # Names and messages are data: Text keeps rich from reading markup in them.
-        cells = [reference.name, reference.metadata.task or "–", human_bytes(reference.size), reference.entry, what]
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
-    if beside:
-        console.print(beside, soft_wrap=True, highlight=False, markup=False)
-    counts = {kind: sum(o.kind is kind for o in plan.settled) for kind in OutcomeKind}
-    console.print(
-        f"listed {len(plan.listed)} = to extract {len(plan.to_extract)} ({human_bytes(plan.size)}) "
-        f"+ already there {counts[OutcomeKind.ALREADY_THERE]} + skipped {counts[OutcomeKind.SKIPPED]} "
-        f"+ failed {counts[OutcomeKind.FAILED]}",
-        soft_wrap=True,
-        highlight=False,
     )

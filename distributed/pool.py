@@ -1,5 +1,7 @@
 """A pool of extraction actors: largest models first, back-pressure by bytes, dead actors replaced, tries limited.
 
+Work may still come while it goes on: the largest of what is known goes first.
+
 ``ray.util.ActorPool`` loses the item and the slot of an actor that dies (measured, DESIGN §6); here the driver keeps
 each item until an outcome for it has come back.
 """
@@ -10,7 +12,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +37,7 @@ MAX_BACKOFF_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """``actors`` at a time, ``max_bytes_in_flight`` bytes of checkpoints in all, ``max_attempts`` tries per model."""
+    """``actors`` at a time, ``max_bytes_in_flight`` bytes held in all, ``max_attempts`` tries per model."""
 
     actors: int
     max_bytes_in_flight: int
@@ -44,9 +46,10 @@ class PoolSettings:
 
 @dataclass(slots=True)
 class _Work:
-    """One model on its way: tries so far, and when it may be tried (monotonic seconds)."""
+    """One model on its way: bytes it will hold, tries so far, and when it may be tried (monotonic seconds)."""
 
     reference: ModelReference
+    held: int
     attempts: int = 0
     not_before: float = 0.0
 
@@ -66,17 +69,24 @@ class ExtractionPool:
         self._in_flight: dict[Any, tuple[Any, _Work]] = {}
         self._failed_starts: list[str] = []  # why, since one went well
 
-    def run(self, references: Sequence[ModelReference]) -> Iterator[Outcome]:
+    def run(self, arriving: Iterable[Sequence[ModelReference]]) -> Iterator[Outcome]:
         """One outcome per reference. Never raises for one model's sake.
+
+        Args:
+            arriving: asked at least every ``POLL_SECONDS``, gives at once what has become known since, be it nothing.
 
         Raises:
             ClusterError: no actor is left, and as many as the pool holds have failed to start, one after the other.
         """
-        waiting = sorted((_Work(r) for r in references), key=lambda w: w.reference.size, reverse=True)
-        for _ in range(min(self._settings.actors, len(waiting))):
-            self._start_actor()
+        source, waiting = iter(arriving), list[_Work]()
+        more: Sequence[ModelReference] | None = ()
         try:
-            while waiting or self._in_flight:
+            while more is not None or waiting or self._in_flight:
+                more = None if more is None else next(source, None)
+                if more:
+                    waiting += (_Work(reference, reference.held_bytes) for reference in more)
+                    waiting.sort(key=lambda work: work.reference.size, reverse=True)
+                self._start_actors(len(waiting))
                 self._hand_out(waiting)
                 for work, outcome in self._collect():
                     if self._try_again(work, outcome):
@@ -91,12 +101,23 @@ class ExtractionPool:
                 ray.kill(actor)
             self._starting, self._idle, self._in_flight = {}, [], {}
 
-    def _start_actor(self) -> None:
-        actor = self._new_actor()
-        self._starting[actor.start.remote()] = actor
+    def _start_actors(self, waiting: int) -> None:
+        """As many as there is work for, up to the pool's size, unless it is plain that none will start."""
+        there = len(self._starting) + len(self._idle) + len(self._in_flight)
+        wanted = min(self._settings.actors, waiting + len(self._in_flight))
+        if len(self._failed_starts) < self._most_failed_starts:
+            for _ in range(wanted - there):
+                actor = self._new_actor()
+                self._starting[actor.start.remote()] = actor
+        elif waiting and not there:
+            raise ClusterError(f"none of {len(self._failed_starts)} actors could start: {self._failed_starts[-1]}")
+
+    @property
+    def _most_failed_starts(self) -> int:
+        return max(LEAST_STARTS, self._settings.actors)
 
     def _started(self, started: Any) -> None:
-        """An actor is ready, or is replaced until it is plain that none will start."""
+        """An actor is ready, or has failed."""
         actor = self._starting.pop(started)
         try:
             problem: str | None = ray.get(started)
@@ -108,10 +129,6 @@ class ExtractionPool:
             return
         ray.kill(actor)
         self._failed_starts.append(problem)
-        if len(self._failed_starts) < max(LEAST_STARTS, self._settings.actors):
-            self._start_actor()
-        elif not (self._starting or self._idle or self._in_flight):
-            raise ClusterError(f"none of {len(self._failed_starts)} actors could start: {problem}")
 
     def _tell_failed_starts(self) -> None:
         if self._failed_starts:
@@ -121,19 +138,19 @@ class ExtractionPool:
 
     def _hand_out(self, waiting: list[_Work]) -> None:
         """Give idle actors the largest models that fit into the bytes left; one too large goes when it is alone."""
-        in_flight = sum(work.reference.size for _, work in self._in_flight.values())
+        in_flight = sum(work.held for _, work in self._in_flight.values())
         now = time.monotonic()
         for work in list(waiting):
             if not self._idle:
                 return
-            fits = in_flight + work.reference.size <= self._settings.max_bytes_in_flight
+            fits = in_flight + work.held <= self._settings.max_bytes_in_flight
             if work.not_before > now or not (fits or not self._in_flight):
                 continue
             waiting.remove(work)
             actor = self._idle.pop()
             work.attempts += 1
             self._in_flight[actor.extract.remote(work.reference)] = (actor, work)
-            in_flight += work.reference.size
+            in_flight += work.held
 
     def _collect(self) -> list[tuple[_Work, Outcome]]:
         """The outcomes that have come in; waits at most ``POLL_SECONDS``."""
@@ -152,12 +169,12 @@ class ExtractionPool:
                 self._idle.append(actor)
             except RayActorError as error:
                 outcome = _lost(work, f"the actor died: {_first_line(error)}")
-                self._start_actor()
+                self._tell_failed_starts()  # and try whether others can take its place
             except RayError as error:
                 # Not an actor's death but, say, an outcome lost with its node: the actor may be gone as well.
                 outcome = _lost(work, _first_line(error))
                 ray.kill(actor)
-                self._start_actor()
+                self._tell_failed_starts()
             ended.append((work, replace(outcome, attempts=work.attempts)))
         return ended
 

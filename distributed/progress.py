@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.settings import ProgressStyle
@@ -36,10 +38,18 @@ class Reporter(Protocol):
 
 
 class Totals:
-    """Running sums behind every kind of progress."""
+    """Running sums behind every kind of progress.
 
-    def __init__(self, models: int) -> None:
+    Attributes:
+        models: to be extracted, of those listed so far.
+        is_listing: whether there may be more.
+        waiting: says what the run waits for now, "" where for nothing.
+    """
+
+    def __init__(self, models: int = 0, waiting: Callable[[], str] = lambda: "") -> None:
         self.models = models
+        self.is_listing = False
+        self.waiting = waiting
         self.done = self.skipped = self.failed = self.filters = self.bytes_read = 0
         self.started = time.monotonic()
 
@@ -52,10 +62,14 @@ class Totals:
         self.bytes_read += outcome.bytes_read
 
     def line(self) -> str:
-        """``3/11 models, 87 312 filters (43 656/s), 6.1 MB read, 0 skipped, 0 failed``."""
+        """``3/11 models (listing goes on), 87 312 filters (43 656/s), 6.1 MB read, 0 skipped, 0 failed``."""
+        return f"{self.done}/{self.models} models{' (listing goes on)' * self.is_listing}, {self.sums()}"
+
+    def sums(self) -> str:
+        """The line without its models."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         return (
-            f"{self.done}/{self.models} models, {self.filters:,} filters ({self.filters / seconds:,.0f}/s), "
+            f"{self.filters:,} filters ({self.filters / seconds:,.0f}/s), "
             f"{human_bytes(self.bytes_read)} read, {self.skipped} skipped, {self.failed} failed"
         )
 
@@ -98,7 +112,8 @@ class PlainReporter:
     def tick(self) -> None:
         if time.monotonic() - self._last >= PLAIN_INTERVAL:
             self._last = time.monotonic()
-            self._print(self._totals.line())
+            waiting = self._totals.waiting()
+            self._print(f"{self._totals.line()}{waiting and f'; waiting: {waiting}'}")
 
     def __enter__(self) -> PlainReporter:
         return self
@@ -110,12 +125,23 @@ class PlainReporter:
             self._print(self._totals.line())
 
 
+class _Bar(Progress):
+    """A bar, and below it what is waited for."""
+
+    waiting = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.waiting:
+            yield Text(f"waiting: {self.waiting}")
+
+
 class BarReporter:
     """A live bar over models."""
 
     def __init__(self, console: Console, totals: Totals) -> None:
         self._totals = totals
-        self._progress = Progress(
+        self._progress = _Bar(
             TextColumn("extract"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -127,8 +153,10 @@ class BarReporter:
         self._task = self._progress.add_task("extract", total=totals.models, line="")
 
     def _update(self) -> None:
-        _, _, line = self._totals.line().partition(" models, ")
-        self._progress.update(self._task, completed=self._totals.done, line=line)
+        totals = self._totals
+        line = f"{'listing … ' * totals.is_listing}{totals.sums()}"
+        self._progress.waiting = totals.waiting()
+        self._progress.update(self._task, completed=totals.done, total=totals.models, line=line)
 
     def finished(self, outcome: Outcome) -> None:
         self._totals.add(outcome)
@@ -152,6 +180,8 @@ class BarReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._update()
+        self._progress.waiting = ""
+        self._progress.update(self._task, visible=self._totals.models > 0)
         self._progress.stop()
 
 

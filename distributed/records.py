@@ -83,7 +83,7 @@ MODELS_SCHEMA = pa.schema(
         pa.field("revision", pa.string()),
         pa.field("file", pa.string(), nullable=False),  # entry file within uri
         pa.field("format", pa.string(), nullable=False),  # safetensors | torch | onnx
-        pa.field("sha256", pa.string()),  # null if only ranges were read
+        pa.field("sha256", pa.string()),  # of the weights, as the Hub lists or the whole files have it; else null
         pa.field("reference_key", pa.string(), nullable=False),
         pa.field("library", pa.string()),
         pa.field("architecture", pa.string()),

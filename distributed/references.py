@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from distributed.records import MODEL_BITS_SHIFT
 
+#: Bytes held at most of what is read in ranges: a batch (``formats.range_plan.BATCH_BYTES``) as it comes, the one
+#: before, and what is made of them.
+HELD_OF_RANGES = 256 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class FileReference:
@@ -48,6 +52,21 @@ class ModelMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why listing already found that a model cannot be extracted.
+
+    Attributes:
+        reason: a ``SkipReason``, or the class name of the error.
+        message: one line for people.
+        retryable: it may pass by itself (a server that failed): recorded as a failure, tried again by the next run.
+    """
+
+    reason: str
+    message: str
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelReference:
     """One model of a source, pinned, not yet read.
 
@@ -64,9 +83,11 @@ class ModelReference:
         tied_sha256: digest that a manifest promises for the entry file; checked after reading.
         variant: what of it is extracted beside the default (``ExtractSettings.variant``); "" for the default. Another
             variant is another model in the store.
-        problem: (reason, message) when listing itself already found that the model can't be extracted (a gated
-            repository, a pretrained tag that is not on the Hub); such references are recorded as skips.
+        problem: what listing itself already found to be in the way (a gated repository, a pretrained tag that is not on
+            the Hub, a server that failed); recorded as a skip, or as a failure where it may pass.
         left_out: weight files beside it that hold the same model, and were not chosen.
+        config: the description (``config.json``) that was not read while listing: whoever reads the weights reads it
+            first, and completes ``metadata`` and ``builder`` (``sources.completing``). None: nothing is left to read.
     """
 
     source: str
@@ -77,14 +98,44 @@ class ModelReference:
     metadata: ModelMetadata = ModelMetadata()
     builder: str | None = None
     tied_sha256: str | None = None
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
     variant: str = ""
     left_out: tuple[str, ...] = ()
+    config: FileReference | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all weight files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that reading the model takes at most: of what is read in ranges some batches, of the rest whole files.
+
+        Ranges are told by the name: safetensors, and what an ONNX graph has outside of itself. A zip of torch's has
+        the name of an old pickle, which is read whole.
+        """
+        is_onnx = self.entry.endswith(".onnx")
+        in_ranges = [f for i, f in enumerate(self.files) if f.path.endswith(".safetensors") or (i and is_onnx)]
+        ranged = sum(file.size for file in in_ranges)
+        return self.size - ranged + min(ranged, HELD_OF_RANGES)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Digest of the weights as the Hub lists them, None where it does not list it of every file.
+
+        Shards are the same weights whatever their index, which has no digest there, is called.
+        """
+        digests = [file.sha256 for file in self.files if not file.path.endswith(".json")]
+        if self.revision is None or not digests or not all(digests):
+            return None
+        return content_digest([digest for digest in digests if digest])
+
+    @property
+    def content(self) -> tuple[str, str] | None:
+        """What two references must have in common to be the same model: their weights and what is taken of them."""
+        sha256 = self.weights_sha256
+        return None if sha256 is None else (sha256, self.variant)
 
     @property
     def entry(self) -> str:

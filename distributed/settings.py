@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from distributed.hub.settings import HubAccess
 from distributed.name_patterns import NamePatterns, Patterns, several
 from distributed.setting import check_bounds, setting
 from distributed.sources.settings import SourceSettings
@@ -58,6 +59,13 @@ class NonFinite(StrEnum):
     leave_out = "leave_out"
 
 
+class PlanDetail(StrEnum):
+    """What a dry run looks at: only the listing, or the headers of what would be read as well."""
+
+    quick = "quick"
+    exact = "exact"
+
+
 class ProgressStyle(StrEnum):
     """How progress is shown; ``auto`` is a live bar on a terminal and plain lines elsewhere."""
 
@@ -72,12 +80,17 @@ class ExtractSettings:
     """How a run behaves."""
 
     dry_run: bool = setting(False, "print the plan, read no weights, write nothing")
+    plan: PlanDetail = setting(
+        PlanDetail.quick, "quick | exact: of a dry run; exact reads headers, and shows the bytes of the 3x3 weights"
+    )
     # Failures that may pass by themselves (network, a lost node) always are tried again: nothing about them is settled.
     retry: Retry = setting(Retry.none, "none | failed | skipped | all: which recorded outcomes are tried again")
     max_attempts: int = setting(3, "tries per model in one run", (1, 1000))
     max_failures: int = setting(0, "the exit code stays 0 up to this many failed models", (0, 10**9))
     max_bytes_in_flight: int = setting(
-        4 * 1024**3, "checkpoints being read at the same time, together; a larger one is read alone", (1, 2**60)
+        4 * 1024**3,
+        "held in memory by all actors together (of files read in ranges some batches); a model of more goes alone",
+        (1, 2**60),
     )
     prefer_ema: bool = setting(False, "take the EMA copy of a checkpoint that holds both")
     include_transposed: bool = setting(False, "transposed convolutions as well")
@@ -122,3 +135,4 @@ class ExtractionRun:
     store: StoreSettings
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
+    hub: HubAccess = field(default_factory=HubAccess)

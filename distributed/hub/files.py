@@ -19,6 +19,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 
 from distributed.errors import RetryableError
 from distributed.hub.client import FIRST_WAIT_SECONDS, HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
+from distributed.hub.settings import HubAccess
 from distributed.local_files import check_ranges, sha256_of_file
 
 #: Tries of one range whose answer was not what was asked, beside the client's own retries.
@@ -50,9 +51,20 @@ class HubFile:
         size: bytes, as the Hub lists them.
         sha256: as the Hub lists it for large files, else None.
         scratch: folder for whole files; its owner removes it.
+        access: how the Hub is asked.
     """
 
-    def __init__(self, repo: str, revision: str, path: str, size: int, sha256: str | None, scratch: Path) -> None:
+    def __init__(
+        self,
+        repo: str,
+        revision: str,
+        path: str,
+        size: int,
+        sha256: str | None,
+        scratch: Path,
+        access: HubAccess = HubAccess(),
+    ) -> None:
+        self._access = access
         self._repo, self._revision, self._path = repo, revision, path
         self._size, self._sha256, self._scratch = size, sha256, scratch
         self._bytes_read = 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
 
 if TYPE_CHECKING:
+    from distributed.hub.catalogue import Catalogue
     from distributed.references import ModelReference
     from distributed.sources.contents import Listing
 
@@ -17,13 +20,34 @@ def list_references(settings: SourceSettings) -> list[ModelReference]:
 
 
 def list_source(settings: SourceSettings) -> Listing:
-    """The models of a source, by name; names are unique. Only names, sizes and small descriptions are read.
+    """The models of a source, by name: all parts of ``stream_source`` together."""
+    from distributed.hub.catalogue import NoCatalogue
+    from distributed.sources.contents import Listing
 
-    Of files on disk whose name says nothing also the first bytes are. What is found to be no extractable model already
-    (gated, not on the Hub, shards missing) is listed with ``problem``.
+    references: list[ModelReference] = []
+    not_read: Counter[str] = Counter()
+    for part in stream_source(settings, NoCatalogue()):
+        references += part.references
+        not_read += part.not_read
+    return Listing(sorted(references, key=lambda each: each.name), not_read)
+
+
+def stream_source(settings: SourceSettings, catalogue: Catalogue) -> Iterator[Listing]:
+    """The models of a source in parts, each as soon as it is known; names are unique over all parts.
+
+    Only names, sizes and small descriptions are read, of files on disk whose name says nothing also the first bytes.
+    What is found to be no extractable model already (gated, not on the Hub, shards missing, a repository that the
+    server failed on) is listed with ``problem``. What is on disk is one part.
+
+    To end early, close the iterator: threads that still wait for the Hub are left behind, and end with the process.
+
+    Args:
+        settings: the source.
+        catalogue: what is known of the Hub's repositories already; what is learned is put into it, and flushed.
 
     Raises:
-        SourceError: the source cannot be listed: no such folder, no network, a wrong manifest, an unknown name.
+        SourceError: the source cannot be listed: no such folder, no network, a wrong manifest, an unknown name. What
+            was listed before stands.
     """
     # Imported when needed: timm brings torch with it.
     from distributed.sources.contents import Listing
@@ -32,16 +56,16 @@ def list_source(settings: SourceSettings) -> Listing:
         case SampleSettings():
             from distributed.sources.local import list_samples
 
-            return Listing(list_samples(settings))
+            yield Listing(list_samples(settings))
         case LocalSettings():
             from distributed.sources.local import list_local
 
-            return list_local(settings)
+            yield list_local(settings)
         case TimmSettings():
-            from distributed.sources.timm_models import list_timm
+            from distributed.sources.timm_models import stream_timm
 
-            return Listing(list_timm(settings))
+            yield from stream_timm(settings, catalogue)
         case HubSettings():
-            from distributed.sources.hub import list_hub
+            from distributed.sources.hub import stream_hub
 
-            return Listing(list_hub(settings))
+            yield from stream_hub(settings, catalogue)

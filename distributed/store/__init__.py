@@ -6,7 +6,7 @@ from distributed.exports import lazily
 
 if TYPE_CHECKING:
     from distributed.store.row_groups import ROW_GROUP_ROWS, RowGroups
-    from distributed.store.rows import ModelRow, Reject, RejectKind, StoredReject
+    from distributed.store.rows import ModelOrigin, ModelRow, Reject, RejectKind, StoredReject
     from distributed.store.settings import StoreSettings
     from distributed.store.store import Store
     from distributed.store.writer import Finish, WriteReceipt
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ROW_GROUP_ROWS",
     "Finish",
+    "ModelOrigin",
     "ModelRow",
     "Reject",
     "RejectKind",
@@ -30,6 +31,7 @@ if not TYPE_CHECKING:
         __name__,
         ROW_GROUP_ROWS="distributed.store.row_groups:ROW_GROUP_ROWS",
         Finish="distributed.store.writer:Finish",
+        ModelOrigin="distributed.store.rows:ModelOrigin",
         ModelRow="distributed.store.rows:ModelRow",
         Reject="distributed.store.rows:Reject",
         RejectKind="distributed.store.rows:RejectKind",

@@ -89,6 +89,15 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelOrigin:
+    """A model of the store, by what people call it."""
+
+    model_id: str
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredReject:
     """A reject as found in the store."""
 

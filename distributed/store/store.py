@@ -16,7 +16,7 @@ from distributed.store.backends import Backend, LocalBackend
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
-from distributed.store.rows import Reject, RejectKind, StoredReject, reject_of, with_values
+from distributed.store.rows import ModelOrigin, Reject, RejectKind, StoredReject, reject_of, with_values
 from distributed.store.settings import StoreSettings
 from distributed.store.writer import Finish, WriteReceipt, write_model, write_row
 
@@ -201,6 +201,17 @@ class Store:
         files = list_folder(self._arrow, self._path("models"))
         table = read_tables(self._arrow, files, MODELS_SCHEMA, ("reference_key", "model_id"))
         return dict(zip(table["reference_key"].to_pylist(), table["model_id"].to_pylist(), strict=True))
+
+    def hub_contents(self) -> dict[tuple[str, str], ModelOrigin]:
+        """(``sha256``, ``variant``) → the model of the Hub that is there with these weights."""
+        files = list_folder(self._arrow, self._path("models"))
+        columns = ("sha256", "variant", "model_id", "name", "revision")
+        rows = read_tables(self._arrow, files, MODELS_SCHEMA, columns).to_pylist()
+        return {
+            (row["sha256"], row["variant"] or ""): ModelOrigin(row["model_id"], row["name"], row["revision"])
+            for row in rows
+            if row["sha256"] is not None and row["revision"] is not None
+        }
 
     def skips(self) -> dict[str, Reject]:
         """``reference_key`` → why the model holds nothing to extract."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from distributed.actor import outcome_of
-from distributed.driver import record
 from distributed.extraction import extract_model
 from distributed.outcomes import Outcome
 from distributed.plan import make_plan
+from distributed.recording import record
 from distributed.settings import ExtractSettings
 from distributed.sources import list_references
 from distributed.sources.settings import LocalSettings
@@ -34,5 +34,5 @@ def extract_here(source: Path, store_folder: Path, **changes: object) -> list[Ou
             work = partial(extract_model, reference, store, settings, torch.device("cpu"), Path(scratch))
             outcomes.append(outcome_of(reference, work))
     for outcome in outcomes:
-        record(outcome, store, plan)
+        record(outcome, store, plan.recorded.get(outcome.reference.reference_key, ()))
     return outcomes

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from distributed.driver import extract, record, reject_of
+from distributed.driver import extract
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import make_plan
+from distributed.recording import record, reject_of
 from distributed.references import FileReference, ModelReference
 from distributed.settings import ExtractionRun, ExtractSettings, Retry
 from distributed.sources import list_references
@@ -34,25 +35,25 @@ def test_a_model_without_an_older_record_costs_no_request(s3_server: S3Server) -
         skipped, failed = outcome("skipped", OutcomeKind.SKIPPED), outcome("failed", OutcomeKind.FAILED)
         fresh = outcome("fresh", OutcomeKind.EXTRACTED)
         for each in (skipped, failed):
-            record(each, store, make_plan([each.reference], store, Retry.none))
+            record(each, store, ())
         assert [each.split()[0] for each in rules.requests if "DELETE" in each or "PUT" in each] == ["PUT", "PUT"]
 
         plan = make_plan([each.reference for each in (skipped, failed, fresh)], store, Retry.all)
         rules.requests.clear()
-        record(fresh, store, plan)
+        record(fresh, store, plan.recorded.get(fresh.reference.reference_key, ()))
         assert rules.requests == []
-        record(dataclasses.replace(skipped, kind=OutcomeKind.EXTRACTED), store, plan)
         key = skipped.reference.reference_key
+        record(dataclasses.replace(skipped, kind=OutcomeKind.EXTRACTED), store, plan.recorded[key])
         assert rules.requests == [f"DELETE /records/x/skips/{key}.parquet"]
-        record(dataclasses.replace(failed, kind=OutcomeKind.SKIPPED), store, plan)
+        before = plan.recorded[failed.reference.reference_key]
+        record(dataclasses.replace(failed, kind=OutcomeKind.SKIPPED), store, before)
         assert not store.failures()
         assert store.skips().keys() == {failed.reference.reference_key}
 
 
 def test_a_store_that_takes_no_record_ends_no_run(caplog: pytest.LogCaptureFixture, s3_server: S3Server) -> None:
     store = Store.open(StoreSettings("s3://no-such-bucket/x", endpoint_url=s3_server.endpoint_url))
-    empty = make_plan([], Store.open(StoreSettings("nowhere")), Retry.none)
-    record(outcome("lost", OutcomeKind.FAILED), store, empty)
+    record(outcome("lost", OutcomeKind.FAILED), store, ())
     (line,) = caplog.messages
     assert line.startswith("lost: the outcome 'failed' is not recorded: bucket 'no-such-bucket' does not exist")
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from distributed.driver import reject_of
+from distributed.dry_run import print_plan
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.plan import make_plan, print_plan
-from distributed.references import FileReference, ModelReference
+from distributed.plan import make_plan
+from distributed.recording import reject_of
+from distributed.references import FileReference, ModelReference, Problem
 from distributed.settings import Retry
 from distributed.store import RejectKind, Store, StoreSettings
 from tests.distributed.store import build
@@ -96,14 +97,14 @@ def test_a_recorded_outcome_comes_back_as_it_was(store: Store) -> None:
 
 
 def test_a_problem_of_the_listing_is_a_new_skip_at_once(store: Store) -> None:
-    gated = reference("gated", files=(), problem=("gated", "lab/net: gated:\nask for access"))
+    gated = reference("gated", files=(), problem=Problem("gated", "lab/net: gated:\nask for access"))
     (outcome,) = make_plan([gated], store, Retry.none).settled
     assert (outcome.kind, outcome.reason, outcome.known) == (OutcomeKind.SKIPPED, "gated", False)
     assert outcome.message == "lab/net: gated: ask for access"
 
 
 def test_the_plan_is_printed_with_names_as_they_are(store: Store) -> None:
-    listed = [reference("[red]a[/red]"), reference("b", problem=("gated", "lab/b: gated"))]
+    listed = [reference("[red]a[/red]"), reference("b", problem=Problem("gated", "lab/b: gated"))]
     console = Console(width=160, record=True, file=io.StringIO())
     print_plan(make_plan(listed, store, Retry.none), console)
     said = console.export_text()

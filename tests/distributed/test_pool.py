@@ -100,7 +100,7 @@ def run(
 ) -> tuple[dict[str, Outcome], Recorder]:
     recorder = Recorder()
     chosen = PoolSettings(**{"actors": 2, "max_bytes_in_flight": 10**9, "max_attempts": 3, **settings})
-    outcomes = list(ExtractionPool(new_actor(folder, starts), chosen, recorder).run(references))
+    outcomes = list(ExtractionPool(new_actor(folder, starts), chosen, recorder).run([references]))
     assert len(outcomes) == len(references)
     return {o.reference.name: o for o in outcomes}, recorder
 

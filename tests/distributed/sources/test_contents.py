@@ -14,8 +14,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
+from distributed.dry_run import print_plan
 from distributed.errors import SourceError
-from distributed.plan import Plan, print_plan
+from distributed.plan import Plan
 from distributed.report import RunReport, print_report
 from distributed.sources import list_source
 from distributed.sources.contents import Listing, not_read

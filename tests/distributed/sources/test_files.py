@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from distributed.driver import reject_of
+from distributed.recording import reject_of
 from distributed.plan import make_plan
 from distributed.settings import Retry
 from distributed.sources import list_references
