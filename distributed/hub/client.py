@@ -1,72 +1,260 @@
-"""The Hub through ``huggingface_hub``'s own session, headers and retries, and its errors in this project's terms.
+"""One request to the Hub: token only to its endpoint, within the budget, repeated with limits, errors in our terms.
 
 ``huggingface_hub`` reads HF_ENDPOINT, HF_HUB_OFFLINE and HF_HOME once, at import: a process must have them in its
-environment before this module is imported (``distributed.environment``).
+environment before this module is imported (``distributed.environment``). Its session, headers and token are used; not
+its retries, which wait without a limit and close the session under other threads.
 """
 
 from __future__ import annotations
 
-import errno
+import json
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import closing
 from typing import Any
+from urllib.parse import urljoin
 
 from huggingface_hub import constants, errors
-from huggingface_hub.errors import (
-    DisabledRepoError,
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as exported
-    build_hf_headers,
-    get_session,
-    hf_raise_for_status,
-    http_backoff,
-)
+from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]  # public, not exported
 
 from distributed import __version__
-from distributed.errors import (
-    FilterShiftError,
-    PermanentError,
-    Place,
-    RetryableError,
-    SkipReason,
-    SourceError,
-    UnextractableError,
+from distributed.errors import RetryableError, SourceError
+from distributed.hub import budget
+from distributed.hub.budget import RequestKind
+from distributed.hub.hosts import endpoint_link, is_endpoint, on_endpoint
+from distributed.hub.refusals import (
+    asked_pause,
+    error_of_answer,
+    error_of_network,
+    offline,
+    one_line,
+    told_limit,
+    unreachable,
 )
-from distributed.local_files import error_from_disk
+from distributed.hub.settings import HubAccess
+from distributed.hub.waits import Patience
 
 #: Base of every error of the client's HTTP library, by the name under which the client itself derives from it: the
 #: library is httpx, or httpx2 since huggingface_hub 2.
 HTTP_ERROR: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
 
-#: Seconds in which a reachable Hub answers a first request.
-PROBE_SECONDS = 5.0
+#: Seconds in which a connection to a reachable Hub is made, and in which it answers a first, cheap request.
+PROBE_CONNECT_SECONDS = 5.0
+PROBE_SECONDS = 20.0
 
-#: How often the client repeats a request after 408, 429, 5xx, a timeout or a lost connection; after
-#: ``FIRST_WAIT_SECONDS``, twice as many, …, or as long as the server says.
+#: How often a request is repeated after 408, 5xx, a timeout or a lost connection; after ``FIRST_WAIT_SECONDS``, twice
+#: as many, … up to ``LONGEST_WAIT_SECONDS``, or as long as the server says. After 429: until ``hub.max_wait``.
 RETRIES = 4
 FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
 
-_RETRYABLE_STATUS = frozenset({408, 425, 429})
+#: Seconds over which the rate of an answer is measured.
+RATE_SECONDS = 10.0
+
+#: Redirects within the Hub (a renamed repository).
+MOST_REDIRECTS = 5
 
 
-def request_headers(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The client's headers, with the user's token where there is one."""
+class BrokenBodyError(Exception):
+    """The body ended early, came too slowly, or is not what the header promises. What came before is good."""
+
+
+class SlowBodyError(BrokenBodyError):
+    """It came more slowly than ``hub.min_rate``."""
+
+
+def request_headers(url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The client's headers for ``url``, with the user's token where there is one and the Hub itself is asked."""
     return build_hf_headers(
-        library_name="cnn-filter-shift", library_version=__version__, headers=dict(extra) if extra else None
+        token=None if is_endpoint(url) else False,
+        library_name="cnn-filter-shift",
+        library_version=__version__,
+        headers=dict(extra) if extra else None,
     )
 
 
+def kind_of(url: str) -> RequestKind | None:
+    """What the Hub counts a request to ``url`` as; None: another host."""
+    if not is_endpoint(url):
+        return None
+    return RequestKind.api if url.startswith(f"{constants.ENDPOINT}/api/") else RequestKind.resolve
+
+
+def send(
+    url: str,
+    what: str,
+    access: HubAccess,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    file: str | None = None,
+) -> Any:
+    """The answer to one GET: a success or a redirect, which is not followed. Its body is unread: close it.
+
+    Args:
+        url: of the Hub, or of where it leads.
+        what: ``repository@revision/file``, for messages.
+        access: how the Hub is asked.
+        headers: beside the client's own.
+        params: of the query.
+        file: path within the repository, for the place of an error.
+
+    Raises:
+        UnextractableError: the Hub says that it is gated, private or not there.
+        AddressRefusedError: another host refuses the address.
+        RetryableError: network or server failed more often than ``RETRIES``, or longer than ``access.max_wait``.
+        PermanentError: the Hub refuses the request for another reason.
+    """
+    kind, patience = kind_of(url), Patience(what, access)
+    failures = limits = 0
+    while True:
+        if kind is not None:
+            patience.for_budget(kind)
+        try:
+            response = _request(url, headers, params)
+        except (HTTP_ERROR, OSError, RuntimeError) as error:
+            # RuntimeError: the client's own calls close the session that all threads share.
+            if kind is not None:
+                budget.current().answered(kind, what, None)
+            failed, pause, is_limit = error_of_network(error, url, what), None, False
+            if offline():
+                raise failed from error
+        else:
+            status, pause = response.status_code, asked_pause(response)
+            is_limit = status == 429
+            if kind is not None and is_limit:
+                budget.current().refused(kind, what, _backoff(limits) if pause is None else pause)
+            elif kind is not None:
+                budget.current().answered(kind, what, told_limit(response))
+            if status < 400:
+                return response
+            with closing(response):
+                problem = error_of_answer(response, what, file)
+            if type(problem) is not RetryableError:
+                raise problem
+            failed = problem
+        if failures >= RETRIES and not is_limit:
+            raise failed
+        seconds = _backoff(limits if is_limit else failures) if pause is None else pause
+        failures, limits = failures + (not is_limit), limits + is_limit
+        patience.pause(seconds, str(failed).removeprefix(f"{what}: "))
+
+
+def _backoff(failures: int) -> float:
+    return float(min(FIRST_WAIT_SECONDS * 2**failures, LONGEST_WAIT_SECONDS))
+
+
+def _request(url: str, headers: Mapping[str, str] | None, params: Mapping[str, Any] | None) -> Any:
+    options: dict[str, Any] = {} if params is None else {"params": dict(params)}
+    session = get_session()
+    request = session.build_request(
+        "GET", url, headers=request_headers(url, headers), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, **options
+    )
+    return session.send(request, stream=True, follow_redirects=False)
+
+
+def target_of(response: Any) -> str | None:
+    """Where a redirect leads, on the mirror if it names the original; None: it is none."""
+    if response.status_code not in (301, 302, 303, 307, 308) or "Location" not in response.headers:
+        return None
+    return on_endpoint(urljoin(str(response.request.url), response.headers["Location"]))
+
+
+def body_of(response: Any, access: HubAccess, *, decoded: bool = False) -> Iterator[bytes]:
+    """The body in pieces, as sent or ``decoded`` from its compression.
+
+    Raises:
+        BrokenBodyError: the connection broke.
+        SlowBodyError: it comes more slowly than ``access.min_rate``.
+    """
+    came = since = 0
+    begun = time.monotonic()
+    try:
+        for chunk in response.iter_bytes() if decoded else response.iter_raw():
+            came, since = came + len(chunk), since + len(chunk)
+            yield chunk
+            passed = time.monotonic() - begun
+            if passed >= RATE_SECONDS:
+                if since < access.min_rate * passed:
+                    rate = since / passed / 1000
+                    raise SlowBodyError(
+                        f"the body comes at {rate:.1f} kB/s, hub.min_rate is {access.min_rate / 1000:g} kB/s"
+                    )
+                begun, since = time.monotonic(), 0
+    except (HTTP_ERROR, OSError, RuntimeError) as error:
+        raise BrokenBodyError(f"the body broke off after {came} bytes ({one_line(error)})") from error
+
+
+def get_json(url: str, params: Mapping[str, Any] | None = None, access: HubAccess = HubAccess()) -> Any:
+    """The JSON answer of one request to the Hub's API.
+
+    Raises:
+        FilterShiftError: as ``send``.
+        RetryableError: the answer broke off, or is not JSON (a mirror's or proxy's page).
+    """
+    return _get(url, params, access)[0]
+
+
+def check_access(url: str, access: HubAccess = HubAccess()) -> None:
+    """Make a request of which only success or refusal matters. Errors as ``send``."""
+    send(url, _name_of(url), access).close()
+
+
+def get_pages(url: str, params: Mapping[str, Any], access: HubAccess = HubAccess()) -> Iterator[Any]:
+    """The items of a paginated listing, in the server's order; a page is fetched when it is needed.
+
+    Raises:
+        FilterShiftError: as ``get_json``.
+        PermanentError: the next page is at another host than the Hub's.
+    """
+    following: str | None = url
+    rest: Mapping[str, Any] | None = params
+    while following is not None:
+        page, link = _get(following, rest, access)
+        following, rest = link and endpoint_link(link, _name_of(url)), None  # the link holds the parameters
+        yield from page
+
+
+def _get(url: str, params: Mapping[str, Any] | None, access: HubAccess) -> tuple[Any, str | None]:
+    what, patience, failures = _name_of(url), Patience(url, access), 0
+    while True:
+        try:
+            with closing(_followed(url, params, access)) as response:
+                content = b"".join(body_of(response, access, decoded=True))
+                return json.loads(content), response.links.get("next", {}).get("url")
+        except BrokenBodyError as error:
+            problem = RetryableError(f"{what}: {error}")
+        except ValueError as error:
+            problem = RetryableError(
+                f"{what}: {constants.ENDPOINT} does not answer as the Hub does ({one_line(error)}): check HF_ENDPOINT"
+            )
+        if failures >= RETRIES:
+            raise problem
+        patience.pause(_backoff(failures), str(problem).removeprefix(f"{what}: "))
+        failures += 1
+
+
+def _followed(url: str, params: Mapping[str, Any] | None, access: HubAccess) -> Any:
+    what = _name_of(url)
+    for _ in range(MOST_REDIRECTS):
+        response = send(url, what, access, params=params)
+        target = target_of(response)
+        if target is None:
+            return response
+        response.close()
+        url, params = endpoint_link(target, what), None  # the target holds the parameters
+    raise RetryableError(f"{what}: {MOST_REDIRECTS} redirects in a row, the last to {url}")
+
+
+def _name_of(url: str) -> str:
+    """What an address of the API is about: the repository, or the listing."""
+    path = url.removeprefix(f"{constants.ENDPOINT}/api/").partition("?")[0]
+    return path.removeprefix("models/").replace("/revision/", "@")
+
+
 def require_hub() -> None:
-    """Make one short request, so that a missing network is said at once and not after the client's retries.
+    """Make one cheap request, so that a missing network is said at once and not after all retries.
 
     Raises:
         SourceError: offline mode is on, or nothing answers at the endpoint within ``PROBE_SECONDS``.
@@ -78,7 +266,9 @@ def require_hub() -> None:
 
     def probe() -> None:
         try:
-            get_session().head(f"{endpoint}/api/models", timeout=PROBE_SECONDS, follow_redirects=False)
+            timeout = (PROBE_CONNECT_SECONDS, PROBE_SECONDS, PROBE_SECONDS, PROBE_SECONDS)
+            # A page of the site's own, none of its listings, and not counted as a request to the API.
+            get_session().head(f"{endpoint}/robots.txt", timeout=timeout, follow_redirects=False)
             answers.put(None)
         except Exception as error:  # noqa: BLE001 - handed over and raised below
             answers.put(error)
@@ -86,112 +276,11 @@ def require_hub() -> None:
     # In a thread: no timeout of the client bounds the resolution of a name.
     threading.Thread(target=probe, daemon=True, name="hub-probe").start()
     try:
-        error = answers.get(timeout=PROBE_SECONDS + 1)
+        error = answers.get(timeout=PROBE_SECONDS + PROBE_CONNECT_SECONDS)
     except queue.Empty:
         error = TimeoutError(f"no answer in {PROBE_SECONDS:.0f} s")
     if error is not None:
         raise SourceError(
-            f"cannot reach the Hub at {endpoint} ({one_line(error)}): check the network and HF_ENDPOINT, "
+            f"cannot reach the Hub at {endpoint}{unreachable(endpoint, error)}: check the network and HF_ENDPOINT, "
             "or use source=local or source=sample"
         ) from error
-
-
-def get_json(url: str, params: Mapping[str, Any] | None = None) -> Any:
-    """The JSON answer of one request to the Hub's API, with the client's retries.
-
-    Raises:
-        HfHubHTTPError: the Hub refused (gated, not found, …).
-        HTTP_ERROR: the network failed, more often than ``RETRIES``.
-        ValueError: the answer is not JSON.
-    """
-    return _get(url, params).json()
-
-
-def check_access(url: str) -> None:
-    """Make a request of which only success or refusal matters. Errors as ``get_json``."""
-    _get(url, None)
-
-
-def get_pages(url: str, params: Mapping[str, Any]) -> Iterator[Any]:
-    """The items of a paginated listing, in the server's order; a page is fetched when it is needed. Errors as above."""
-    following: str | None = url
-    rest: Mapping[str, Any] | None = params
-    while following is not None:
-        response = _get(following, rest)
-        following, rest = response.links.get("next", {}).get("url"), None  # the link holds the parameters
-        yield from response.json()
-
-
-def _get(url: str, params: Mapping[str, Any] | None) -> Any:
-    # ``HfApi``'s own calls have no timeout by default, and ``model_info`` no retries: a listing of a thousand
-    # repositories meets both.
-    options: dict[str, Any] = {} if params is None else {"params": dict(params)}
-    response = http_backoff(
-        "GET",
-        url,
-        headers=request_headers(),
-        timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
-        max_retries=RETRIES,
-        base_wait_time=FIRST_WAIT_SECONDS,
-        **options,
-    )
-    hf_raise_for_status(response)
-    return response
-
-
-def one_line(error: BaseException, limit: int = 160) -> str:
-    """The first line of an error's text that says something, shortened; its type where it has no text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def error_from_hub(error: Exception, what: str, file: str, folder: Path) -> FilterShiftError:
-    """Our error for one that ``huggingface_hub`` raised.
-
-    Args:
-        error: what was raised.
-        what: ``repository@revision/file``, for the message.
-        file: path within the repository.
-        folder: where the download was written.
-    """
-    # hf_hub_download hides the real reason behind "not in the cache".
-    while isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    place = Place(file=file)
-    if isinstance(error, OfflineModeIsEnabled):
-        return RetryableError(f"{what}: HF_HUB_OFFLINE is set and the file is not in the cache: unset it")
-    refusal = refusal_of(error)
-    if refusal is not None:
-        return UnextractableError(refusal[0], f"{what}: {refusal[1]}", place)
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        text = f"{what}: the Hub answered {status} ({one_line(error)})"
-        return RetryableError(text) if _may_pass(status) else PermanentError(text)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM):
-        return error_from_disk(error, folder, what)
-    return RetryableError(f"{what}: {one_line(error)}")
-
-
-def refusal_of(error: Exception) -> tuple[SkipReason, str] | None:
-    """Why a repository or file cannot be had, for good; None where the error says nothing of the kind."""
-    if isinstance(error, GatedRepoError):
-        return SkipReason.GATED, "gated: ask for access on its page and set HF_TOKEN"
-    if isinstance(error, DisabledRepoError):
-        return SkipReason.NOT_FOUND, "disabled by its author"
-    if isinstance(error, RevisionNotFoundError):
-        return SkipReason.NOT_FOUND, "no such revision: check what follows the @"
-    if isinstance(error, RepositoryNotFoundError):
-        return SkipReason.NOT_FOUND, "no such repository, or a private one: check the name, or set HF_TOKEN"
-    if isinstance(error, EntryNotFoundError):
-        return SkipReason.NOT_FOUND, "no such file in this revision"
-    if isinstance(error, HfHubHTTPError):
-        if error.response.status_code in (401, 403):
-            return SkipReason.GATED, "access denied: set an HF_TOKEN that may read it"
-        if error.response.status_code in (404, 410):
-            return SkipReason.NOT_FOUND, "not found on the Hub"
-    return None
-
-
-def _may_pass(status: int) -> bool:
-    return status in _RETRYABLE_STATUS or status >= 500

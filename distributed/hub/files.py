@@ -1,48 +1,54 @@
-"""A file of a Hub repository, read in verified ranges or fetched whole."""
+"""A file of a Hub repository, read in checked ranges or fetched whole."""
 
 from __future__ import annotations
 
-import re
+import errno
+import hashlib
+import os
 import threading
-import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as exported
-    disable_progress_bars,
-    hf_raise_for_status,
-    http_stream_backoff,
-)
+from huggingface_hub import constants, try_to_load_from_cache
 
-from distributed.errors import RetryableError
-from distributed.hub.client import FIRST_WAIT_SECONDS, HTTP_ERROR, RETRIES, error_from_hub, one_line, request_headers
-from distributed.hub.settings import HubAccess
-from distributed.local_files import check_ranges, sha256_of_file
+from distributed.errors import PermanentError, RetryableError
+from distributed.hub.addresses import Address
+from distributed.hub.bodies import Missing, Range, content_of, is_multipart, range_header
+from distributed.hub.client import BrokenBodyError, SlowBodyError
+from distributed.hub.hosts import origin_of
+from distributed.hub.refusals import AddressRefusedError
+from distributed.hub.settings import HubAccess, Verify
+from distributed.hub.waits import Patience
+from distributed.local_files import LocalFile, check_ranges, error_from_disk, sha256_of_file
 
-#: Tries of one range whose answer was not what was asked, beside the client's own retries.
-ATTEMPTS = 3
-
-#: Seconds before the second of these tries; doubled before the third.
+#: Tries in a row that brought less than ``PROGRESS_BYTES``, or came too slowly, before ranges are given up; seconds
+#: before the second, doubled with each.
+ATTEMPTS = 4
+PROGRESS_BYTES = 256 * 2**10
 PAUSE_SECONDS = 0.5
 
-#: Ranges of one file fetched at the same time.
-PARALLEL_RANGES = 4
+#: Smaller files are fetched whole, once.
+SMALL_BYTES = 64 * 2**10
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+#: Of one request: bytes, and ranges (a header of 2 kB, in rising order: what CDNs take).
+LARGEST_BYTES = 32 * 2**20
+MOST_RANGES = 64
 
+#: Requests for one file at the same time.
+PARALLEL = 4
 
-class _WrongAnswerError(Exception):
-    """The server answered, but not with the bytes asked for; trying again may help."""
+#: Host → answers in a row that ignored all but one of several ranges: it is asked for one at a time after a few.
+_ignoring: Counter[str] = Counter()
+_MOST_IGNORED = 2
+
+Write = Callable[[int, memoryview], None]
 
 
 class HubFile:
     """``ByteSource`` of one file of a Hub repository at one commit.
-
-    Ranges are checked here, because the client does not: status 206, Content-Range and length. Otherwise a server or
-    proxy that ignores ``Range``, or a body cut with a consistent header, gives wrong weights without an error.
 
     Args:
         repo: repository id.
@@ -64,11 +70,13 @@ class HubFile:
         scratch: Path,
         access: HubAccess = HubAccess(),
     ) -> None:
-        self._access = access
         self._repo, self._revision, self._path = repo, revision, path
-        self._size, self._sha256, self._scratch = size, sha256, scratch
+        self._size, self._sha256, self._scratch, self._access = size, sha256, scratch, access
+        self._address = Address(repo, revision, path, self.what, access)
         self._bytes_read = 0
-        self._lock = threading.Lock()
+        self._lock, self._counting = threading.RLock(), threading.Lock()
+        self._one_by_one = False
+        self._small: bytearray | None = None
         self._fetched: Path | None = None
 
     @property
@@ -83,95 +91,38 @@ class HubFile:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes fetched so far, those of answers that were thrown away included; a whole file counts whole."""
+        """Bytes fetched so far, those thrown away included; a file from the user's cache counts whole."""
         return self._bytes_read
 
     @property
     def verified_sha256(self) -> str | None:
         """The digest that the Hub lists, if the whole file was fetched and has it."""
-        return self._sha256 if self._fetched is not None else None
+        return self._sha256 if self._fetched is not None or self._small is not None else None
 
     @property
     def what(self) -> str:
         """``repository@revision/file``, for messages."""
         return f"{self._repo}@{self._revision[:10]}/{self._path}"
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytearray]:
+    def read_ranges(self, ranges: Sequence[Range]) -> Sequence[bytearray | memoryview]:
         """The bytes of each half-open ``(start, stop)`` range, in the order asked.
+
+        A small file is fetched whole, and so is every file with ``hub.verify=whole``.
 
         Raises:
             UnextractableError: a range lies outside the file; the repository is gated, gone or private.
-            RetryableError: the network failed, or the server kept answering with other bytes than asked.
-            PermanentError: the server refuses the request.
+            RetryableError: network or server failed, or kept answering with other bytes than asked.
+            PermanentError: the Hub refuses the request.
         """
         check_ranges(ranges, self._size, self._path)
-        if len(ranges) < 2:
-            return [self._fetch(start, stop) for start, stop in ranges]
-        with ThreadPoolExecutor(min(PARALLEL_RANGES, len(ranges)), "hub-range") as pool:
-            return list(pool.map(self._fetch, *zip(*ranges, strict=True)))
-
-    def _fetch(self, start: int, stop: int) -> bytearray:
-        if start == stop:
-            return bytearray()
-        problem = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
-            try:
-                return self._request(start, stop)
-            except _WrongAnswerError as error:
-                problem = str(error)
-            except (HTTP_ERROR, OSError) as error:
-                raise error_from_hub(error, self.what, self._path, self._scratch) from error
-        raise RetryableError(f"{self.what}: bytes {start}-{stop - 1} asked {ATTEMPTS} times, {problem}")
-
-    def _request(self, start: int, stop: int) -> bytearray:
-        # Compressed answers have other offsets and lengths; some CDNs ignore Range when asked for gzip.
-        headers = request_headers({"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"})
-        url = hf_hub_url(self._repo, self._path, revision=self._revision, endpoint=constants.ENDPOINT)
-        retries: dict[str, Any] = {
-            "timeout": constants.HF_HUB_DOWNLOAD_TIMEOUT,
-            "max_retries": RETRIES,
-            "base_wait_time": FIRST_WAIT_SECONDS,
-        }
-        cut: Exception | None = None
-        content = bytearray()
-        try:
-            with http_stream_backoff("GET", url, headers=headers, **retries) as response:
-                hf_raise_for_status(response)
-                self._check_header(response, start, stop)
-                # An error of the body must not pass through the client's context manager: it would retry inside it.
-                try:
-                    for chunk in response.iter_raw():
-                        content += chunk
-                        if len(content) > stop - start:
-                            break
-                except (HTTP_ERROR, RuntimeError) as error:
-                    cut = error
-        except RuntimeError as error:
-            # The client closes its shared session after a failed connection, under the other threads' requests.
-            cut = error
-        finally:
-            with self._lock:
-                self._bytes_read += len(content)
-        if cut is not None:
-            raise _WrongAnswerError(f"the body broke off after {len(content)} bytes ({one_line(cut)})") from cut
-        if len(content) != stop - start:
-            comparison = "more" if len(content) > stop - start else f"{len(content)} bytes"
-            raise _WrongAnswerError(f"expected {stop - start} bytes, got {comparison}")
-        return content
-
-    def _check_header(self, response: Any, start: int, stop: int) -> None:
-        if response.status_code != 206:
-            raise _WrongAnswerError(f"expected status 206, got {response.status_code}: the server ignores Range")
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise _WrongAnswerError(f"the answer is compressed ({response.headers['Content-Encoding']})")
-        found = response.headers.get("Content-Range", "none")
-        match = _CONTENT_RANGE.fullmatch(found)
-        if match is None or (match[1], match[2]) != (str(start), str(stop - 1)):
-            raise _WrongAnswerError(f"expected Content-Range bytes {start}-{stop - 1}/{self._size}, got {found}")
-        if match[3] not in ("*", str(self._size)):
-            raise _WrongAnswerError(f"expected a file of {self._size} bytes, the server has {match[3]}")
+        if self._size <= SMALL_BYTES:
+            content = self._whole_small() if any(start < stop for start, stop in ranges) else bytearray()
+            return [content[start:stop] for start, stop in ranges]
+        if self._access.verify is Verify.whole:
+            return LocalFile(self.local_path(), self._path).read_ranges(ranges)
+        buffers = {(start, stop): bytearray(stop - start) for start, stop in _joined(ranges)}
+        self._fetch_all(_requests(buffers), lambda place, piece: _write_into(buffers, place, piece))
+        return [_of(buffers, start, stop) for start, stop in ranges]
 
     def local_path(self) -> Path:
         """The whole file, from the user's Hub cache if it is there, else fetched into ``scratch``; content verified.
@@ -179,13 +130,81 @@ class HubFile:
         Raises:
             UnextractableError: the repository is gated, gone or private.
             RetryableError: the network failed, no space is left, or the content is not what the Hub lists.
-            PermanentError: the server refuses the request.
+            PermanentError: the Hub refuses the request.
         """
-        if self._fetched is None:
-            self._fetched = self._from_cache() or self._download()
-            with self._lock:
-                self._bytes_read += self._size
-        return self._fetched
+        with self._lock:
+            if self._fetched is None:
+                self._fetched = self._from_cache() or self._download()
+            return self._fetched
+
+    def _whole_small(self) -> bytearray:
+        with self._lock:
+            if self._small is None:
+                content = bytearray(self._size)
+                buffers = {(0, self._size): content}
+                self._fetch(list(buffers), lambda place, piece: _write_into(buffers, place, piece))
+                found = hashlib.sha256(content).hexdigest()
+                if self._sha256 is not None and found != self._sha256:
+                    raise RetryableError(f"{self.what}: {_damaged(self._sha256, found)}")
+                self._small = content
+            return self._small
+
+    def _fetch_all(self, requests: Sequence[Sequence[Range]], write: Write) -> None:
+        if len(requests) < 2:
+            for ranges in requests:
+                self._fetch(ranges, write)
+            return
+        with ThreadPoolExecutor(min(PARALLEL, len(requests)), "hub-range") as pool:
+            list(pool.map(lambda ranges: self._fetch(ranges, write), requests))
+
+    def _fetch(self, ranges: Sequence[Range], write: Write) -> None:
+        """Ask for ``ranges`` until all of them came; what came before an answer broke off is not asked for again."""
+        missing, patience, failures, problem = (
+            Missing(ranges),
+            Patience(self.what, self._access),
+            0,
+            "they came in part",
+        )
+        while missing.ranges:
+            if len(missing.ranges) > 1 and (self._one_by_one or _ignoring[self._address.host] >= _MOST_IGNORED):
+                return self._fetch_all([[each] for each in missing.ranges], write)
+            before, is_slow, asked = missing.size, False, list(missing.ranges)
+            try:
+                self._ask(missing, write)
+            except BrokenBodyError as error:
+                problem, is_slow = str(error), isinstance(error, SlowBodyError)
+            except (AddressRefusedError, PermanentError):
+                if len(asked) == 1:
+                    raise
+                self._one_by_one = True  # it may be several ranges that are refused
+            if self._one_by_one and len(asked) > 1:
+                continue
+            came = before - missing.size
+            failures = 0 if missing.size == 0 or (came >= PROGRESS_BYTES and not is_slow) else failures + 1
+            if failures >= ATTEMPTS:
+                first, last = asked[0][0], asked[-1][1] - 1
+                raise RetryableError(f"{self.what}: bytes {first}-{last} asked {ATTEMPTS} times, {problem}")
+            if failures:
+                patience.pause(PAUSE_SECONDS * 2 ** (failures - 1), problem)
+
+    def _ask(self, missing: Missing, write: Write) -> None:
+        # Compressed answers have other offsets and lengths; some CDNs ignore Range when asked for gzip.
+        headers = {"Range": range_header(missing.ranges), "Accept-Encoding": "identity"}
+        with closing(self._address.send(headers)) as response:
+            asked = list(missing.ranges)
+            if len(asked) > 1:
+                self._learn(origin_of(str(response.request.url)), is_multipart(response))
+            for place, piece in content_of(response, asked, self._size, self._access):
+                with self._counting:
+                    self._bytes_read += len(piece)
+                view = memoryview(piece)
+                for start, stop in missing.take(place, place + len(piece)):
+                    write(start, view[start - place : stop - place])
+
+    def _learn(self, host: str, is_multipart: bool) -> None:
+        """Whether several ranges at once are understood: else this file, and in the end the host, is asked for each."""
+        _ignoring[host] = 0 if is_multipart else _ignoring[host] + 1
+        self._one_by_one = not is_multipart
 
     def _from_cache(self) -> Path | None:
         cached = try_to_load_from_cache(
@@ -193,32 +212,31 @@ class HubFile:
         )
         # A cached file that is not what the Hub lists is left to its owner, and fetched again here.
         if isinstance(cached, str) and self._mismatch(Path(cached)) is None:
+            self._bytes_read += self._size
             return Path(cached)
         return None
 
     def _download(self) -> Path:
-        if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
-            disable_progress_bars()  # the run has its own
-        folder = self._scratch / self._repo.replace("/", "--") / self._revision
+        path = self._scratch / self._repo.replace("/", "--") / self._revision / self._path
+        if ".." in path.parts:
+            raise PermanentError(f"{self.what}: leads out of its repository")
         try:
-            fetched = Path(
-                hf_hub_download(
-                    self._repo,
-                    self._path,
-                    revision=self._revision,
-                    endpoint=constants.ENDPOINT,
-                    local_dir=folder,
-                    cache_dir=folder,  # or it copies from the user's cache, without a look at the content
-                )
-            )
-        except Exception as error:
-            # The client's own errors, its HTTP library's, hf_xet's and the file system's have no common base.
-            raise error_from_hub(error, self.what, self._path, self._scratch) from error
-        mismatch = self._mismatch(fetched)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                if self._size <= SMALL_BYTES:
+                    file.write(self._whole_small())
+                else:
+                    requests = _requests([(0, self._size)])
+                    self._fetch_all(requests, lambda place, piece: _write_at(file.fileno(), place, piece))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise error_from_disk(error, self._scratch, self.what) from error
+            raise RetryableError(f"{self.what}: cannot be written to {self._scratch} ({error.strerror})") from error
+        mismatch = self._mismatch(path)
         if mismatch is not None:
-            fetched.unlink()  # or the client would take it for done at the next try
-            raise RetryableError(f"{self.what}: {mismatch}: the download is damaged")
-        return fetched
+            path.unlink()
+            raise RetryableError(f"{self.what}: {mismatch}")
+        return path
 
     def _mismatch(self, path: Path) -> str | None:
         found_size = path.stat().st_size
@@ -227,5 +245,56 @@ class HubFile:
         if self._sha256 is not None:
             found = sha256_of_file(path, self._path)
             if found != self._sha256:
-                return f"expected SHA-256 {self._sha256}, got {found}"
+                return _damaged(self._sha256, found)
         return None
+
+
+def _damaged(expected: str, found: str) -> str:
+    return f"expected SHA-256 {expected}, got {found}: the download is damaged"
+
+
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    """The same bytes in ranges that rise and do not touch."""
+    joined: list[Range] = []
+    for start, stop in sorted(each for each in ranges if each[0] < each[1]):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def _requests(ranges: Iterable[Range]) -> list[list[Range]]:
+    """Rising ranges, cut where they are too long, in as few requests as their limits allow."""
+    requests: list[list[Range]] = []
+    room = 0
+    for start, stop in ranges:
+        while start < stop:
+            if room <= 0 or len(requests[-1]) >= MOST_RANGES:
+                requests.append([])
+                room = LARGEST_BYTES
+            end = min(stop, start + room)
+            requests[-1].append((start, end))
+            room -= end - start
+            start = end
+    return requests
+
+
+def _write_at(descriptor: int, place: int, piece: memoryview) -> None:
+    while piece:
+        written = os.pwrite(descriptor, piece, place)
+        place, piece = place + written, piece[written:]
+
+
+def _write_into(buffers: dict[Range, bytearray], place: int, piece: memoryview) -> None:
+    for (start, stop), buffer in buffers.items():
+        if start <= place < stop:
+            buffer[place - start : place - start + len(piece)] = piece
+            return
+
+
+def _of(buffers: dict[Range, bytearray], start: int, stop: int) -> bytearray | memoryview:
+    for (first, last), buffer in buffers.items():
+        if first <= start and stop <= last and start < stop:
+            return buffer if (first, last) == (start, stop) else memoryview(buffer)[start - first : stop - first]
+    return bytearray()

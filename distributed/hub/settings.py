@@ -23,7 +23,7 @@ class HubAccess:
     """The settings ``hub``, for everything that asks the Hub."""
 
     max_wait: float = setting(
-        600.0, "seconds one request waits in all (budget, 429, pauses) before it fails as retryable", (0, 86_400)
+        600.0, "seconds one request waits in all (budget, 429, pauses) before it fails as retryable", (1, 86_400)
     )
     min_rate: int = setting(
         50_000, "bytes per second: a slower answer is broken off and asked for again; 0: none is too slow", (0, 10**9)

@@ -14,7 +14,8 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from distributed.errors import FilterShiftError, SkipReason, SourceError
-from distributed.hub.client import HTTP_ERROR, get_pages, one_line, require_hub
+from distributed.hub.client import get_pages, require_hub
+from distributed.hub.refusals import one_line
 from distributed.references import ModelReference
 from distributed.sources.contents import not_read
 from distributed.sources.files import RARE_SUFFIXES, SUFFIXES, find_models, preference
@@ -106,7 +107,7 @@ def _query(settings: HubSettings) -> list[Wanted]:
     try:
         found = get_pages(f"{constants.ENDPOINT}/api/models", params)
         return [Wanted(str(item["id"])) for item in islice(found, settings.limit)]
-    except (HTTP_ERROR, OSError, RuntimeError) as error:
+    except FilterShiftError as error:
         raise SourceError(f"the Hub's listing failed ({one_line(error)}): run it again later") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{constants.ENDPOINT} does not answer as the Hub does ({one_line(error)})") from error

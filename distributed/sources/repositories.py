@@ -14,8 +14,9 @@ from huggingface_hub import constants
 
 from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
 from distributed.external_data import locations_in, path_of_location
-from distributed.hub.client import HTTP_ERROR, check_access, get_json, one_line, refusal_of
+from distributed.hub.client import check_access, get_json
 from distributed.hub.files import HubFile
+from distributed.hub.refusals import one_line
 from distributed.references import FileReference, ModelMetadata, ModelReference
 from distributed.sources.files import may_be_external_data, suffix_of
 from distributed.sources.folders import MAX_TEXT_BYTES
@@ -51,9 +52,9 @@ class Repository:
         # Only ranges are read: nothing is written to a scratch folder.
         return self._read(file).decode("utf-8", "replace")
 
-    def _read(self, file: FileReference) -> bytearray:
+    def _read(self, file: FileReference) -> bytes:
         whole = [(0, file.size)]
-        return HubFile(self.id, self.revision, file.path, file.size, file.sha256, Path()).read_ranges(whole)[0]
+        return bytes(HubFile(self.id, self.revision, file.path, file.size, file.sha256, Path()).read_ranges(whole)[0])
 
     def with_external_data(self, model: WeightFiles) -> WeightFiles:
         """An ONNX model with the files that its graph names; the graph is fetched where no name tells, if it is small.
@@ -96,12 +97,9 @@ def fetch_repository(repo: str, revision: str | None) -> Repository | Refusal:
             # Gated repositories are listed for everyone; whether we may read this one the Hub says separately.
             check_access(f"{path}/auth-check")
         return _parse(answer)
-    except HTTP_ERROR as error:
-        refusal = refusal_of(error)
-        if refusal is None:
-            raise SourceError(f"{where}: listing failed ({one_line(error)}): run it again later") from error
-        return Refusal(refusal[0], f"{where}: {refusal[1]}")
-    except (OSError, RuntimeError) as error:
+    except UnextractableError as error:
+        return Refusal(error.reason, str(error))
+    except FilterShiftError as error:
         raise SourceError(f"{where}: listing failed ({one_line(error)}): run it again later") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(
