@@ -64,7 +64,7 @@ class OpenedModel:
         model_id = reference.pinned_model_id or model_id_of(
             reference.source, content or reference.root, None, "", reference.variant
         )
-        stream = FilterStream(self._checkpoint, self._layout, model_id, device="cpu")
+        stream = FilterStream(self._checkpoint, self._layout, model_id, device=None)
         with _as_user_errors(reference):
             for batch in stream.batches():
                 take(batch)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import onnx
-import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from distributed.errors import Place, SkipReason, UnextractableError
@@ -17,8 +16,9 @@ from distributed.formats.onnx_tensors import DTYPES, TORCH_DTYPES, TensorReader
 from distributed.formats.problems import unreadable
 from distributed.graph.facts import GraphFacts
 from distributed.graph.onnx_flow import StoredTensor
-from distributed.graph.onnx_folding import ConstantFolder, Load, NotConstantError
+from distributed.graph.onnx_folding import ConstantFolder, Held, Load, NotConstantError, Unread
 from distributed.graph.onnx_levels import OnnxGraph, understand
+from distributed.values import Values, dtype_of, is_floating
 
 #: A protobuf message has to be smaller; larger models keep their weights in external files.
 MAX_GRAPH_BYTES: Final = 2**31 - 1
@@ -84,16 +84,16 @@ class OnnxCheckpoint:
         self._entries = tuple(_entry(name, stored, self._graph) for name, stored in self._stored.items())
         self._notes = (*self._graph.notes, *_left_out(model, self._graph))
 
-    def _shape(self, stored: StoredTensor) -> torch.Tensor:
+    def _shape(self, stored: StoredTensor) -> Held:
         """A stored tensor as folding needs it before anything is read: a few integers as they are, else its shape."""
         dtype = _dtype(stored)
         self._reader.check(stored.name, stored.proto)
         dims = tuple(stored.proto.dims)
-        if dtype.is_floating_point or len(dims) > 1 or math.prod(dims) > MAX_LISTED:
-            return torch.empty(dims, dtype=dtype, device="meta")
+        if is_floating(dtype) or len(dims) > 1 or math.prod(dims) > MAX_LISTED:
+            return Unread(dims, dtype)
         return self._value(stored)
 
-    def _value(self, stored: StoredTensor) -> torch.Tensor:
+    def _value(self, stored: StoredTensor) -> Values:
         _dtype(stored)
         return self._reader.tensor(stored.name, stored.proto)
 
@@ -127,7 +127,7 @@ class OnnxCheckpoint:
         """What was left aside and why."""
         return self._notes
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """The tensors of these names, in this order, as stored.
 
         Raises:
@@ -174,7 +174,7 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
     return model
 
 
-def _dtype(stored: StoredTensor) -> torch.dtype:
+def _dtype(stored: StoredTensor) -> str:
     if stored.proto.data_type not in DTYPES:
         raise NotConstantError(f"with a weight stored as {stored.type_name}")
     return DTYPES[stored.proto.data_type]
@@ -218,15 +218,11 @@ def _stored_behind(value: int, folder: ConstantFolder) -> StoredTensor | None:
 
 def _entry(name: str, stored: StoredTensor | None, graph: OnnxGraph) -> TensorEntry:
     if stored is not None:
-        return TensorEntry(name, tuple(stored.proto.dims), _name_of(TORCH_DTYPES[stored.proto.data_type]))
+        return TensorEntry(name, tuple(stored.proto.dims), TORCH_DTYPES[stored.proto.data_type])
     weight = graph.made[name].weight
     principal = DTYPES[weight.principal.proto.data_type]
-    dtype = weight.tensor.dtype if principal.is_floating_point else principal
-    return TensorEntry(name, tuple(weight.tensor.shape), _name_of(dtype), is_dequantised=not dtype.is_floating_point)
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    dtype = dtype_of(weight.held) if is_floating(principal) else principal
+    return TensorEntry(name, tuple(weight.held.shape), dtype, is_dequantised=not is_floating(dtype))
 
 
 def _left_out(model: onnx.ModelProto, graph: OnnxGraph) -> list[str]:

@@ -11,7 +11,6 @@ from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.safetensors_file import SafetensorsCheckpoint
 from distributed.formats.safetensors_header import MAX_HEADER_BYTES
 from distributed.formats.sniff import HEAD_BYTES, FileKind, Sniffed, sniff
-from distributed.formats.torch_file import TorchCheckpoint
 
 _EXPECTED = "safetensors, torch.save or ONNX"
 _TORCH = (FileKind.TORCH_ZIP, FileKind.TORCH_LEGACY, FileKind.PICKLE)
@@ -50,6 +49,8 @@ def open_checkpoint(
             _require(shard, (FileKind.SAFETENSORS,))
         return SafetensorsCheckpoint(sources, prefer_ema=prefer_ema, wanted=wanted, head=head)
     _refuse(entry, found)
+    from distributed.formats.torch_file import TorchCheckpoint  # and torch: seconds
+
     kinds = [(entry, found.kind)] + [(shard, _require(shard, _TORCH)) for shard in sources[1:]]
     return TorchCheckpoint(kinds, prefer_ema=prefer_ema, wanted=wanted)
 
@@ -112,5 +113,7 @@ def _open_index(
             _require(source, (FileKind.SAFETENSORS,))
         return SafetensorsCheckpoint(used, weight_map=weight_map, prefer_ema=prefer_ema, wanted=wanted)
     _refuse(used[0], found)
+    from distributed.formats.torch_file import TorchCheckpoint
+
     kinds = [(used[0], found.kind)] + [(source, _require(source, _TORCH)) for source in used[1:]]
     return TorchCheckpoint(kinds, weight_map=weight_map, prefer_ema=prefer_ema, wanted=wanted)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from distributed.formats.buffers import tensor_of
+from distributed.buffers import tensor_of
 from distributed.formats.pickle_values import Storage, StorageView, is_natural, shown
 
 

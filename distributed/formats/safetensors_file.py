@@ -6,12 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from distributed.errors import RetryableError
 from distributed.formats.agreement import Rows, rows_of, sampled_rows
 from distributed.formats.base import ByteSource, Content, TensorEntry
-from distributed.formats.buffers import tensor_of
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
@@ -19,6 +16,7 @@ from distributed.formats.safetensors_header import DTYPES, Header, TensorRecord,
 from distributed.formats.sniff import HEAD_BYTES
 from distributed.formats.state_dict import select_state_dict
 from distributed.graph.facts import GraphFacts
+from distributed.values import Values, is_floating, item_size, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ class SafetensorsCheckpoint:
     def notes(self) -> Sequence[str]:
         return tuple(self._notes)
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """See ``Checkpoint.read``. Fetches batches of about 64 MB, or one larger tensor at a time."""
         wanted = [self._located[name] for name in names]
         for batch in batches([item.record.stop - item.record.start for item in wanted], self._batch_bytes):
@@ -179,9 +177,9 @@ def _leading(item: _Located) -> _Located | None:
     """The leading rows of a tensor as a tensor; None where there is nothing to compare."""
     record, rows = item.record, sampled_rows(item.record.shape)
     dtype = DTYPES[record.dtype][1]
-    if not rows or dtype is None or not dtype.is_floating_point or dtype.itemsize * 8 != DTYPES[record.dtype][0]:
+    if not rows or dtype is None or not is_floating(dtype) or item_size(dtype) * 8 != DTYPES[record.dtype][0]:
         return None
-    stop = record.start + rows * math.prod(record.shape[1:]) * dtype.itemsize
+    stop = record.start + rows * math.prod(record.shape[1:]) * item_size(dtype)
     return replace(item, record=replace(record, shape=(rows, *record.shape[1:]), stop=stop))
 
 
@@ -204,7 +202,7 @@ def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> Sequence[Con
     return data
 
 
-def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
+def _tensor(item: _Located, fetched: _Fetched) -> Values:
     record = item.record
     dtype = DTYPES[record.dtype][1]
     if dtype is None:
@@ -216,8 +214,6 @@ def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
                 item.source.name, "4-bit tensor of odd rows", tensor=item.stored_name, found=str(list(shape))
             )
         shape = (*shape[:-1], shape[-1] // 2)
-    if record.start == record.stop:
-        return torch.empty(shape, dtype=dtype)
-    data = fetched.view(record.start, record.stop)
-    # Tensors share the batch's memory, which goes with the last of them.
-    return tensor_of(data, dtype).reshape(shape)
+    data = fetched.view(record.start, record.stop) if record.stop > record.start else b""
+    # They share the batch's memory, which goes with the last of them.
+    return values_of(data, dtype, shape)

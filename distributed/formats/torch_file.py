@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from distributed.formats.agreement import Rows, rows_of
 from distributed.formats.base import ByteSource, TensorEntry
 from distributed.formats.pickled_tensor import PickledTensor
@@ -15,6 +13,7 @@ from distributed.formats.sniff import FileKind
 from distributed.formats.state_dict import Selection, select_state_dict
 from distributed.formats.torch_archive import read_torch_file, tensors_in
 from distributed.graph.facts import GraphFacts
+from distributed.values import Values
 
 #: Bytes that the tensors of a model may have together beyond those of its files: views of one memory, expanded ones.
 _REPEATED_BYTES = 64 * 2**20
@@ -94,7 +93,7 @@ class TorchCheckpoint:
     def notes(self) -> Sequence[str]:
         return self._notes
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """See ``Checkpoint.read``. Tensors of zip files are views of the mapped file."""
         for name in names:
             try:
