@@ -1,0 +1,287 @@
+"""Every layout through every fault: what is stored is as in an undisturbed run, or a second run completes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distributed.hub.settings import HubAccess, Verify
+from distributed.outcomes import Outcome, OutcomeKind
+from distributed.sources.settings import HubSettings
+from tests.distributed.hub.stored import models_in, rejects_in
+from tests.distributed.in_process import extract_here
+from tests.hub import Fault, FaultKind
+from tests.hub.process import HubProcess
+
+ALWAYS = 10**6
+LAB = HubSettings(author="lab")
+
+#: What listing finds at the lab, and the file that is taken of it.
+TAKEN = {
+    "lab/diffusion/text_encoder": "text_encoder/model.safetensors",
+    "lab/diffusion/unet": "unet/diffusion_pytorch_model.safetensors",
+    "lab/diffusion/vae": "vae/diffusion_pytorch_model.safetensors",
+    "lab/half-safetensors": "pytorch_model.bin",
+    "lab/half-twin": "model.safetensors",
+    "lab/legacy-bin": "pytorch_model.bin",
+    "lab/plain": "model.safetensors",
+    "lab/shards": "model.safetensors.index.json",
+    "lab/three-formats": "model.safetensors",
+    "lab/zip-bin": "pytorch_model.bin",
+}
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run without faults stores, and costs."""
+
+    models: dict[str, Any]
+    outcomes: dict[str, Outcome]
+    counts: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def _kept() -> dict[str, Undisturbed]:
+    return {}
+
+
+@pytest.fixture
+def undisturbed(hub: HubProcess, tmp_path: Path, _kept: dict[str, Undisturbed]) -> Undisturbed:
+    """Run once, before the first fault."""
+    if not _kept:
+        outcomes = extract_here(LAB, tmp_path / "undisturbed")
+        counts = hub.counts()
+        _kept["lab"] = Undisturbed(models_in(tmp_path / "undisturbed"), {o.reference.name: o for o in outcomes}, counts)
+        hub.forget()
+    return _kept["lab"]
+
+
+def test_every_layout_is_read_once_and_in_part(undisturbed: Undisturbed) -> None:
+    assert {name: outcome.reference.entry for name, outcome in undisturbed.outcomes.items()} == TAKEN
+    kinds = {name: outcome.kind for name, outcome in undisturbed.outcomes.items()}
+    assert kinds.pop("lab/diffusion/text_encoder") is OutcomeKind.SKIPPED
+    assert set(kinds.values()) == {OutcomeKind.EXTRACTED}
+    assert {row["num_filters"] for row, _, _ in undisturbed.models.values()} == {24 * 51, 48 * 99}
+    counts = undisturbed.counts
+    assert counts["api"] <= 1 + 8  # a page, and each repository once
+    weights, descriptions, indices = 10 + 2, 1 + 3, 1  # shards: two of three; a config where the API says too little
+    assert counts["resolve"] <= weights + descriptions + indices
+    assert counts["bytes_cdn"] <= 0.5 * sum(o.reference.size for o in undisturbed.outcomes.values())
+
+
+def test_a_second_run_costs_the_listing_alone(hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed) -> None:
+    for _ in range(2):
+        outcomes = extract_here(LAB, tmp_path / "store")
+    assert {o.kind for o in outcomes} == {OutcomeKind.ALREADY_THERE, OutcomeKind.SKIPPED}
+    assert hub.counts()["cdn"] == undisturbed.counts["cdn"]
+
+
+def fault(kind: FaultKind, pattern: str = "cdn GET", times: int = 1, **more: Any) -> list[Fault]:
+    """One fault, by default of the first request to the CDN."""
+    return [Fault(kind, pattern, times, **more)]
+
+
+API, RESOLVE = "hub GET /api/models/", "hub GET .*/resolve/"
+CONFIG, INDEX = "hub GET .*plain.*config.json", "hub GET .*index.json"
+EVERYWHERE = "hub GET /api/models/|hub GET .*/resolve/|cdn GET"
+
+#: Name → faults, and how many requests and bytes more than undisturbed they may cost; all models come in the same run.
+ONCE: dict[str, tuple[list[Fault], int, int]] = {
+    "500, a fifth": (fault(FaultKind.INTERNAL, EVERYWHERE, ALWAYS, every=5), 15, 0),
+    "520, a fifth": (fault(FaultKind.UNKNOWN, EVERYWHERE, ALWAYS, every=5), 15, 0),
+    "429 and Retry-After": (fault(FaultKind.TOO_MANY, API) + fault(FaultKind.TOO_MANY, RESOLVE), 2, 0),
+    "429 without headers": (fault(FaultKind.TOO_MANY_BARE, API) + fault(FaultKind.TOO_MANY_BARE, RESOLVE), 2, 0),
+    "429 and RateLimit": (fault(FaultKind.TOO_MANY, RESOLVE, headers={"RateLimit": '"resolvers";r=0;t=0'}), 1, 0),
+    "reset by the API": (fault(FaultKind.RESET, API), 1, 0),
+    "reset by the CDN": (fault(FaultKind.RESET), 1, 0),
+    "cut after 4 KB": (fault(FaultKind.CUT_AT, size=4096), 1, 0),
+    "cut in the middle, often": (fault(FaultKind.CUT_BODY, times=ALWAYS, every=2), 20, 0),
+    "short body": (fault(FaultKind.SHORT_BODY), 1, 0),
+    "shifted body that says so": (fault(FaultKind.WRONG_OFFSET), 1, 400_000),
+    "lying Content-Range": (fault(FaultKind.LYING_RANGE), 1, 400_000),
+    "another size": (fault(FaultKind.WRONG_SIZE), 1, 400_000),
+    "Range ignored once": (fault(FaultKind.IGNORED_RANGE), 1, 400_000),
+    "Range always ignored": (fault(FaultKind.IGNORED_RANGE, times=ALWAYS), 60, 20_000_000),
+    "whole files by 200": (fault(FaultKind.WHOLE_BY_200, "GET", ALWAYS), 0, 0),
+    "403 by the CDN": (fault(FaultKind.FORBIDDEN), 2, 0),
+    "404 by the CDN": (fault(FaultKind.NOT_FOUND), 2, 0),
+    "401 by the CDN": (fault(FaultKind.UNAUTHORISED), 2, 0),
+    "403 by the Hub, unnamed": (fault(FaultKind.FORBIDDEN, RESOLVE), 1, 0),
+    "404 by the Hub, unnamed": (fault(FaultKind.NOT_FOUND, RESOLVE), 1, 0),
+    "401 by the Hub, unnamed": (fault(FaultKind.UNAUTHORISED, RESOLVE), 1, 0),
+    "401 by the API, unnamed": (fault(FaultKind.UNAUTHORISED, API), 1, 0),
+    "silence of the API": (fault(FaultKind.SILENCE, API), 1, 0),
+    "silence of the CDN": (fault(FaultKind.SILENCE), 1, 0),
+    "stall after 4 KB": (fault(FaultKind.STALL, size=4096), 1, 0),
+    "trickle": (fault(FaultKind.TRICKLE, rate=20_000), 2, 300_000),
+    "500 for config.json once": (fault(FaultKind.INTERNAL, CONFIG), 1, 0),
+    "404 for config.json once": (fault(FaultKind.NOT_FOUND, CONFIG), 1, 0),
+    "500 for index.json once": (fault(FaultKind.INTERNAL, INDEX), 1, 0),
+}
+
+#: Faults that last: the models they meet fail for now, or come all the same.
+LASTING: dict[str, list[Fault]] = {
+    "500 by the CDN": fault(FaultKind.INTERNAL, times=ALWAYS),
+    "resets by the CDN": fault(FaultKind.RESET, times=ALWAYS),
+    "cut after 4 KB": fault(FaultKind.CUT_AT, times=ALWAYS, size=4096),
+    "short bodies": fault(FaultKind.SHORT_BODY, times=ALWAYS),
+    "shifted bodies that say so": fault(FaultKind.WRONG_OFFSET, times=ALWAYS),
+    "lying Content-Range": fault(FaultKind.LYING_RANGE, times=ALWAYS),
+    "another size": fault(FaultKind.WRONG_SIZE, times=ALWAYS),
+    "403 by the CDN": fault(FaultKind.FORBIDDEN, times=ALWAYS),
+    "404 by the Hub, unnamed": fault(FaultKind.NOT_FOUND, RESOLVE, times=ALWAYS),
+    "401 by the Hub, unnamed": fault(FaultKind.UNAUTHORISED, RESOLVE, times=ALWAYS),
+    "429 and an hour": fault(FaultKind.TOO_MANY, RESOLVE, times=ALWAYS, headers={"Retry-After": "3600"}),
+    "500 for config.json": fault(FaultKind.INTERNAL, CONFIG, times=ALWAYS),
+    "401 for config.json": fault(FaultKind.UNAUTHORISED, CONFIG, times=ALWAYS),
+    "500 for index.json": fault(FaultKind.INTERNAL, INDEX, times=ALWAYS),
+    "500 for one repository": fault(FaultKind.INTERNAL, API + "lab/plain", times=ALWAYS),
+    "520 for one repository": fault(FaultKind.UNKNOWN, API + "lab/plain", times=ALWAYS),
+    "429 for one repository": fault(FaultKind.TOO_MANY, API + "lab/plain", ALWAYS, headers={"Retry-After": "9000"}),
+}
+
+
+def check(store: Path, outcomes: Sequence[Outcome], undisturbed: Undisturbed) -> set[str]:
+    """What is stored is right, what is not is a failure for now and recorded; the names of these."""
+    stored, failed = models_in(store), rejects_in(store, "failures")
+    assert all(stored[name] == undisturbed.models[name] for name in stored)
+    missing = set(undisturbed.models) - set(stored)
+    assert {o.reference.name for o in outcomes if o.kind is OutcomeKind.FAILED} == set(failed)
+    wrong = {name: row["message"] for name, row in failed.items() if not row["retryable"] or "\n" in row["message"]}
+    assert not wrong
+    hidden = {name for name in missing if not any(each == name or name.startswith(f"{each}/") for each in failed)}
+    assert not hidden, rejects_in(store, "skips")
+    return missing
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_what_passes_costs_little_and_loses_nothing(
+    hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, name: str
+) -> None:
+    faults, requests, size = ONCE[name]
+    hub.fail(*faults)
+    outcomes = extract_here(LAB, tmp_path / "store")
+    assert check(tmp_path / "store", outcomes, undisturbed) == set()
+    counts, before = hub.counts(), undisturbed.counts
+    kinds = ("api", "resolve", "cdn", "cache")
+    assert sum(counts.get(k, 0) for k in kinds) <= sum(before.get(k, 0) for k in kinds) + requests, (counts, before)
+    assert counts["bytes"] <= before["bytes"] * 1.05 + size, (counts, before)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_what_lasts_is_recorded_and_made_good(
+    hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, name: str
+) -> None:
+    store, access = tmp_path / "store", HubAccess(max_wait=20)
+    hub.fail(*LASTING[name])
+    missing = check(store, extract_here(LAB, store, access), undisturbed)
+    assert missing
+    hub.heal()
+    assert check(store, extract_here(LAB, store, access), undisturbed) == set()
+    assert not rejects_in(store, "failures")
+
+
+@pytest.mark.parametrize("kind", [FaultKind.FLIPPED_BIT, FaultKind.SHIFTED_BODY, FaultKind.WRONG_BYTES])
+def test_whole_files_are_checked_against_their_digest(
+    hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, kind: FaultKind
+) -> None:
+    store, access = tmp_path / "store", HubAccess(verify=Verify.whole)
+    hub.fail(Fault(kind, "cdn GET", ALWAYS))
+    outcomes = extract_here(LAB, store, access)
+    assert not models_in(store)
+    assert {o.kind for o in outcomes} == {OutcomeKind.FAILED}
+    assert all(o.retryable and "SHA-256" in str(o.message) for o in outcomes)
+    hub.heal()
+    outcomes = extract_here(LAB, store, access)
+    assert {o.kind for o in outcomes} == {OutcomeKind.EXTRACTED, OutcomeKind.SKIPPED}
+    for name, (row, layers, filters) in models_in(store).items():
+        assert (layers, filters) == undisturbed.models[name][1:]
+        assert row["sha256"] is not None or name == "lab/shards"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "reason"),
+    [
+        (FaultKind.FORBIDDEN, "GatedRepo", "gated"),
+        (FaultKind.UNAUTHORISED, "RepoNotFound", "not_found"),
+        (FaultKind.NOT_FOUND, "EntryNotFound", "not_found"),
+    ],
+)
+def test_what_the_hub_names_is_believed(
+    hub: HubProcess, tmp_path: Path, kind: FaultKind, code: str, reason: str
+) -> None:
+    hub.fail(Fault(kind, RESOLVE + ".*model.safetensors", code=code))
+    [outcome] = extract_here(HubSettings(repos=("lab/half-twin",)), tmp_path / "store")
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.SKIPPED, reason)
+
+
+def test_gated_private_missing_renamed(
+    hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.set(token="hf_good", gated=["lab/half-twin"], private=["lab/zip-bin"], renamed={"old/name": "lab/plain"})
+    wanted = HubSettings(repos=("lab/half-twin", "lab/zip-bin", "lab/missing", "old/name"))
+    found = {o.reference.name: (o.kind, o.reason) for o in extract_here(wanted, tmp_path / "store")}
+    assert found["lab/half-twin"] == (OutcomeKind.SKIPPED, "gated")
+    assert found["lab/zip-bin"] == found["lab/missing"] == (OutcomeKind.SKIPPED, "not_found")
+    [renamed] = [row for row, _, _ in models_in(tmp_path / "store").values()]
+    assert renamed["uri"] == "lab/plain"
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    extract_here(wanted, tmp_path / "store")
+    stored = models_in(tmp_path / "store")
+    assert stored["lab/zip-bin"] == undisturbed.models["lab/zip-bin"]
+    assert not [each for each in hub.requests() if each.origin == "cdn" and "authorization" in each.headers]
+
+
+def test_moved_between_listing_and_reading(
+    hub: HubProcess, layouts: Path, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    readme = layouts / "lab/plain/README.md"
+    before = readme.read_text()
+    # The listing's answer is the last of the API; the first resolve finds another commit, and the listed one is there.
+    hub.fail(Fault(FaultKind.SILENCE, RESOLVE))
+    try:
+        outcomes = _extract_with_change(readme, tmp_path / "store")
+    finally:
+        readme.write_text(before)
+    assert [o.kind for o in outcomes] == [OutcomeKind.EXTRACTED]
+    assert models_in(tmp_path / "store")["lab/plain"] == undisturbed.models["lab/plain"]
+
+
+def _extract_with_change(readme: Path, store: Path) -> list[Outcome]:
+    from distributed.sources import list_references
+
+    [reference] = list_references(HubSettings(repos=("lab/plain",)))
+    readme.write_text(readme.read_text() + "\nA word more.\n")
+    return extract_here(HubSettings(repos=(f"lab/plain@{reference.revision}",)), store)
+
+
+def test_pages_at_another_host(hub: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.set(page_size=3, link_base="https://huggingface.co")  # as a mirror that passes on what it is told
+    assert len(extract_here(LAB, tmp_path / "store")) == len(TAKEN)
+    hub.set(link_base=hub.cdn_endpoint)
+    hub.forget()
+    with pytest.raises(Exception, match=hub.cdn_endpoint):
+        extract_here(LAB, tmp_path / "other")
+    assert not [each for each in hub.requests() if each.origin == "cdn"]
+
+
+def test_an_address_that_ends_is_asked_for_again(hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed) -> None:
+    hub.set(signature_seconds=-5)
+    missing = check(tmp_path / "store", extract_here(LAB, tmp_path / "store"), undisturbed)
+    assert missing
+    hub.set(signature_seconds=3600)
+    assert check(tmp_path / "store", extract_here(LAB, tmp_path / "store"), undisturbed) == set()
+
+
+@pytest.mark.parametrize("several", ["first", "whole", "refused"])
+def test_servers_that_know_one_range_only(
+    hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, several: str
+) -> None:
+    hub.set(several_ranges=several)
+    assert check(tmp_path / "store", extract_here(LAB, tmp_path / "store"), undisturbed) == set()
+    assert hub.counts()["resolve"] <= undisturbed.counts["resolve"] + (len(TAKEN) if several == "refused" else 0)
