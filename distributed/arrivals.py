@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import Self
 
+from distributed.hub.waits import end_waits
 from distributed.sources.contents import Listing
 
 
@@ -15,6 +16,7 @@ class Arrivals:
     """The parts of a listing, as they come. As a context it lists from its beginning, and at its end lets go.
 
     The thread is nobody's to wait for: it may hang in a request to a server that is down, and ends with the process.
+    After an error or an interrupt nothing waits for the Hub any more.
 
     Args:
         parts: ``sources.stream_source(…)``; used by the thread alone.
@@ -40,6 +42,8 @@ class Arrivals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_left = True
+        if kind is not None:
+            end_waits()
 
     def _list(self) -> None:
         try:
@@ -52,6 +56,8 @@ class Arrivals:
         except Exception as error:  # noqa: BLE001 - handed over: whoever works on the parts ends with it
             self.error = error
         finally:
+            if isinstance(self._parts, Generator):
+                self._parts.close()
             with self._news:
                 self._has_ended = True
                 self._news.notify_all()

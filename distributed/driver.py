@@ -22,7 +22,7 @@ from distributed.entry import FAILURES, OK
 from distributed.environment import environment_for_workers
 from distributed.errors import StoreError
 from distributed.hub import budget
-from distributed.hub.catalogue import NoCatalogue
+from distributed.hub.catalogue import StoredCatalogue
 from distributed.hub.shared_budget import shared
 from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
@@ -34,7 +34,7 @@ from distributed.references import ModelReference
 from distributed.report import RunReport, print_labels, print_report
 from distributed.settings import ClusterSettings, ExtractionRun
 from distributed.sources import stream_source
-from distributed.sources.contents import not_read
+from distributed.sources.contents import Listing, not_read
 from distributed.store import RejectKind, Store
 from distributed.twins import Twins
 
@@ -49,16 +49,22 @@ LISTING_POLL_SECONDS = 0.5
 def extract(run: ExtractionRun) -> int:
     """List the source, extract what is not in the store yet, print the report; returns the exit code.
 
-    Extraction begins with the first part of the listing that is not there. Where the listing ends with an error, what
-    it brought before is extracted and reported first.
-
     Raises:
         UserError: the request can't be done (source, store or cluster).
     """
-    console = _console()
     budget.use(None, run.hub)
+    catalogue = StoredCatalogue(Store.open(run.store), writes=not run.extract.dry_run)
+    return extract_parts(run, stream_source(run.source, catalogue))
+
+
+def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
+    """``extract`` of a listing in parts: extraction begins with the first one that has something new.
+
+    Where the listing ends with an error, what it brought before is extracted and reported first.
+    """
+    console = _console()
     store = Store.open(run.store)
-    with Arrivals(stream_source(run.source, NoCatalogue())) as arrivals:
+    with Arrivals(parts) as arrivals:
         planner = Planner(store, run.extract.retry, run.extract.non_finite)
         if run.extract.dry_run:
             show_plan(run, store, planner, arrivals, console)
@@ -165,7 +171,7 @@ class _Work:
         to_read, twins = self._twins.sort_out(plan.to_extract)
         for outcome in (*plan.settled, *twins):
             self._settle(outcome)
-        for key, kinds in plan.passed.items():
+        for key, kinds in plan.superseded.items():
             self._recording.forget(key, kinds)
         self._next += to_read
 

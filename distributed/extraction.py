@@ -37,6 +37,7 @@ from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
 from distributed.settings import ExtractSettings, NonFinite
+from distributed.sources.completing import completed
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.store import ModelRow, RowGroups, Store
 from distributed.values import as_tensor
@@ -74,6 +75,7 @@ def extract_model(
     model_id = _model_id(reference, sources)
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
+    reference = described(reference, scratch, access)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(
             open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
@@ -90,6 +92,20 @@ def extract_model(
     written = stream.num_filters if receipt.created else 0
     layers = len(stream.layer_rows) if receipt.created else 0
     return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=_bytes_read(sources))
+
+
+def described(reference: ModelReference, scratch: Path, access: HubAccess = HubAccess()) -> ModelReference:
+    """The reference with what its description says, if listing left that to be read.
+
+    Raises:
+        UnextractableError, RetryableError, PermanentError: it cannot be read; then neither is the model, whose depth
+            and labels it tells.
+    """
+    if reference.config is None:
+        return reference
+    [source] = open_sources(replace(reference, files=(reference.config,)), scratch, access)
+    [content] = source.read_ranges([(0, source.size)])
+    return completed(reference, bytes(content).decode("utf-8", "replace"))
 
 
 def _bytes_read(sources: Sequence[ByteSource]) -> int:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from distributed.errors import Place, SkipReason, in_one_line
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.references import ModelReference
+from distributed.references import ModelReference, Problem
 from distributed.settings import NonFinite, Retry
 from distributed.store import ModelOrigin, Reject, RejectKind, Store
 from distributed.twins import twin_outcome
@@ -23,14 +23,14 @@ class Plan:
         to_extract: references whose weights are to be read.
         settled: outcomes known without reading: already there, or skipped or failed before and not to be retried.
         recorded: ``reference_key`` → the side tables that hold an older outcome, of the references that have any.
-        passed: the same of what no listing could tell the files of, and this one could: nothing is left to say of it.
+        superseded: the same of records to be removed: of a repository that could not be listed then, and now is.
     """
 
     listed: tuple[ModelReference, ...]
     to_extract: tuple[ModelReference, ...]
     settled: tuple[Outcome, ...]
     recorded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
-    passed: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
+    superseded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -43,8 +43,8 @@ class Planner:
 
     A recorded failure that may pass by itself is always tried again; other failures and skips only when ``retry`` says
     so, or when what they were refused for (NaN or infinite weights) may now be left out. A problem found while listing
-    (a gated repository) is a skip at once, or a failure where it may pass. Weights that the store has of another
-    repository, by the Hub's own digest, are not read.
+    is an outcome at once: a skip (a gated repository), or a failure (a server that failed). Weights that the store has
+    of another repository, by the Hub's own digest, are not read.
     """
 
     def __init__(self, store: Store, retry: Retry, non_finite: NonFinite = NonFinite.refuse) -> None:
@@ -73,25 +73,27 @@ class Planner:
         to_extract: list[ModelReference] = []
         settled: list[Outcome] = []
         recorded: dict[str, tuple[RejectKind, ...]] = {}
-        passed: dict[str, tuple[RejectKind, ...]] = {}
+        superseded: dict[str, tuple[RejectKind, ...]] = {}
         for reference in references:
             key = reference.reference_key
             if kinds := tuple(kind for kind, found in self._rejects.items() if key in found):
                 recorded[key] = kinds
-            if reference.problem is None and self._unlisted:
-                passed |= self._passed(reference)
+            superseded |= self._superseded(reference, key)
             outcome = self._there(reference) or self._known(reference, key) or self._twin(reference)
             if outcome is None:
                 to_extract.append(reference)
             else:
                 settled.append(outcome)
-        return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded, passed)
+        return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded, superseded)
 
-    def _passed(self, reference: ModelReference) -> dict[str, tuple[RejectKind, ...]]:
+    def _superseded(self, reference: ModelReference, key: str) -> dict[str, tuple[RejectKind, ...]]:
         """What is recorded of the repository as a whole: models of one that has several have its name and more."""
+        if not self._unlisted:
+            return {}
         parts = reference.name.split("/")
         names = ("/".join(parts[:number]) for number in range(1, len(parts) + 1))
-        return {k: v for name in names for k, v in self._unlisted.get((reference.source, name), {}).items()}
+        found = (self._unlisted.get((reference.source, name), {}) for name in names)
+        return {old: kinds for each in found for old, kinds in each.items() if old != key}
 
     def _there(self, reference: ModelReference) -> Outcome | None:
         model_id = reference.pinned_model_id
@@ -104,11 +106,9 @@ class Planner:
 
     def _known(self, reference: ModelReference, key: str) -> Outcome | None:
         """What the listing or an earlier run found, unless that is to be tried again."""
-        if (problem := reference.problem) is not None:
-            kind = OutcomeKind.FAILED if problem.retryable else OutcomeKind.SKIPPED
-            message = in_one_line(problem.message)
-            return Outcome(reference, kind, reason=problem.reason, message=message, retryable=problem.retryable)
         skip, failure = (self._rejects[kind].get(key) for kind in (RejectKind.SKIP, RejectKind.FAILURE))
+        if (problem := reference.problem) is not None:
+            return _not_listed(reference, problem, skip)
         if skip is not None and skip.reason == SkipReason.DUPLICATE_OF:
             return _recorded(reference, OutcomeKind.SAME_CONTENT, skip) if skip.found in self._model_ids else None
         is_kept = self._retry not in (Retry.skipped, Retry.all)
@@ -132,6 +132,15 @@ def make_plan(
 ) -> Plan:
     """The plan of a listing that is known as a whole."""
     return Planner(store, retry, non_finite).plan(references)
+
+
+def _not_listed(reference: ModelReference, problem: Problem, recorded: Reject | None) -> Outcome:
+    message = in_one_line(problem.message)
+    if problem.reason not in set(SkipReason):
+        kind = OutcomeKind.FAILED
+        return Outcome(reference, kind, reason=problem.reason, message=message, retryable=problem.retryable)
+    is_recorded = recorded is not None and (recorded.reason, recorded.message) == (problem.reason, message)
+    return Outcome(reference, OutcomeKind.SKIPPED, reason=problem.reason, message=message, known=is_recorded)
 
 
 def _is_allowed_now(skip: Reject, non_finite: NonFinite) -> bool:

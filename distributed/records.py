@@ -1,4 +1,4 @@
-"""The three tables of the store, and the two side tables, in one place: names, types, units.
+"""The three tables of the store, and the three side tables, in one place: names, types, units.
 
 Every stage passes on the records of this file; ``distributed.store`` writes them, ``analysis`` reads them.
 The layout is DESIGN §3: one Parquet file per model in each of ``filters/``, ``layers/``, ``models/``.
@@ -130,5 +130,15 @@ REJECTS_SCHEMA = pa.schema(
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("recorded_at", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("tool_version", pa.string(), nullable=False),
+    ]
+)
+
+#: One row per repository of the Hub at a commit, in files of many (``repositories/``): what its API said, so that a
+#: later listing need not ask again. Anyone may remove it.
+REPOSITORIES_SCHEMA = pa.schema(
+    [
+        pa.field("repository", pa.string(), nullable=False),
+        pa.field("revision", pa.string(), nullable=False),
+        pa.field("answer", pa.string(), nullable=False),  # ``distributed.hub.repository.Repository.to_json``
     ]
 )

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from distributed.byte_sources import open_sources
 from distributed.errors import FilterShiftError, UserError
-from distributed.extraction import FilterStream, LayerLayout, plan_layers
+from distributed.extraction import FilterStream, LayerLayout, described, plan_layers
 from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
 from distributed.local_files import LocalFile
@@ -98,6 +98,7 @@ def open_model(name: str, settings: ExtractSettings) -> Iterator[OpenedModel]:
     reference = replace(find_model(name), variant=settings.variant)
     with tempfile.TemporaryDirectory(prefix="filter-shift-") as scratch:
         with _as_user_errors(reference):
+            reference = described(reference, Path(scratch))
             sources = open_sources(reference, Path(scratch))
             opened = open_checkpoint(sources, prefer_ema=settings.prefer_ema)
         with opened as checkpoint:
@@ -122,7 +123,7 @@ def find_model(name: str) -> ModelReference:
         raise UserError(f"model={name} names {len(references)} models; choose one: {names}{more}")
     reference = references[0]
     if reference.problem is not None:
-        raise UserError(f"model={name}: {reference.problem[1]} ({reference.problem[0]})")
+        raise UserError(f"model={name}: {reference.problem.message} ({reference.problem.reason})")
     return reference
 
 

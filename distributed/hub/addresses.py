@@ -9,13 +9,14 @@ from typing import Any
 from huggingface_hub import constants, hf_hub_url
 
 from distributed.errors import RetryableError
-from distributed.hub.client import MOST_REDIRECTS, send, target_of
+from distributed.hub.client import MOST_REDIRECTS, backoff, send, target_of
 from distributed.hub.hosts import origin_of
-from distributed.hub.refusals import AddressRefusedError
+from distributed.hub.refusals import AddressRefusedError, RangesRefusedError
 from distributed.hub.settings import HubAccess
+from distributed.hub.waits import Patience
 
-#: How often an address that is refused is asked for anew, for one request.
-RENEWALS = 3
+#: Tries of one request under addresses that are refused, each but the first under a new one.
+RENEWALS = 4
 
 
 class Address:
@@ -46,14 +47,17 @@ class Address:
 
     def send(self, headers: Mapping[str, str]) -> Any:
         """The answer to one GET of the content; close it. Errors as ``client.send``."""
-        for _ in range(RENEWALS):
+        patience, refusal = Patience(self._what, self._access), f"{self._what}: its address changes at every request"
+        for attempt in range(RENEWALS):
+            if attempt > 1:  # the first new address may well be good at once
+                patience.pause(backoff(attempt - 2), refusal)
             with self._asking:  # others wait for the address instead of asking for it too
                 found = self._found
                 if found is None:
                     try:
                         self._found, response = self._ask(headers)
                     except AddressRefusedError as error:
-                        refused = error
+                        refusal = str(error)
                         continue
                     return response
             try:
@@ -62,17 +66,21 @@ class Address:
                     return response
                 response.close()  # it has moved since
             except AddressRefusedError as error:
-                refused = error
+                refusal = str(error)
             with self._asking:
                 if self._found == found:
                     self._found = None
-        raise RetryableError(f"{refused}, and {RENEWALS} addresses that the Hub gave: run it again later")
+        raise RetryableError(f"{refusal}, {RENEWALS} times, under new addresses too: run it again later")
 
     def _ask(self, headers: Mapping[str, str]) -> tuple[str, Any]:
         """The address that answers with the content, and this answer."""
         url = self._hub_url
         for _ in range(MOST_REDIRECTS):
-            response = send(url, self._what, self._access, headers, file=self._path)
+            try:
+                response = send(url, self._what, self._access, headers, file=self._path)
+            except RangesRefusedError:
+                self._found = url
+                raise
             target = target_of(response)
             if target is None:
                 return url, response

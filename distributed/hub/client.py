@@ -76,8 +76,8 @@ def request_headers(url: str, extra: Mapping[str, str] | None = None) -> dict[st
 
 
 def kind_of(url: str) -> RequestKind | None:
-    """What the Hub counts a request to ``url`` as; None: another host."""
-    if not is_endpoint(url):
+    """What the Hub counts a request to ``url`` as; None: another host, or its cache of small files."""
+    if not is_endpoint(url) or url.startswith(f"{constants.ENDPOINT}/api/resolve-cache/"):
         return None
     return RequestKind.api if url.startswith(f"{constants.ENDPOINT}/api/") else RequestKind.resolve
 
@@ -124,7 +124,7 @@ def send(
             status, pause = response.status_code, asked_pause(response)
             is_limit = status == 429
             if kind is not None and is_limit:
-                budget.current().refused(kind, what, _backoff(limits) if pause is None else pause)
+                budget.current().refused(kind, what, backoff(limits) if pause is None else pause)
             elif kind is not None:
                 budget.current().answered(kind, what, told_limit(response))
             if status < 400:
@@ -136,12 +136,13 @@ def send(
             failed = problem
         if failures >= RETRIES and not is_limit:
             raise failed
-        seconds = _backoff(limits if is_limit else failures) if pause is None else pause
+        seconds = backoff(limits if is_limit else failures) if pause is None else pause
         failures, limits = failures + (not is_limit), limits + is_limit
         patience.pause(seconds, str(failed).removeprefix(f"{what}: "))
 
 
-def _backoff(failures: int) -> float:
+def backoff(failures: int) -> float:
+    """Seconds before the next try, where the server says none."""
     return float(min(FIRST_WAIT_SECONDS * 2**failures, LONGEST_WAIT_SECONDS))
 
 
@@ -231,7 +232,7 @@ def _get(url: str, params: Mapping[str, Any] | None, access: HubAccess) -> tuple
             )
         if failures >= RETRIES:
             raise problem
-        patience.pause(_backoff(failures), str(problem).removeprefix(f"{what}: "))
+        patience.pause(backoff(failures), str(problem).removeprefix(f"{what}: "))
         failures += 1
 
 

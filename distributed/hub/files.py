@@ -18,8 +18,7 @@ from distributed.errors import PermanentError, RetryableError
 from distributed.hub.addresses import Address
 from distributed.hub.bodies import Missing, Range, content_of, is_multipart, range_header
 from distributed.hub.client import BrokenBodyError, SlowBodyError
-from distributed.hub.hosts import origin_of
-from distributed.hub.refusals import AddressRefusedError
+from distributed.hub.refusals import RangesRefusedError
 from distributed.hub.settings import HubAccess, Verify
 from distributed.hub.waits import Patience
 from distributed.local_files import LocalFile, check_ranges, error_from_disk, sha256_of_file
@@ -173,10 +172,9 @@ class HubFile:
                 self._ask(missing, write)
             except BrokenBodyError as error:
                 problem, is_slow = str(error), isinstance(error, SlowBodyError)
-            except (AddressRefusedError, PermanentError):
-                if len(asked) == 1:
-                    raise
-                self._one_by_one = True  # it may be several ranges that are refused
+            except RangesRefusedError as error:
+                problem = str(error)
+                self._learn(asked, is_several=False)
             if self._one_by_one and len(asked) > 1:
                 continue
             came = before - missing.size
@@ -192,8 +190,7 @@ class HubFile:
         headers = {"Range": range_header(missing.ranges), "Accept-Encoding": "identity"}
         with closing(self._address.send(headers)) as response:
             asked = list(missing.ranges)
-            if len(asked) > 1:
-                self._learn(origin_of(str(response.request.url)), is_multipart(response))
+            self._learn(asked, is_several=is_multipart(response))
             for place, piece in content_of(response, asked, self._size, self._access):
                 with self._counting:
                     self._bytes_read += len(piece)
@@ -201,10 +198,12 @@ class HubFile:
                 for start, stop in missing.take(place, place + len(piece)):
                     write(start, view[start - place : stop - place])
 
-    def _learn(self, host: str, is_multipart: bool) -> None:
+    def _learn(self, asked: Sequence[Range], *, is_several: bool) -> None:
         """Whether several ranges at once are understood: else this file, and in the end the host, is asked for each."""
-        _ignoring[host] = 0 if is_multipart else _ignoring[host] + 1
-        self._one_by_one = not is_multipart
+        if len(asked) > 1:
+            host = self._address.host
+            _ignoring[host] = 0 if is_several else _ignoring[host] + 1
+            self._one_by_one = not is_several
 
     def _from_cache(self) -> Path | None:
         cached = try_to_load_from_cache(

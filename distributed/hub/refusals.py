@@ -43,6 +43,10 @@ class AddressRefusedError(RetryableError):
     """Another host than the Hub refuses an address that the Hub gave: it is asked for anew."""
 
 
+class RangesRefusedError(RetryableError):
+    """The ranges are not served (416): more than one of them, or the file has become another."""
+
+
 def one_line(error: BaseException, limit: int = 160) -> str:
     """The first line of an error's text that says something, shortened; its type where it has no text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -57,6 +61,8 @@ def error_of_answer(response: Any, what: str, file: str | None = None) -> Filter
     text = f"{what}: {origin_of(url)} answered {status} ({said})"
     if status >= 500:
         return RetryableError(f"{text}: run it again later")
+    if status == 416:
+        return RangesRefusedError(text)
     if not is_endpoint(url):
         return RetryableError(text) if status in _NOT_OF_THE_ADDRESS else AddressRefusedError(text)
     refusal = _DISABLED if said == _DISABLED_MESSAGE else _REFUSALS.get(headers.get("X-Error-Code", ""))

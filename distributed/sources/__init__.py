@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from distributed.hub.settings import HubAccess
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def list_source(settings: SourceSettings) -> Listing:
     return Listing(sorted(references, key=lambda each: each.name), not_read)
 
 
-def stream_source(settings: SourceSettings, catalogue: Catalogue) -> Iterator[Listing]:
+def stream_source(settings: SourceSettings, catalogue: Catalogue, access: HubAccess = HubAccess()) -> Iterator[Listing]:
     """The models of a source in parts, each as soon as it is known; names are unique over all parts.
 
     Only names, sizes and small descriptions are read, of files on disk whose name says nothing also the first bytes.
@@ -44,12 +45,13 @@ def stream_source(settings: SourceSettings, catalogue: Catalogue) -> Iterator[Li
     Args:
         settings: the source.
         catalogue: what is known of the Hub's repositories already; what is learned is put into it, and flushed.
+        access: how the Hub is asked.
 
     Raises:
         SourceError: the source cannot be listed: no such folder, no network, a wrong manifest, an unknown name. What
             was listed before stands.
     """
-    # Imported when needed: timm brings torch with it.
+    # Imported when needed: timm brings torch with it, and the Hub's client takes half a second.
     from distributed.sources.contents import Listing
 
     match settings:
@@ -62,10 +64,12 @@ def stream_source(settings: SourceSettings, catalogue: Catalogue) -> Iterator[Li
 
             yield list_local(settings)
         case TimmSettings():
+            from distributed.hub.catalogue import Asking
             from distributed.sources.timm_models import stream_timm
 
-            yield from stream_timm(settings, catalogue)
+            yield from stream_timm(settings, Asking(access, catalogue))
         case HubSettings():
+            from distributed.hub.catalogue import Asking
             from distributed.sources.hub import stream_hub
 
-            yield from stream_hub(settings, catalogue)
+            yield from stream_hub(settings, Asking(access, catalogue))

@@ -38,6 +38,13 @@ _THE_MODEL = re.compile(
 #: What lies beside models everywhere, and holds no weights.
 _DESCRIPTION = re.compile(r"\..*|.*\.(json|ya?ml|md|txt|py|ipynb|csv|png|jpe?g|svg|pdf)|LICEN[SC]E.*", re.IGNORECASE)
 
+#: Words of a file's or folder's name that say that the weights are kept in half precision, or (second) in fewer bits.
+_REDUCED = re.compile(
+    r"(?<![a-z0-9])(?:(fp16|bf16|float16|bfloat16)"
+    r"|(fp8|u?int[48]|q[48](?:f16)?|bnb4|nf4|awq|gptq|quanti[sz]ed|qu?int8\w*))(?![a-z0-9])",
+    re.IGNORECASE,
+)
+
 _INDEX = re.compile(r".+\.(safetensors|bin)\.index(?:\.\w+)?\.json", re.IGNORECASE)
 
 
@@ -73,13 +80,13 @@ def find_models(
     """Group the files of a folder tree or repository into models, in order of their entries.
 
     Shards belong to their index, external data to its ONNX graph, and of several files that stand for their folder's
-    model (``model.safetensors`` and ``pytorch_model.bin``) the preferred one is taken, safetensors first.
+    model (``model.safetensors`` and ``pytorch_model.bin``) the preferred one is taken, see ``preference``.
 
     Args:
         paths: relative paths with forward slashes.
         read_text: the content of an index file; it may raise, which passes through.
-        patterns: with these (``fnmatch``, or the path itself), every weight file that one matches is a model, no file
-            stands for another.
+        patterns: with these (``fnmatch``, or the path itself), every weight file that one matches is a model, but for
+            the same name in another format or in fewer bits; a file named by its whole path always is one.
         also: paths of checkpoints that no name tells.
         external_data: the files that an ONNX graph says its weights are in, those that are there; None where it has
             not been looked at: they are then known by their names.
@@ -90,7 +97,7 @@ def find_models(
     models = with_shards(candidates, set(known), read_text)
     models = _with_external_data(models, known, told, external_data)
     if patterns:
-        return sorted(models, key=lambda each: each.entry)
+        return sorted(_without_twins(models, set(patterns)), key=lambda each: each.entry)
     by_folder: dict[str, list[WeightFiles]] = defaultdict(list)
     result = []
     for model in models:
@@ -98,11 +105,46 @@ def find_models(
             by_folder[model.entry.rpartition("/")[0]].append(model)
         else:
             result.append(model)
-    for same in by_folder.values():
-        best, *others = sorted(same, key=lambda each: (bool(each.missing), *preference(each.entry)))
-        left_out = tuple(sorted([*best.left_out, *(other.entry for other in others)]))
-        result.append(replace(best, left_out=left_out))
+    result += [best_of(same) for same in by_folder.values()]
     return sorted(result, key=lambda each: each.entry)
+
+
+def best_of(same: Sequence[WeightFiles]) -> WeightFiles:
+    """The preferred of the files that hold one model, complete ones first; the others become its ``left_out``."""
+    best, *others = sorted(same, key=lambda each: (bool(each.missing), *preference(each.entry)))
+    left_out = {path for other in others for path in (other.entry, *other.left_out)}
+    return replace(best, left_out=tuple(sorted({*best.left_out, *left_out})))
+
+
+def _without_twins(models: Sequence[WeightFiles], named: Container[str]) -> list[WeightFiles]:
+    """Of one name in several formats and precisions the preferred one; those of ``named`` (by whole path) stay."""
+    by_name: dict[tuple[str, str], list[WeightFiles]] = defaultdict(list)
+    for model in models:
+        folder, _, name = model.entry.rpartition("/")
+        plain = plain_name(name).removesuffix(".index.json")
+        stem = "" if stands_for_folder(model.entry) else _REDUCED.sub("", plain.removesuffix(suffix_of(plain)))
+        by_name[folder, stem.strip("._-")].append(model)
+    kept = []
+    for same in by_name.values():
+        asked = [model for model in same if model.entry in named]
+        best = best_of(asked or same)
+        # What differs in neither format nor precision is no twin: shards of several numberings, names by case.
+        alike = [each for each in same if _form(each.entry) == _form(best.entry)]
+        stay = [each for each in asked or alike if each.entry != best.entry]
+        stayed = {path for each in stay for path in (each.entry, *each.left_out)}
+        kept += [replace(best, left_out=tuple(path for path in best.left_out if path not in stayed)), *stay]
+    return kept
+
+
+def _form(entry: str) -> tuple[int, str]:
+    """Precision and format of a file, by its name."""
+    return _precision(entry), suffix_of(plain_name(entry.rpartition("/")[2]).removesuffix(".index.json"))
+
+
+def _precision(entry: str) -> int:
+    """0: full, as far as the path tells; 1: half; 2: fewer bits."""
+    found = list(_REDUCED.finditer(entry))
+    return 0 if not found else 2 if any(each[2] for each in found) else 1
 
 
 def _is_candidate(path: str, patterns: Sequence[str]) -> bool:
@@ -115,19 +157,19 @@ def _is_candidate(path: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def preference(entry: str) -> tuple[int, bool, bool, bool, int, int, str]:
-    """Sort key of alternatives: by format, the folder's own model first, full precision, single file before shards.
+def preference(entry: str) -> tuple[int, int, bool, bool, bool, int, int, str]:
+    """Sort key of alternatives: full precision, then format, the folder's own model first, a single file before shards.
 
     Of names that say nothing, the shallower, shorter and alphabetically first one.
     """
     folder, _, name = entry.rpartition("/")
     plain = plain_name(name)
     match = _THE_MODEL.fullmatch(plain)
-    suffix = suffix_of(plain.removesuffix(".index.json"))
+    bits, suffix = _form(entry)
     rank = SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
     depth = folder.count("/") + 1 if folder else 0
     is_variant = match is not None and match["variant"] is not None
-    return rank, match is None, is_variant, name != plain or name.endswith(".json"), depth, len(name), entry
+    return bits, rank, match is None, is_variant, name != plain or name.endswith(".json"), depth, len(name), entry
 
 
 def _with_external_data(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import PurePosixPath
 
 from huggingface_hub import constants
@@ -14,23 +13,24 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from distributed.errors import FilterShiftError, SkipReason, SourceError
-from distributed.hub.client import get_pages, require_hub
+from distributed.hub.catalogue import Asking
+from distributed.hub.pages import PAGE_SIZE, Listed, list_repositories
 from distributed.hub.refusals import one_line
-from distributed.references import ModelReference
-from distributed.sources.contents import not_read
-from distributed.sources.files import RARE_SUFFIXES, SUFFIXES, find_models, preference
-from distributed.sources.metadata import metadata_of
-from distributed.sources.naming import in_order
+from distributed.hub.repository import Repository
+from distributed.references import ModelReference, Problem
+from distributed.sources.components import Component, components_of
+from distributed.sources.contents import Listing, not_read
+from distributed.sources.files import RARE_SUFFIXES, SUFFIXES, find_models
 from distributed.sources.repositories import (
-    Refusal,
-    Repository,
-    describe,
-    fetch_repository,
-    in_parallel,
-    one_by_content,
-    reference_of,
+    Wanted,
+    find_repository,
+    or_problem,
+    stream_repositories,
+    with_listings,
 )
+from distributed.sources.repository_models import SmallFiles, describe, reference_of
 from distributed.sources.settings import HubSettings
+from distributed.sources.shards import WeightFiles
 from distributed.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -45,29 +45,17 @@ SORT_KEYS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A repository to list; ``revision`` None is its main branch."""
+def stream_hub(settings: HubSettings, asking: Asking) -> Iterator[Listing]:
+    """References to the models of the repositories named and queried, pinned to commit hashes, in parts.
 
-    repo: str
-    revision: str | None = None
-
-    @property
-    def name(self) -> str:
-        """``repo`` or ``repo@revision``."""
-        return f"{self.repo}@{self.revision}" if self.revision else self.repo
-
-
-def list_hub(settings: HubSettings) -> list[ModelReference]:
-    """References to the models of the repositories named and queried, pinned to commit hashes.
-
-    Repositories that are gated, private, missing or without a weight file are listed with their problem.
+    Repositories that are gated, private, missing, without a weight file, or on which the Hub failed are listed with
+    their problem.
 
     Raises:
-        SourceError: neither repositories nor a query are given, an id or sort order is wrong, or the Hub is out of
-            reach.
+        SourceError: neither repositories nor a query are given, an id or sort order is wrong, the Hub is out of reach,
+            or (after what was found before) a page of the query failed.
     """
-    named = [_wanted(each) for each in settings.repos]
+    named = _named(settings.repos)
     is_query = bool(settings.author or settings.tags or settings.task or settings.library)
     if not named and not is_query:
         raise SourceError("source=hub needs source.repos=[id, …] or a query: source.author, tags, task or library")
@@ -76,83 +64,108 @@ def list_hub(settings: HubSettings) -> list[ModelReference]:
         raise SourceError(f"source.sort must be one of {', '.join(SORT_KEYS)}, found {settings.sort!r}{meant}")
     if settings.limit is not None and settings.limit < 1:
         raise SourceError(f"source.limit must be at least 1 or null, found {settings.limit}")
-    require_hub()
-    wanted = list(dict.fromkeys([*named, *(_query(settings) if is_query else ())]))
-    if not wanted:
-        raise SourceError(
-            f"the query found no repository at {constants.ENDPOINT}: loosen author, tags, task or library"
-        )
-    listed = in_parallel(lambda each: _references_of(each, settings.files), wanted, settings.threads)
-    return in_order(one_by_content([reference for references in listed for reference in references]))
+    # What is named comes first, each repository once, whatever the query finds.
+    main = {each.repo for each in named if None in each.revisions}
+    found = (each for each in _query(settings, asking) if each.repo not in main) if is_query else ()
+
+    def references_of(wanted: Wanted) -> list[ModelReference]:
+        return [each for at in wanted.revisions for each in _references_at(wanted, at, settings.files, asking)]
+
+    yield from stream_repositories(chain(with_listings(named, asking), found), references_of, settings.threads, asking)
 
 
-def _wanted(text: str) -> Wanted:
-    repo, _, revision = text.partition("@")
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise SourceError(f"source.repos: {text!r} is not a repository id ({one_line(error)})") from error
-    return Wanted(repo, revision or None)
+def _named(repos: Sequence[str]) -> list[Wanted]:
+    revisions: dict[str, list[str | None]] = {}
+    for text in repos:
+        repo, _, revision = text.partition("@")
+        try:
+            validate_repo_id(repo)
+        except HFValidationError as error:
+            raise SourceError(f"source.repos: {text!r} is not a repository id ({one_line(error)})") from error
+        revisions.setdefault(repo, []).append(revision or None)
+    return [Wanted(repo, tuple(dict.fromkeys(each))) for repo, each in revisions.items()]
 
 
-def _query(settings: HubSettings) -> list[Wanted]:
+def _query(settings: HubSettings, asking: Asking) -> Iterator[Wanted]:
     every: dict[str, object] = {
         "sort": SORT_KEYS[settings.sort],
         "filter": [*settings.tags, *([settings.library] if settings.library else [])],
         "author": settings.author,
         "pipeline_tag": settings.task,
-        "limit": settings.limit,
+        "limit": min(settings.limit or PAGE_SIZE, PAGE_SIZE),
     }
-    params = {key: value for key, value in every.items() if value}
+    count = 0
     try:
-        found = get_pages(f"{constants.ENDPOINT}/api/models", params)
-        return [Wanted(str(item["id"])) for item in islice(found, settings.limit)]
+        query = {key: value for key, value in every.items() if value}
+        for listed in islice(list_repositories(query, asking.access), settings.limit):
+            count += 1
+            yield Wanted(listed.id, listed=listed)
     except FilterShiftError as error:
-        raise SourceError(f"the Hub's listing failed ({one_line(error)}): run it again later") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"{constants.ENDPOINT} does not answer as the Hub does ({one_line(error)})") from error
+        so_far = f" after {count} repositories" if count else ""
+        raise SourceError(f"the Hub's listing failed{so_far} ({one_line(error)}): run it again later") from error
+    if not count:
+        raise SourceError(
+            f"the query found no repository at {constants.ENDPOINT}: loosen author, tags, task or library"
+        )
 
 
-def _references_of(wanted: Wanted, patterns: Sequence[str]) -> list[ModelReference]:
-    repository = fetch_repository(wanted.repo, wanted.revision)
-    if isinstance(repository, Refusal):
-        return [_without_model(wanted, None, repository.reason, repository.message)]
-    try:
-        models = find_models(repository.files, repository.read_text, patterns)
-        if not models and not patterns:
-            rare = [path for path in repository.files if path.lower().endswith(RARE_SUFFIXES)]
-            models = find_models(repository.files, repository.read_text, also=rare)
-    except FilterShiftError as error:
-        return [_without_model(wanted, repository, SkipReason.UNREADABLE, str(error))]
-    if not models:
-        looked_for = ", ".join(patterns or SUFFIXES)
-        there = not_read(Counter(PurePosixPath(path).suffix or "without suffix" for path in repository.files))
-        message = f"{wanted.name}: no weight file; looked for {looked_for}{there and f'; {there}'}"
-        return [_without_model(wanted, repository, SkipReason.UNSUPPORTED_FORMAT, message)]
-    if not patterns and len(models) > 1:
-        best = min(models, key=lambda each: preference(each.entry))
-        logger.info("%s: took %s, left out %d other models (source.files)", wanted.name, best.entry, len(models) - 1)
-        others = [each.entry for each in models if each is not best]
-        models = [replace(best, left_out=(*best.left_out, *others))]
-    try:
-        models = [repository.with_external_data(model) for model in models]
-    except FilterShiftError as error:
-        return [_without_model(wanted, repository, SkipReason.UNREADABLE, str(error))]
-    description = describe(repository)
-    known = (metadata_of(description.facts), description.builder)
-    many = len(models) > 1
+def _references_at(
+    wanted: Wanted, revision: str | None, patterns: Sequence[str], asking: Asking
+) -> list[ModelReference]:
+    """The models of a repository at one revision, or the one problem that it has."""
+    name = f"{wanted.repo}@{revision}" if revision else wanted.repo
+    listed: Listed | None = wanted.listed if revision is None else None
+
+    def without_model(commit: str | None, problem: Problem) -> list[ModelReference]:
+        return [ModelReference("hub", name, wanted.repo, commit, (), problem=problem)]
+
+    # The names on a page are enough to see that there is nothing to read: no request.
+    if listed is not None and listed.paths is not None and not _models(listed.paths, lambda path: "", patterns):
+        return without_model(listed.revision, _no_model(name, listed.paths, patterns))
+    repository = or_problem(lambda: find_repository(wanted.repo, revision, listed, asking), name)
+    if isinstance(repository, Problem):
+        return without_model(revision, repository)
+    references = or_problem(lambda: _references_of(name, repository, patterns, asking), name)
+    if isinstance(references, Problem):
+        return without_model(repository.revision, references)
+    return references or without_model(repository.revision, _no_model(name, repository.files, patterns))
+
+
+def _models(paths: Iterable[str], read_index: Callable[[str], str], patterns: Sequence[str]) -> list[WeightFiles]:
+    known = list(paths)
+    models = find_models(known, read_index, patterns)
+    if models or patterns:
+        return models
+    return find_models(known, read_index, also=[path for path in known if path.lower().endswith(RARE_SUFFIXES)])
+
+
+def _no_model(name: str, paths: Iterable[str], patterns: Sequence[str]) -> Problem:
+    looked_for = ", ".join(patterns or SUFFIXES)
+    there = not_read(Counter(PurePosixPath(path).suffix or "without suffix" for path in paths))
+    message = f"{name}: no weight file; looked for {looked_for}{there and f'; {there}'}"
+    return Problem(SkipReason.UNSUPPORTED_FORMAT, message)
+
+
+def _references_of(name: str, repository: Repository, patterns: Sequence[str], asking: Asking) -> list[ModelReference]:
+    """One reference a component; with patterns one a file."""
+    small = SmallFiles(repository, asking)
+    models = _models(repository.files, small.read_index, patterns)
+    if patterns:
+        parts = [Component("", model) for model in models]
+        names = [f"{name}/{each.entry}" if len(models) > 1 else name for each in models]
+    else:
+        parts = components_of(models, repository.files)
+        names = [f"{name}/{each.folder}" if each.folder else name for each in parts]
+        left_out = sum(len(each.model.left_out) for each in parts)
+        if left_out:
+            logger.info("%s: left out %d files of the same models (source.files)", name, left_out)
     return [
-        reference_of("hub", f"{wanted.name}/{model.entry}" if many else wanted.name, repository, model, known)
-        for model in models
+        reference_of(
+            "hub",
+            called,
+            repository,
+            small.with_external_data(part.model),
+            describe(repository, part.folder, part.model.entry),
+        )
+        for called, part in zip(names, parts, strict=True)
     ]
-
-
-def _without_model(wanted: Wanted, repository: Repository | None, reason: str, message: str) -> ModelReference:
-    return ModelReference(
-        source="hub",
-        name=wanted.name,
-        root=wanted.repo,
-        revision=repository.revision if repository is not None else wanted.revision,
-        files=(),
-        problem=(reason, message),
-    )

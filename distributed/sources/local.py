@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from distributed.errors import SkipReason, SourceError
 from distributed.external_data import locations_in_file, path_of_location
-from distributed.references import FileReference, ModelReference
+from distributed.references import FileReference, ModelReference, Problem
 from distributed.sources.contents import Listing, not_read, sort_out, what_else
 from distributed.sources.files import find_models, is_weight_file, stands_for_folder
 from distributed.sources.folders import Description, Descriptions, files_below, read_small_text
@@ -254,22 +254,24 @@ def _builder(source: str, description: Description, entry: ManifestEntry | None)
     return description.builder
 
 
-def _file_references(root: Path, model: WeightFiles) -> tuple[tuple[FileReference, ...], tuple[str, str] | None]:
-    problem: tuple[str, str] | None = None
+def _file_references(root: Path, model: WeightFiles) -> tuple[tuple[FileReference, ...], Problem | None]:
+    problem: Problem | None = None
     if model.missing:
-        problem = (SkipReason.UNREADABLE, f"{root / model.entry}: shards are missing: {some(model.missing)}")
+        problem = Problem(SkipReason.UNREADABLE, f"{root / model.entry}: shards are missing: {some(model.missing)}")
     files = []
     for path in model.files:
         if not _is_text(path):
             shown = text_of(path) or ""
-            problem = (SkipReason.UNREADABLE, f"{root / shown}: the file name is not UTF-8: rename it")
+            problem = Problem(SkipReason.UNREADABLE, f"{root / shown}: the file name is not UTF-8: rename it")
             files.append(FileReference(shown, 0))
             continue
         try:
             status = (root / path).stat()
             files.append(FileReference(path, status.st_size, stamp=status.st_mtime_ns))
         except OSError as error:
-            problem = (SkipReason.NOT_FOUND, f"{root / path}: cannot be found ({error.strerror}): a broken link?")
+            problem = Problem(
+                SkipReason.NOT_FOUND, f"{root / path}: cannot be found ({error.strerror}): a broken link?"
+            )
             files.append(FileReference(path, 0))
     return tuple(files), problem
 

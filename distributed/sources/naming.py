@@ -51,14 +51,25 @@ def some(paths: Sequence[str], limit: int = 5) -> str:
 def in_order(references: Iterable[ModelReference]) -> list[ModelReference]:
     """By name; of several with one name the later ones (by entry) get a number, so that names are unique."""
     ordered = sorted(references, key=lambda each: (each.name, each.entry, each.root, each.revision or ""))
-    taken = {each.name for each in ordered}
-    seen: set[str] = set()
-    unique = []
-    for each in ordered:
-        name, number = each.name, 1
-        while name in seen or (number > 1 and name in taken):
+    names = UniqueNames(each.name for each in ordered)
+    return [names.named(each) for each in ordered]
+
+
+class UniqueNames:
+    """Gives every reference a name that no other has: of several with one name the later ones get a number.
+
+    Args:
+        reserved: names that no number may make.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._reserved, self._seen = set(reserved), set[str]()
+
+    def named(self, reference: ModelReference) -> ModelReference:
+        """The reference, under its name or with a number behind it."""
+        name, number = reference.name, 1
+        while name in self._seen or (number > 1 and name in self._reserved):
             number += 1
-            name = f"{each.name} ({number})"
-        seen.add(name)
-        unique.append(each if name == each.name else replace(each, name=name))
-    return unique
+            name = f"{reference.name} ({number})"
+        self._seen.add(name)
+        return reference if name == reference.name else replace(reference, name=name)

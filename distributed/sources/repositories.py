@@ -1,204 +1,164 @@
-"""Hub repositories → references: commit hash, files, sizes and digests from the API, never the files themselves."""
+"""Repositories of the Hub: which are wanted, what the Hub says of each, and what stands in the way."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 from urllib.parse import quote
 
-from huggingface_hub import constants
+from huggingface_hub import constants, get_token
 
-from distributed.errors import FilterShiftError, SkipReason, SourceError, UnextractableError
-from distributed.external_data import locations_in, path_of_location
-from distributed.hub.client import check_access, get_json
-from distributed.hub.files import HubFile
+from distributed.errors import FilterShiftError, RetryableError, SkipReason, SourceError, UnextractableError
+from distributed.hub.catalogue import Asking
+from distributed.hub.client import get_json, require_hub
+from distributed.hub.pages import PAGE_SIZE, Listed, is_gated, list_repositories
 from distributed.hub.refusals import one_line
-from distributed.references import FileReference, ModelMetadata, ModelReference
-from distributed.sources.files import may_be_external_data, suffix_of
-from distributed.sources.folders import MAX_TEXT_BYTES
-from distributed.sources.metadata import Facts, builder_of, facts_of_card, facts_of_config, parse_config
-from distributed.sources.naming import some
-from distributed.sources.shards import WeightFiles
+from distributed.hub.repository import Repository, repository_of
+from distributed.references import ModelReference, Problem
+from distributed.sources.contents import Listing
+from distributed.sources.in_parts import in_parts
+from distributed.sources.naming import UniqueNames
 
 logger = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+#: Of one owner as many wanted repositories or more are looked for in the pages of the owner's listing.
+PAGES_FROM = 3
 
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """One repository at one commit, as the Hub's API tells it."""
+#: Repositories of an owner passed over for each one that is wanted, before the rest is asked for one by one.
+_PASSED_OVER = 100
 
-    id: str
-    revision: str
-    files: dict[str, FileReference]
-    card: dict[str, Any] = field(default_factory=dict)
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def read_text(self, path: str) -> str:
-        """The text of a small file (an index, a config).
-
-        Raises:
-            FilterShiftError: it cannot be fetched, or is larger than any such file.
-        """
-        file = self.files[path]
-        if file.size > MAX_TEXT_BYTES:
-            raise UnextractableError(SkipReason.UNREADABLE, f"{self.id}/{path}: {file.size} bytes are no small text")
-        # Only ranges are read: nothing is written to a scratch folder.
-        return self._read(file).decode("utf-8", "replace")
-
-    def _read(self, file: FileReference) -> bytes:
-        whole = [(0, file.size)]
-        return bytes(HubFile(self.id, self.revision, file.path, file.size, file.sha256, Path()).read_ranges(whole)[0])
-
-    def with_external_data(self, model: WeightFiles) -> WeightFiles:
-        """An ONNX model with the files that its graph names; the graph is fetched where no name tells, if it is small.
-
-        With its weights elsewhere a graph is small; and without a file beside it that may hold them nothing is fetched.
-
-        Raises:
-            FilterShiftError: it cannot be fetched.
-        """
-        graph = self.files[model.entry]
-        folder = model.entry.rpartition("/")[0]
-        beside = (path for path in self.files if path.startswith(f"{folder}/" if folder else ""))
-        is_asked = suffix_of(model.entry) == ".onnx" and len(model.files) == 1 and graph.size <= MAX_TEXT_BYTES
-        if not is_asked or not any(may_be_external_data(path) for path in beside if path != model.entry):
-            return model
-        paths = [path_of_location(folder, location) for location in locations_in(bytes(self._read(graph)))]
-        return replace(model, files=(model.entry, *sorted({p for p in paths if p in self.files and p != model.entry})))
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a repository cannot be had: reason and message, as in ``ModelReference.problem``."""
+class Wanted:
+    """A repository to list, at each of ``revisions`` (None: its main branch); ``listed`` is what a page says of it."""
 
-    reason: SkipReason
-    message: str
+    repo: str
+    revisions: tuple[str | None, ...] = (None,)
+    listed: Listed | None = None
 
 
-def fetch_repository(repo: str, revision: str | None) -> Repository | Refusal:
-    """What the Hub says of a repository; a refusal where it is gated for us, private or not there.
+def with_listings(wanted: Sequence[Wanted], asking: Asking) -> Iterator[Wanted]:
+    """The same repositories, those of owners with several of them with what the owner's listing says."""
+    by_owner: dict[str, dict[str, Wanted]] = {}
+    for each in wanted:
+        by_owner.setdefault(each.repo.partition("/")[0], {})[each.repo] = each
+    for owner, theirs in sorted(by_owner.items(), key=lambda item: len(item[1])):
+        missing = {repo: each for repo, each in theirs.items() if None in each.revisions}
+        yield from (each for repo, each in theirs.items() if repo not in missing)
+        if len(missing) >= PAGES_FROM:
+            yield from _found_in_pages(owner, missing, asking)
+        yield from missing.values()
+
+
+def _found_in_pages(owner: str, missing: dict[str, Wanted], asking: Asking) -> Iterator[Wanted]:
+    """Those of ``missing`` that the owner's listing has; they are taken out of it."""
+    most = max(PAGE_SIZE, _PASSED_OVER * len(missing))
+    try:
+        for count, listed in enumerate(list_repositories({"author": owner}, asking.access), 1):
+            if listed.id in missing:
+                yield replace(missing.pop(listed.id), listed=listed)
+            if not missing or count >= most:
+                return
+    except FilterShiftError as error:
+        logger.warning("%s: its listing failed (%s): its repositories are asked one by one", owner, one_line(error))
+
+
+def or_problem(work: Callable[[], Result], where: str) -> Result | Problem:
+    """``work()``, or the problem that its error stands for: what fails of one repository stops no other."""
+    try:
+        return work()
+    except UnextractableError as error:
+        return Problem(error.reason, str(error))
+    except FilterShiftError as error:
+        return Problem(type(error).__name__, str(error), isinstance(error, RetryableError))
+    except Exception as error:
+        logger.exception("unexpected error while listing %s", where)
+        return Problem(type(error).__name__, f"{where}: unexpected {type(error).__name__}: {one_line(error)}", True)
+
+
+def find_repository(repo: str, revision: str | None, listed: Listed | None, asking: Asking) -> Repository:
+    """What the Hub says of a repository, from the catalogue where it is there.
+
+    A gated repository is refused here without a token only; with one, the first file that is read says more.
 
     Raises:
-        SourceError: the Hub failed, or answered nonsense, in spite of the client's retries.
+        UnextractableError: it is gated for us, private, disabled or not there.
+        RetryableError: the Hub failed, or answered nonsense.
+        PermanentError: the Hub refuses the request.
     """
     where = f"{repo}@{revision}" if revision else repo
+    commit = revision if revision is not None and _COMMIT.fullmatch(revision) else None
+    if listed is not None:
+        commit = listed.revision
+        if listed.is_disabled:
+            raise UnextractableError(SkipReason.NOT_FOUND, f"{where}: disabled by its author")
+        _check_gate(listed.is_gated, where)
+    known = asking.catalogue.get(repo, commit) if commit is not None else None
+    return known or _fetch(repo, revision, where, asking)
+
+
+def _fetch(repo: str, revision: str | None, where: str, asking: Asking) -> Repository:
     path = f"{constants.ENDPOINT}/api/models/{quote(repo, safe='/')}"
     url = path if revision is None else f"{path}/revision/{quote(revision, safe='')}"
     try:
-        answer = get_json(url, {"blobs": True})
-        if answer.get("gated") and answer.get("gated") != "false":
-            # Gated repositories are listed for everyone; whether we may read this one the Hub says separately.
-            check_access(f"{path}/auth-check")
-        return _parse(answer)
-    except UnextractableError as error:
-        return Refusal(error.reason, str(error))
-    except FilterShiftError as error:
-        raise SourceError(f"{where}: listing failed ({one_line(error)}): run it again later") from error
+        answer = get_json(url, {"blobs": True}, asking.access)
+        gated, repository = is_gated(answer), repository_of(answer)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(
+        raise RetryableError(
             f"{where}: {constants.ENDPOINT} does not answer as the Hub does ({one_line(error)})"
         ) from error
+    _check_gate(gated, where)
+    known = asking.catalogue.get(repository.id, repository.revision)  # with what its index files name
+    if known is None:
+        asking.catalogue.put(repository)
+    return known or repository
 
 
-def _parse(answer: dict[str, Any]) -> Repository:
-    files = {}
-    for sibling in answer["siblings"] or ():
-        lfs = sibling.get("lfs") or {}
-        size = lfs.get("size", sibling.get("size"))
-        path = str(sibling["rfilename"])
-        files[path] = FileReference(path, int(size), lfs.get("sha256"))
-    card = answer.get("cardData")
-    card = dict(card) if isinstance(card, dict) else {}
-    for key in ("pipeline_tag", "library_name"):  # also what the Hub concludes where the card is silent
-        if answer.get(key) and not card.get(key):
-            card[key] = answer[key]
-    if isinstance(answer.get("tags"), list):
-        card["tags"] = answer["tags"]
-    config = answer.get("config")
-    return Repository(str(answer["id"]), str(answer["sha"]), files, card, config if isinstance(config, dict) else {})
+def _check_gate(gated: bool, where: str) -> None:
+    if gated and get_token() is None:
+        raise UnextractableError(SkipReason.GATED, f"{where}: gated: ask for access on its page and set HF_TOKEN")
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryDescription:
-    """Facts of a repository's card and config, and how to build its architecture."""
-
-    facts: tuple[Facts, ...]
-    builder: str | None
-
-
-def describe(repository: Repository) -> RepositoryDescription:
-    """What card and ``config.json`` say; the latter is fetched only where the API's answer lacks it."""
-    card = facts_of_card(repository.card)
-    config: Any = repository.config
-    text: str | None = None
-    # The API repeats a transformers config's class names, but not what timm's and the samples' builders need.
-    if not (config.get("architectures") and config.get("model_type")) and "config.json" in repository.files:
-        try:
-            text = repository.read_text("config.json")
-        except FilterShiftError as error:
-            logger.warning("%s; nothing is known from it", error)
-        else:
-            config = parse_config(text, f"{repository.id}/config.json") or {}
-    return RepositoryDescription((card, facts_of_config(config)), builder_of(config, text or ""))
-
-
-def reference_of(
-    source: str, name: str, repository: Repository, model: WeightFiles, description: tuple[ModelMetadata, str | None]
-) -> ModelReference:
-    """The reference of one model of a repository; ``description`` is its metadata and builder."""
-    problem: tuple[str, str] | None = None
-    if model.missing:
-        problem = (
-            SkipReason.UNREADABLE,
-            f"{repository.id}/{model.entry}: shards are missing: {some(model.missing)}",
-        )
-    return ModelReference(
-        source=source,
-        name=name,
-        root=repository.id,
-        revision=repository.revision,
-        files=tuple(repository.files[path] for path in model.files),
-        metadata=description[0],
-        builder=description[1],
-        problem=problem,
-        left_out=model.left_out,
-    )
-
-
-def in_parallel(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """``work`` of every item, in order, ``threads`` at a time; the first error ends it without starting the rest.
+def stream_repositories(
+    wanted: Iterable[Wanted],
+    references_of: Callable[[Wanted], list[ModelReference]],
+    threads: int,
+    asking: Asking,
+) -> Iterator[Listing]:
+    """The references of repositories in parts: every name once, every file of a commit once.
 
     Raises:
-        SourceError: ``threads`` is not positive.
+        SourceError: ``threads`` is not positive, the Hub is out of reach, or as ``wanted``.
     """
     if threads < 1:
         raise SourceError(f"source.threads must be at least 1, found {threads}")
-    with ThreadPoolExecutor(threads, "hub-listing") as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    require_hub()
+    names, contents = UniqueNames(), OncePerContent()
+    try:
+        for part in in_parts(references_of, wanted, threads):
+            new = (each for references in part for each in references if contents.is_new(each))
+            yield Listing([names.named(each) for each in new])
+    finally:
+        asking.catalogue.flush()
 
 
-def one_by_content(references: Sequence[ModelReference]) -> list[ModelReference]:
-    """The same file of the same commit once, under the first name; the others are reported."""
-    first: dict[tuple[str, str | None, str], ModelReference] = {}
-    kept = []
-    for each in sorted(references, key=lambda each: each.name):
-        key = (each.root, each.revision, each.entry)
-        if each.files and key in first:
-            logger.info("%s has the same weights as %s: listed once", each.name, first[key].name)
-            continue
-        first[key] = each
-        kept.append(each)
-    return kept
+class OncePerContent:
+    """Passes the same file of the same commit once, under the first name; the others are reported."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str | None, str], str] = {}
+
+    def is_new(self, reference: ModelReference) -> bool:
+        """Whether no reference before was of this very file."""
+        first = self._first.setdefault((reference.root, reference.revision, reference.entry), reference.name)
+        if not reference.files or first == reference.name:
+            return True
+        logger.info("%s has the same weights as %s: listed once", reference.name, first)
+        return False

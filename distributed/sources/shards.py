@@ -84,14 +84,23 @@ def _numbered(files: Sequence[str]) -> list[WeightFiles]:
 
 
 def _shards_of_index(path: str, text: str) -> list[str]:
-    """Shards named by an index, relative to the same root, in the order of their first tensor's place in the file.
+    """Shards named by an index, relative to the same root, in the order of their first tensor's place in the file."""
+    folder = path.rpartition("/")[0]
+    return [f"{folder}/{name}" if folder else name for name in shards_named(text)]
+
+
+def shards_named(index: str) -> tuple[str, ...]:
+    """The names of files in the text of an index, each once.
 
     An index that cannot be read names none: reading the model will say what is wrong with it.
     """
     try:
-        weight_map = json.loads(text)["weight_map"]
-        names = [str(name) for name in dict.fromkeys(weight_map.values())]
+        weight_map = json.loads(index)["weight_map"]
+        return tuple(str(name) for name in dict.fromkeys(weight_map.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-    folder = path.rpartition("/")[0]
-    return [f"{folder}/{name}" if folder else name for name in names]
+        return ()
+
+
+def index_of(names: Sequence[str]) -> str:
+    """The shortest text of an index that names these files."""
+    return json.dumps({"weight_map": {name: name for name in names}})

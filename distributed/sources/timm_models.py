@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from distributed.errors import FilterShiftError, SkipReason, SourceError
-from distributed.hub.client import require_hub
-from distributed.references import ModelMetadata, ModelReference
+from distributed.errors import SkipReason, SourceError, UnextractableError
+from distributed.hub.catalogue import Asking
+from distributed.hub.repository import Repository
+from distributed.references import ModelReference, Problem
+from distributed.sources.contents import Listing
 from distributed.sources.files import find_models, preference
-from distributed.sources.metadata import facts_of_card, facts_of_timm, metadata_of
-from distributed.sources.naming import in_order, suggestion
+from distributed.sources.metadata import Facts, facts_of_card, facts_of_timm, metadata_of
+from distributed.sources.naming import suggestion
 from distributed.sources.repositories import (
-    Refusal,
-    Repository,
-    fetch_repository,
-    in_parallel,
-    one_by_content,
-    reference_of,
+    Wanted,
+    find_repository,
+    or_problem,
+    stream_repositories,
+    with_listings,
 )
+from distributed.sources.repository_models import Description, SmallFiles, reference_of
 from distributed.sources.settings import TimmSettings
 from distributed.sources.shards import WeightFiles
 
@@ -26,17 +29,28 @@ from distributed.sources.shards import WeightFiles
 _DEFAULT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def list_timm(settings: TimmSettings) -> list[ModelReference]:
-    """References to the pretrained tags that match, pinned to commit hashes.
+def stream_timm(settings: TimmSettings, asking: Asking) -> Iterator[Listing]:
+    """References to the pretrained tags that match, pinned to commit hashes, in parts.
 
     Tags without a Hub repository, and repositories that cannot be read, are listed with their problem.
 
     Raises:
         SourceError: a name or pattern matches nothing, or the Hub is out of reach.
     """
-    names = matching_names(settings.models, settings.exclude)
-    require_hub()
-    return in_order(one_by_content(in_parallel(_reference, names, settings.threads)))
+    tags = [_tag(name) for name in matching_names(settings.models, settings.exclude)]
+    by_repo: dict[str, list[_Tag]] = {}
+    for tag in tags:
+        if tag.repo is not None:
+            by_repo.setdefault(tag.repo, []).append(tag)
+    nowhere = [_problem(tag, None, tag.problem) for tag in tags if tag.problem is not None]
+    if nowhere:
+        yield Listing(nowhere)
+
+    def references_of(wanted: Wanted) -> list[ModelReference]:
+        return [_reference(tag, wanted, asking) for tag in by_repo[wanted.repo]]
+
+    wanted = [Wanted(repo, tuple(dict.fromkeys(tag.revision for tag in tags))) for repo, tags in by_repo.items()]
+    yield from stream_repositories(with_listings(wanted, asking), references_of, settings.threads, asking)
 
 
 def matching_names(patterns: Sequence[str], exclude: Sequence[str]) -> list[str]:
@@ -62,7 +76,19 @@ def matching_names(patterns: Sequence[str], exclude: Sequence[str]) -> list[str]
     return sorted(chosen)
 
 
-def _reference(name: str) -> ModelReference:
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A pretrained tag as timm's registry has it; ``problem`` where its weights are in no repository."""
+
+    name: str
+    config: Mapping[str, Any]
+    facts: Facts
+    repo: str | None = None
+    revision: str | None = None
+    problem: Problem | None = None
+
+
+def _tag(name: str) -> _Tag:
     from timm.models import get_pretrained_cfg
 
     architecture, _, tag = name.partition(".")
@@ -73,25 +99,33 @@ def _reference(name: str) -> ModelReference:
     facts["library"] = ("timm", "timm")
     hub_id = config.get("hf_hub_id")
     if not hub_id:
-        place = config.get("url") or "nowhere"
-        problem = (SkipReason.NOT_FOUND, f"{name}: its weights are not on the Hub but at {place}")
-        return _problem(name, name, None, metadata_of([facts]), problem)
+        message = f"{name}: its weights are not on the Hub but at {config.get('url') or 'nowhere'}"
+        return _Tag(name, config, facts, problem=Problem(SkipReason.NOT_FOUND, message))
     repo, _, revision = str(hub_id).partition("@")
-    repository = fetch_repository(repo, revision or None)
-    if isinstance(repository, Refusal):
-        return _problem(name, repo, revision or None, metadata_of([facts]), (repository.reason, repository.message))
-    metadata = metadata_of([facts, facts_of_card(repository.card)])
-    try:
-        model = _choose(repository, config)
-    except FilterShiftError as error:
-        return _problem(name, repo, repository.revision, metadata, (SkipReason.UNREADABLE, str(error)))
+    return _Tag(name, config, facts, repo, revision or None)
+
+
+def _reference(tag: _Tag, wanted: Wanted, asking: Asking) -> ModelReference:
+    listed = wanted.listed if tag.revision is None else None
+    repository = or_problem(lambda: find_repository(wanted.repo, tag.revision, listed, asking), tag.name)
+    if isinstance(repository, Problem):
+        return _problem(tag, tag.revision, repository)
+    reference = or_problem(lambda: _reference_in(tag, repository, asking), tag.name)
+    return _problem(tag, repository.revision, reference) if isinstance(reference, Problem) else reference
+
+
+def _reference_in(tag: _Tag, repository: Repository, asking: Asking) -> ModelReference:
+    model = _choose(repository, tag.config, asking)
     if model is None:
-        message = f"{repo}: no weight file that timm would load ({config.get('hf_hub_filename') or _DEFAULT_FILES[0]})"
-        return _problem(name, repo, repository.revision, metadata, (SkipReason.UNSUPPORTED_FORMAT, message))
-    return reference_of("timm", name, repository, model, (metadata, f"timm:{architecture}"))
+        looked_for = tag.config.get("hf_hub_filename") or _DEFAULT_FILES[0]
+        message = f"{repository.id}: no weight file that timm would load ({looked_for})"
+        raise UnextractableError(SkipReason.UNSUPPORTED_FORMAT, message)
+    metadata = metadata_of([tag.facts, facts_of_card(repository.card)])
+    description = Description(metadata, f"timm:{tag.name.partition('.')[0]}")
+    return reference_of("timm", tag.name, repository, model, description)
 
 
-def _choose(repository: Repository, config: Mapping[str, Any]) -> WeightFiles | None:
+def _choose(repository: Repository, config: Mapping[str, Any], asking: Asking) -> WeightFiles | None:
     """The file that timm would load: the one its configuration names or its safetensors twin, else the preferred."""
     named = config.get("hf_hub_filename")
     if named:
@@ -104,11 +138,11 @@ def _choose(repository: Repository, config: Mapping[str, Any]) -> WeightFiles | 
             return WeightFiles(path, (path,))
     if named:
         return None
-    models = find_models(repository.files, repository.read_text)
+    models = find_models(repository.files, SmallFiles(repository, asking).read_index)
     return min(models, key=lambda each: preference(each.entry), default=None)
 
 
-def _problem(
-    name: str, root: str, revision: str | None, metadata: ModelMetadata, problem: tuple[str, str]
-) -> ModelReference:
-    return ModelReference("timm", name, root, revision, (), metadata, None, None, problem)
+def _problem(tag: _Tag, revision: str | None, problem: Problem) -> ModelReference:
+    return ModelReference(
+        "timm", tag.name, tag.repo or tag.name, revision, (), metadata_of([tag.facts]), problem=problem
+    )

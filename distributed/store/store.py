@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -11,7 +12,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from distributed.errors import StoreError
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA, REPOSITORIES_SCHEMA
 from distributed.store.backends import Backend, LocalBackend
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
@@ -21,6 +22,7 @@ from distributed.store.settings import StoreSettings
 from distributed.store.writer import Finish, WriteReceipt, write_model, write_row
 
 _SKETCHES = "sketches/"
+_REPOSITORIES = "repositories"
 
 
 class Store:
@@ -135,6 +137,18 @@ class Store:
             for kind in before:
                 self._backend.remove(f"{kind}/{_key(reference_key)}.parquet")
 
+    def write_repositories(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Keep what the Hub said of repositories: (id, commit hash, answer), one file of all rows.
+
+        Raises:
+            RetryableError: the store can't be written.
+        """
+        columns = dict(zip(REPOSITORIES_SCHEMA.names, map(list, zip(*rows, strict=True)), strict=True))
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns, schema=REPOSITORIES_SCHEMA), sink, compression="zstd")
+        with writing(self.uri):
+            self._backend.write(f"{_REPOSITORIES}/{uuid.uuid4().hex[:16]}.parquet", sink.getvalue().to_pybytes())
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Put a small object at ``path`` (``sketches/…``) whole, in place of what is there.
 
@@ -224,6 +238,17 @@ class Store:
     def reject_keys(self) -> dict[str, StoredReject]:
         """``reference_key`` → what is recorded, skip or failure."""
         return {key: StoredReject(kind, reject) for kind in RejectKind for key, reject in self._rejects(kind).items()}
+
+    def repositories(self) -> dict[tuple[str, str], str]:
+        """(id, commit hash) of a repository → what the Hub said of it.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        files = list_folder(self._arrow, self._path(_REPOSITORIES))
+        table = read_tables(self._arrow, files, REPOSITORIES_SCHEMA)
+        repo, revision, answer = (table[name].to_pylist() for name in REPOSITORIES_SCHEMA.names)
+        return dict(zip(zip(repo, revision, strict=True), answer, strict=True))
 
     # Reading
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from distributed.dry_run import print_plan
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import make_plan
-from distributed.recording import reject_of
+from distributed.recording import record, reject_of
 from distributed.references import FileReference, ModelReference, Problem
 from distributed.settings import Retry
 from distributed.store import RejectKind, Store, StoreSettings
@@ -111,3 +111,54 @@ def test_the_plan_is_printed_with_names_as_they_are(store: Store) -> None:
     assert "[red]a[/red]" in said
     assert "skipped: lab/b: gated" in said
     assert "listed 2 = to extract 1 (10 B) + already there 0 + skipped 1 + failed 0" in said
+
+
+def hub_reference(repo: str, revision: str = "c0ffee", sha256: str = "ab" * 32) -> ModelReference:
+    return ModelReference("hub", repo, repo, revision, (FileReference("model.safetensors", 10, sha256),))
+
+
+def write_hub_model(store: Store, of: ModelReference) -> str:
+    model_id = of.pinned_model_id
+    assert model_id is not None
+    layers = build.weights()
+    model, table = build.finish(model_id, layers)()
+    row = dataclasses.replace(model, name=of.name, revision=of.revision, sha256=of.weights_sha256)
+    store.write_model(model_id, build.batches(model_id, layers), lambda: (row, table))
+    return model_id
+
+
+def test_weights_that_the_store_has_of_another_repository_are_not_read(store: Store) -> None:
+    model_id = write_hub_model(store, hub_reference("lab/first"))
+    twin, newer = hub_reference("other/copy"), hub_reference("lab/first", revision="decade")
+    other = dataclasses.replace(twin, name="other/ema", variant="ema")
+    plan = make_plan([twin, newer, other], store, Retry.all)
+    assert plan.to_extract == (other,)
+    said = {o.reference.name: (o.kind, o.reason, o.message, o.place.found, o.known) for o in plan.settled}
+    kind = OutcomeKind.SAME_CONTENT
+    assert said == {
+        "other/copy": (kind, "duplicate_of", "the same content as lab/first", model_id, False),
+        "lab/first": (kind, "duplicate_of", "the same content as lab/first@c0ffee", model_id, False),
+    }
+
+
+def test_a_recorded_duplicate_holds_as_long_as_what_it_equals(store: Store) -> None:
+    model_id = write_hub_model(store, hub_reference("lab/first"))
+    twin = hub_reference("other/copy")
+    (told,) = make_plan([twin], store, Retry.none).settled
+    record(told, store, ())
+    (known,) = make_plan([twin], store, Retry.all).settled
+    assert (known.kind, known.message, known.known) == (OutcomeKind.SAME_CONTENT, told.message, True)
+    Path(store.uri, "models", f"{model_id}.parquet").unlink()
+    assert make_plan([twin], store, Retry.none).to_extract == (twin,)
+
+
+def test_what_could_not_be_listed_and_now_is_leaves_no_record_behind(store: Store) -> None:
+    problem = Problem("RetryableError", "lab/net: the Hub answered 500", retryable=True)
+    unlisted = [ModelReference("hub", name, name, None, (), problem=problem) for name in ("lab/net", "lab/other")]
+    plan = make_plan(unlisted, store, Retry.none)
+    assert {(o.kind, o.retryable, o.reason) for o in plan.settled} == {(OutcomeKind.FAILED, True, "RetryableError")}
+    for outcome in plan.settled:
+        record(outcome, store, ())
+    component = dataclasses.replace(hub_reference("lab/net"), name="lab/net/unet")
+    plan = make_plan([component, unlisted[1]], store, Retry.none)
+    assert plan.superseded == {unlisted[0].reference_key: (RejectKind.FAILURE,)}

@@ -1,66 +1,52 @@
-"""A Hub in another process that holds every layout, and the client of this one pointed at it."""
+"""The loopback Hub with one repository of a large and a small file, and pauses that do not hold up a test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
-from huggingface_hub.utils import close_session  # type: ignore[attr-defined]  # public, but not marked as exported
 
-from distributed.hub import budget, client, files
-from tests.distributed.hub.repositories import LAYOUTS
-from tests.distributed.sources.conftest import point_client_at
-from tests.hub.process import HubProcess, hub_process
+from distributed.hub import client, files
+from distributed.hub.files import HubFile
+from distributed.hub.settings import HubAccess
+from tests.distributed.sources.conftest import hub
+from tests.loopback_hub import LoopbackHub
 
+__all__ = ["hub"]
 
-@pytest.fixture(scope="session")
-def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one repository of each layout."""
-    root = tmp_path_factory.mktemp("layouts")
-    for write in LAYOUTS:
-        write(root)
-    return root
+SIZE = 1_000_000
 
 
-@pytest.fixture(scope="session")
-def hub_of_layouts(layouts: Path) -> Iterator[HubProcess]:
-    """The server, in its own process."""
-    with hub_process(layouts) as server:
-        yield server
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(client, "RATE_SECONDS", 0.5)
+    monkeypatch.setattr(files, "_ignoring", type(files._ignoring)())
 
 
 @pytest.fixture
-def hub(hub_of_layouts: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubProcess]:
-    """The same, healthy and with a CDN, for a client that is not patient: pauses and timeouts are short."""
-    settle(hub_of_layouts)
-    point_client_at(hub_of_layouts, tmp_path / "home", monkeypatch)
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1.0)
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(client, "RATE_SECONDS", 0.4)
-    monkeypatch.setattr(files, "PAUSE_SECONDS", 0.02)
-    budget.use(None)  # what an earlier test was told of its windows is not true any more
-    yield hub_of_layouts
-    settle(hub_of_layouts)
-    budget.use(None)
-    close_session()
+def content(hub: LoopbackHub) -> bytes:
+    """Of ``samples/net/model.safetensors``; beside it lies a config of a few bytes."""
+    folder = hub.root / "net"
+    folder.mkdir()
+    content = os.urandom(SIZE)
+    (folder / "model.safetensors").write_bytes(content)
+    (folder / "config.json").write_text('{"architecture": "net"}')
+    return content
 
 
-def settle(hub: HubProcess) -> None:
-    """Back to a healthy server that has counted nothing."""
-    hub.heal()
-    hub.set(
-        cdn=True,
-        resolve_cache=True,
-        gated=[],
-        private=[],
-        renamed={},
-        token=None,
-        quotas=None,
-        page_size=1000,
-        link_base=None,
-        several_ranges="multipart",
-        signature_seconds=3600,
-    )
-    hub.forget()
+@pytest.fixture
+def hub_file(hub: LoopbackHub, tmp_path: Path, content: bytes) -> Callable[..., HubFile]:
+    """A file of ``samples/net`` as the Hub lists it, or with something changed."""
+
+    def make(path: str = "model.safetensors", access: HubAccess = HubAccess(), **changes: object) -> HubFile:
+        repo = hub.repo("samples/net")
+        assert repo is not None
+        file = repo.files.get(path) or repo.files["model.safetensors"]
+        known = {"revision": repo.sha, "size": file.size, "sha256": file.sha256 if file.is_lfs else None} | changes
+        return HubFile("samples/net", path=path, scratch=tmp_path / "scratch", access=access, **known)  # type: ignore[arg-type]
+
+    return make

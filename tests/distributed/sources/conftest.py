@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session  # type: ignore[attr-defined]  # public, but not marked as exported
 
+from distributed.hub import budget
 from tests.loopback_hub import LoopbackHub, hub_environment
 
 
@@ -31,6 +32,7 @@ def point_client_at(server: LoopbackHub, home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    budget.use(None)  # what another server said
     close_session()  # it may hold connections to another server, or a proxy's settings
 
 

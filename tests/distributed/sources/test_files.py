@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from distributed.recording import reject_of
 from distributed.plan import make_plan
+from distributed.recording import reject_of
 from distributed.settings import Retry
 from distributed.sources import list_references
 from distributed.sources.files import SUFFIXES, find_models, is_weight_file, preference, stands_for_folder

@@ -96,8 +96,8 @@ def test_shards_and_missing_shards(tmp_path: Path) -> None:
     assert [each.path for each in models["loose"].files] == [f"loose/{name}" for name in whole[1:]]
     assert models["whole"].problem is models["loose"].problem is None
     assert models["part"].problem is not None
-    assert models["part"].problem[0] == "unreadable"
-    assert "part/model-00002-of-00002.safetensors" in models["part"].problem[1]
+    assert models["part"].problem.reason == "unreadable"
+    assert "part/model-00002-of-00002.safetensors" in models["part"].problem.message
 
 
 def test_onnx_external_data_belongs_to_its_graph(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_links_are_followed_once(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     models = listed(tmp_path)
     assert set(models) == {"models--o--n/snapshots/abc", "gone"}
     assert models["gone"].problem is not None
-    assert "a broken link?" in models["gone"].problem[1]
+    assert "a broken link?" in models["gone"].problem.message
     assert "second.safetensors is the same file as" in caplog.text
 
 
@@ -204,7 +204,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     models = listed(tmp_path)
     [bad] = [each for name, each in models.items() if name.startswith("bad")]
     assert bad.problem is not None
-    assert "not UTF-8: rename it" in bad.problem[1]
+    assert "not UTF-8: rename it" in bad.problem.message
     assert bad.reference_key
     assert listed(tmp_path, models=("gut – schön [1]",)).keys() == {"gut – schön [1]"}
 
