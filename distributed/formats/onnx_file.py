@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import onnx
@@ -12,12 +13,15 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.formats.base import ByteSource, TensorEntry
+from distributed.formats.fetching import Fetched, Part
 from distributed.formats.onnx_tensors import DTYPES, TORCH_DTYPES, TensorReader
 from distributed.formats.problems import unreadable
+from distributed.formats.range_plan import batches
 from distributed.graph.facts import GraphFacts
 from distributed.graph.onnx_flow import StoredTensor
 from distributed.graph.onnx_folding import ConstantFolder, Held, Load, NotConstantError, Unread
 from distributed.graph.onnx_levels import OnnxGraph, understand
+from distributed.local_files import error_from_disk
 from distributed.values import Values, dtype_of, is_floating
 
 #: A protobuf message has to be smaller; larger models keep their weights in external files.
@@ -93,9 +97,17 @@ class OnnxCheckpoint:
             return Unread(dims, dtype)
         return self._value(stored)
 
-    def _value(self, stored: StoredTensor) -> Values:
+    def _value(self, stored: StoredTensor, fetched: Fetched | None = None) -> Values:
         _dtype(stored)
-        return self._reader.tensor(stored.name, stored.proto)
+        return self._reader.tensor(stored.name, stored.proto, fetched)
+
+    def _parts(self, name: str, graph: OnnxGraph) -> list[Part]:
+        """The external data that an entry is, or is made from."""
+        stored = self._stored[name]
+        leaves = graph.made[name].weight.folded.leaves if stored is None else ()
+        tensors = [stored] if stored is not None else [graph.flow.tensors[leaf] for leaf in leaves]
+        parts = [self._reader.check(tensor.name, tensor.proto) for tensor in tensors]
+        return [part for part in parts if part is not None]
 
     @property
     def format(self) -> str:
@@ -134,15 +146,24 @@ class OnnxCheckpoint:
             UnextractableError: no such entry, or its data is damaged.
             RetryableError: reading external data failed for a reason that may pass.
         """
-        for name in names:
-            if self._graph is None or name not in self._stored:
-                raise UnextractableError(
-                    SkipReason.UNREADABLE,
-                    f"the ONNX model has no weight {name!r}: names are those of its entries",
-                    Place(tensor=name),
-                )
-            stored = self._stored[name]
-            yield name, self._value(stored) if stored is not None else self._graph.make(name, self._value)
+        graph = self._graph_with(names)
+        parts = [self._parts(name, graph) for name in names]
+        for batch in batches([sum(part.stop - part.start for part in each) for each in parts]):
+            value = partial(self._value, fetched=Fetched([part for index in batch for part in parts[index]]))
+            for index in batch:
+                name, stored = names[index], self._stored[names[index]]
+                yield name, graph.make(name, value) if stored is None else value(stored)
+            del value  # before the next batch is fetched
+
+    def _graph_with(self, names: Sequence[str]) -> OnnxGraph:
+        unknown = [name for name in names if name not in self._stored]
+        if self._graph is None or unknown:
+            raise UnextractableError(
+                SkipReason.UNREADABLE,
+                f"the ONNX model has no weight {', '.join(map(repr, unknown[:1]))}: names are those of its entries",
+                Place(tensor=unknown[0] if unknown else None),
+            )
+        return self._graph
 
     def __enter__(self) -> OnnxCheckpoint:
         return self
@@ -162,7 +183,7 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
         )
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(bytes(source.read_ranges([(0, source.size)])[0]) if source.size else b"")
+        model.ParseFromString(_content(source) if source.size else b"")
     except DecodeError as error:
         raise unreadable(
             source.name,
@@ -172,6 +193,15 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
     if not model.HasField("graph") or not model.graph.node:
         raise unreadable(source.name, "holds no graph: fetch or export it again")
     return model
+
+
+def _content(source: ByteSource) -> bytes:
+    """The graph file, all of which is needed: as a whole it can be verified."""
+    path = source.local_path()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise error_from_disk(error, path, source.name) from error
 
 
 def _dtype(stored: StoredTensor) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import onnx
 from distributed.errors import UnextractableError
 from distributed.external_data import path_of_location
 from distributed.formats.base import ByteSource
+from distributed.formats.fetching import Fetched, Part
 from distributed.formats.problems import unreadable
 from distributed.values import Values, item_size, values_of
 
@@ -50,15 +50,6 @@ DTYPES: Mapping[int, str] = {
 MAX_VALUES: Final = 2**56
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalData:
-    """Where a tensor's bytes are: ``stop - start`` bytes of one of the model's other files."""
-
-    source: ByteSource
-    start: int
-    stop: int
-
-
 class TensorReader:
     """Checks and decodes the tensors of one model.
 
@@ -72,7 +63,7 @@ class TensorReader:
         self._folder = posixpath.dirname(graph.name)
         self._others = others
 
-    def check(self, name: str, proto: onnx.TensorProto) -> ExternalData | None:
+    def check(self, name: str, proto: onnx.TensorProto) -> Part | None:
         """Whether the values that the header promises are there, without decoding them.
 
         Returns:
@@ -99,8 +90,8 @@ class TensorReader:
             self._compare(name, "values", count, len(_field(proto)))
         return None
 
-    def tensor(self, name: str, proto: onnx.TensorProto) -> Values:
-        """The tensor as stored (shape, type), in memory of its own.
+    def tensor(self, name: str, proto: onnx.TensorProto, fetched: Fetched | None = None) -> Values:
+        """The tensor as stored (shape, type); of external data in what was ``fetched``, where that has it.
 
         Raises:
             UnextractableError: as for ``check``.
@@ -109,17 +100,13 @@ class TensorReader:
         dtype = DTYPES[proto.data_type]
         external = self.check(name, proto)
         if external is not None:
-            raw = (
-                external.source.read_ranges([(external.start, external.stop)])[0]
-                if external.stop > external.start
-                else b""
-            )
+            raw = (fetched if fetched is not None and external in fetched else Fetched([external])).view(external)
             return values_of(raw, dtype, tuple(proto.dims))
         if proto.HasField("raw_data"):
             return values_of(proto.raw_data, dtype, tuple(proto.dims))
         return _from_field(proto, dtype)
 
-    def _external(self, name: str, proto: onnx.TensorProto, expected: int) -> ExternalData:
+    def _external(self, name: str, proto: onnx.TensorProto, expected: int) -> Part:
         entries = {entry.key: entry.value for entry in proto.external_data}
         source = self._others.get(self._path(name, entries.get("location", "")))
         if source is None:
@@ -132,7 +119,7 @@ class TensorReader:
         if start + length > source.size:
             message = f"lies outside its file {source.name!r}: fetch the file again"
             raise self._error(name, message, f"at least {start + length} bytes", f"{source.size} bytes")
-        return ExternalData(source, start, start + length)
+        return Part(source, start, start + length)
 
     def _path(self, name: str, location: str) -> str:
         """Path of external data relative to the model's root; only files beside or below the graph are allowed."""
