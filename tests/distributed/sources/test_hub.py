@@ -17,10 +17,12 @@ from timm.models import save_for_hf
 
 from distributed.byte_sources import open_sources
 from distributed.errors import SourceError
+from distributed.extraction import described
 from distributed.formats import open_checkpoint
 from distributed.hub import client as client_module
+from distributed.hub.catalogue import NoCatalogue
 from distributed.references import ModelReference
-from distributed.sources import list_references
+from distributed.sources import list_references, stream_source
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings
 from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
@@ -46,8 +48,8 @@ def refusal(settings: SourceSettings) -> str:
 def problem(reference: ModelReference) -> tuple[str, str]:
     """The problem that listing found."""
     assert reference.problem is not None
-    assert "\n" not in reference.problem[1]
-    return reference.problem
+    assert "\n" not in reference.problem.message
+    return reference.problem.reason, reference.problem.message
 
 
 @pytest.fixture
@@ -80,11 +82,16 @@ def test_timm_models_are_pinned_described_and_not_read(timm_hub: LoopbackHub, tm
     assert source.read_ranges([(0, source.size)]) == [(timm_hub.root / name / "model.safetensors").read_bytes()]
 
 
-def test_a_timm_repository_as_a_hub_repository(timm_hub: LoopbackHub) -> None:
-    [model] = listed(HubSettings(repos=("timm/test_resnet.r160_in1k",))).values()
+def test_a_timm_repository_as_a_hub_repository(timm_hub: LoopbackHub, tmp_path: Path) -> None:
+    [listing] = listed(HubSettings(repos=("timm/test_resnet.r160_in1k",))).values()
+    assert not timm_hub.sent("resolve")
+    model = described(listing, tmp_path)
+    assert model.config is None
     assert model.builder == "timm:test_resnet"
     assert model.metadata.family == "resnet"
+    assert (model.metadata.license, model.metadata.visual_category) == ("apache-2.0", "natural")
     assert [each.path.rpartition("/")[2] for each in timm_hub.sent("resolve")] == ["config.json"]
+    assert (model.reference_key, model.pinned_model_id) == (listing.reference_key, listing.pinned_model_id)
 
 
 def test_timm_tags_without_repository_are_listed_with_the_problem(timm_hub: LoopbackHub) -> None:
@@ -137,6 +144,8 @@ def test_the_preferred_file_of_each_repository(hub: LoopbackHub) -> None:
     assert problem(models["o/none"])[1].endswith("; 2 files not read: 1 .md, 1 .h5")
     chosen = listed(HubSettings(repos=("o/many", "o/both"), files=("*.pth", "pytorch_model.bin")))
     assert set(chosen) == {"o/both", "o/many/a.pth", "o/many/b.pth", "o/many/sub/0.pth"}
+    [alone] = listed(HubSettings(repos=("o/both",), files=("*.safetensors", "*.bin"))).values()
+    assert (alone.entry, alone.left_out) == ("model.safetensors", ("pytorch_model.bin",))
     assert chosen["o/both"].entry == "pytorch_model.bin"
     assert chosen["o/many/b.pth"].metadata.license == "mit"
     [none] = listed(HubSettings(repos=("o/both",), files=("*.ckpt",))).values()
@@ -182,7 +191,7 @@ def test_gated_private_missing_and_malformed(hub: LoopbackHub, monkeypatch: pyte
     hub.gated, hub.private, hub.token = frozenset({"o/gated"}), frozenset({"o/private"}), "hf_good"
     settings = HubSettings(repos=("o/open", "o/gated", "o/private", "o/missing", "o/open@v1"))
     models = listed(settings)
-    reasons = {name: each.problem[0] if each.problem else None for name, each in models.items()}
+    reasons = {name: each.problem.reason if each.problem else None for name, each in models.items()}
     assert reasons == {
         "o/open": None,
         "o/gated": "gated",
@@ -242,22 +251,25 @@ def test_wrong_settings(hub: LoopbackHub, settings: HubSettings, said: str) -> N
     assert said in refusal(settings)
 
 
-def test_listing_survives_a_busy_hub_and_ends_with_a_dead_one(
-    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_listing_survives_a_busy_hub(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.05)
     write_model(hub.root / "o/net")
-    hub.faults += [Fault(FaultKind.TOO_MANY, "GET /api/models/"), Fault(FaultKind.RESET, "GET .*config.json")]
+    hub.faults += [Fault(FaultKind.TOO_MANY, "GET /api/models/"), Fault(FaultKind.RESET, "GET /api/models/")]
     assert listed(HubSettings(repos=("o/net",)))["o/net"].problem is None
+
+
+def test_a_page_that_fails_ends_the_listing_after_what_was_found(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client_module, "RETRIES", 0)
-    hub.faults.append(Fault(FaultKind.UNAVAILABLE, "GET /api/models/", times=99))
-    assert "o/net: listing failed (" in refusal(HubSettings(repos=("o/net",)))
-
-
-def test_a_server_that_is_no_hub(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_model(hub.root / "o/net")
-    hub.faults.append(Fault(FaultKind.SHORT_BODY, "GET /api/models/"))
-    assert "does not answer as the Hub does" in refusal(HubSettings(repos=("o/net",)))
+    hub.tiny, hub.page_size = 30, 10
+    hub.faults.append(Fault(FaultKind.INTERNAL, "GET /api/models.*cursor=20", times=99))
+    parts = stream_source(HubSettings(author="many"), NoCatalogue())
+    assert len(next(parts).references) == 20
+    with pytest.raises(SourceError, match=r"listing failed after 20 repositories .* answered 500"):
+        next(parts)
+    hub.faults.append(Fault(FaultKind.SHORT_BODY, "GET /api/models\\?"))
+    assert "does not answer as the Hub does" in refusal(HubSettings(author="many"))
 
 
 LIST = """
