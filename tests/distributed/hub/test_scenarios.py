@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
+from distributed.extraction import extract_model
+from distributed.hub import budget
 from distributed.hub.settings import HubAccess, Verify
 from distributed.outcomes import Outcome, OutcomeKind
+from distributed.settings import ExtractSettings
+from distributed.sources import list_references
 from distributed.sources.settings import HubSettings
+from distributed.store import Store
+from distributed.store.settings import StoreSettings
+from tests.distributed.checkpoint_files import CPU
+from tests.distributed.hub.laboratory import hub, hub_of_layouts, layouts
 from tests.distributed.hub.stored import models_in, rejects_in
 from tests.distributed.in_process import extract_here
 from tests.hub import Fault, FaultKind
 from tests.hub.process import HubProcess
+
+__all__ = ["hub", "hub_of_layouts", "layouts"]
 
 ALWAYS = 10**6
 LAB = HubSettings(author="lab")
@@ -181,6 +191,7 @@ def test_what_lasts_is_recorded_and_made_good(
     missing = check(store, extract_here(LAB, store, access), undisturbed)
     assert missing
     hub.heal()
+    budget.use(None)  # another process, which was not told to wait
     assert check(store, extract_here(LAB, store, access), undisturbed) == set()
     assert not rejects_in(store, "failures")
 
@@ -236,27 +247,28 @@ def test_gated_private_missing_renamed(
     assert not [each for each in hub.requests() if each.origin == "cdn" and "authorization" in each.headers]
 
 
+def empty(folder: Path) -> Store:
+    """A store to write to."""
+    store = Store.open(StoreSettings(str(folder)))
+    store.prepare()
+    return store
+
+
 def test_moved_between_listing_and_reading(
     hub: HubProcess, layouts: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
-    readme = layouts / "lab/plain/README.md"
-    before = readme.read_text()
-    # The listing's answer is the last of the API; the first resolve finds another commit, and the listed one is there.
-    hub.fail(Fault(FaultKind.SILENCE, RESOLVE))
+    [reference] = list_references(HubSettings(repos=("lab/plain",)))
+    readme, before = layouts / "lab/plain/README.md", (layouts / "lab/plain/README.md").read_text()
+    readme.write_text(before + "\nA word more.\n")
     try:
-        outcomes = _extract_with_change(readme, tmp_path / "store")
+        assert [each.revision for each in list_references(HubSettings(repos=("lab/plain",)))] != [reference.revision]
+        outcome = extract_model(reference, empty(tmp_path / "store"), ExtractSettings(), CPU, tmp_path)
+        hub.set(renamed={"lab/plain": "lab/elsewhere"})
+        again = extract_model(reference, empty(tmp_path / "other"), ExtractSettings(), CPU, tmp_path)
     finally:
         readme.write_text(before)
-    assert [o.kind for o in outcomes] == [OutcomeKind.EXTRACTED]
-    assert models_in(tmp_path / "store")["lab/plain"] == undisturbed.models["lab/plain"]
-
-
-def _extract_with_change(readme: Path, store: Path) -> list[Outcome]:
-    from distributed.sources import list_references
-
-    [reference] = list_references(HubSettings(repos=("lab/plain",)))
-    readme.write_text(readme.read_text() + "\nA word more.\n")
-    return extract_here(HubSettings(repos=(f"lab/plain@{reference.revision}",)), store)
+    assert outcome.kind is again.kind is OutcomeKind.EXTRACTED
+    assert models_in(tmp_path / "store") == {"lab/plain": undisturbed.models["lab/plain"]}
 
 
 def test_pages_at_another_host(hub: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
