@@ -54,9 +54,9 @@ def plain(root: Path, repo: str = "lab/plain", seed: int = 1) -> None:
 
 
 def shards(root: Path, repo: str = "lab/shards") -> None:
-    """Three shards, of which the last holds no convolution."""
-    folder, state = _folder(root, repo), state_of(2, channels=48)
-    groups = (("conv1.weight", "conv2.weight"), ("mix.weight", "conv3.weight"), ("fc.weight",))
+    """Three shards, of which the last holds no weight, as its names tell."""
+    folder, state = _folder(root, repo), state_of(2, channels=48) | {"fc.bias": torch.zeros(100_000)}
+    groups = (("conv1.weight", "conv2.weight"), ("mix.weight", "conv3.weight", "fc.weight"), ("fc.bias",))
     places = {}
     for number, names in enumerate(groups, 1):
         file = f"model-{number:05d}-of-00003.safetensors"
