@@ -36,7 +36,7 @@ def hub_of_layouts(layouts: Path) -> Iterator[HubProcess]:
 @pytest.fixture
 def hub(hub_of_layouts: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubProcess]:
     """The same, healthy and with a CDN, for a client that is not patient: pauses and timeouts are short."""
-    settle(hub_of_layouts)
+    hub_of_layouts.settle()
     point_client_at(hub_of_layouts, tmp_path / "home", monkeypatch)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 2.0)
     monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.02)
@@ -46,25 +46,6 @@ def hub(hub_of_layouts: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)  # or the client asks the API for itself, once
     budget.use(None)  # what an earlier test was told of its windows is not true any more
     yield hub_of_layouts
-    settle(hub_of_layouts)
+    hub_of_layouts.settle()
     budget.use(None)
     close_session()
-
-
-def settle(hub: HubProcess) -> None:
-    """Back to a healthy server that has counted nothing."""
-    hub.heal()
-    hub.set(
-        cdn=True,
-        resolve_cache=True,
-        gated=[],
-        private=[],
-        renamed={},
-        token=None,
-        quotas=None,
-        page_size=1000,
-        link_base=None,
-        several_ranges="multipart",
-        signature_seconds=3600,
-    )
-    hub.forget()

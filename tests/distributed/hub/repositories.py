@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import torch
@@ -57,7 +58,7 @@ def shards(root: Path, repo: str = "lab/shards") -> None:
     """Three shards, of which the last holds no weight, as its names tell."""
     folder, state = _folder(root, repo), state_of(2, channels=48) | {"fc.bias": torch.zeros(100_000)}
     groups = (("conv1.weight", "conv2.weight"), ("mix.weight", "conv3.weight", "fc.weight"), ("fc.bias",))
-    places = {}
+    places: dict[str, str] = {}
     for number, names in enumerate(groups, 1):
         file = f"model-{number:05d}-of-00003.safetensors"
         save_file({name: state[name] for name in names}, folder / file)
@@ -119,15 +120,25 @@ def diffusers(root: Path, repo: str = "lab/diffusion") -> None:
         save_file(half(state), folder / component / f"{name}.fp16.safetensors")
 
 
-def timm_model(root: Path, name: str) -> None:
+def timm_model(root: Path, name: str, safe: Literal[True, "both"] = "both") -> None:
     """A timm architecture as timm saves it, where timm's own tag has its repository."""
     import timm
     from timm.models import save_for_hf
 
     torch.manual_seed(0)
     model = timm.create_model(name.partition(".")[0])
-    save_for_hf(model, root / "timm" / name, safe_serialization="both")
+    save_for_hf(model, root / "timm" / name, safe_serialization=safe)
     write_card(root / "timm" / name, {"license": "apache-2.0", "library_name": "timm", "datasets": ["imagenet-1k"]})
+
+
+def timm_bin(root: Path, name: str, *, zipped: bool) -> None:
+    """The state of a timm architecture in a .bin alone."""
+    import timm
+
+    torch.manual_seed(0)
+    state = timm.create_model(name).state_dict()
+    folder = _folder(root, f"{'zip' if zipped else 'legacy'}-bin/{name}")
+    torch.save(state, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
 
 
 #: What each layout adds to a Hub.
