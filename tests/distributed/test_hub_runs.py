@@ -80,3 +80,49 @@ def test_without_a_network_the_error_is_one_line_at_once(
     (line,) = said.stderr.splitlines()
     assert line.startswith("error: ")
     assert f"127.0.0.1:{port}" in line
+
+
+def test_the_same_weights_in_several_repositories_are_read_once_while_they_can_be(
+    tmp_path: Path, hub: LoopbackHub
+) -> None:
+    for name in ("lab/a-first", "lab/b-copy", "lab/c-copy"):
+        make_repository(hub.root, name, seed=0)
+    make_repository(hub.root, "lab/d-other", seed=1)
+    hub.faults.append(Fault(FaultKind.NOT_FOUND, pattern="GET .*a-first/resolve.*safetensors", times=10_000))
+    named = "source.repos=[lab/a-first,lab/b-copy,lab/c-copy,lab/d-other]"
+    overrides = ["source=hub", named, "source.threads=1", "extract.max_attempts=1"]
+    said = extract(tmp_path, *overrides)
+    assert "listed 4 = extracted 2 + already there 0 + same content 1 + skipped 0 + failed 1" in said.stdout
+    assert "lab/c-copy: the same content as lab/b-copy, counted once" in said.stdout
+    (skip,) = pq.read_table(tmp_path / "store/skips").to_pylist()
+    models = {row["name"]: row for row in pq.read_table(tmp_path / "store/models").to_pylist()}
+    assert (skip["name"], skip["reason"]) == ("lab/c-copy", "duplicate_of")
+    assert skip["found"] == models["lab/b-copy"]["model_id"]
+    assert models["lab/b-copy"]["sha256"] != models["lab/d-other"]["sha256"] is not None
+
+    hub.faults.clear()
+    before = len(hub.requests)
+    again = extract(tmp_path, *overrides)  # the twin of an earlier run: not read
+    assert "listed 4 = extracted 0 + already there 2 + same content 2 + skipped 0 + failed 0" in again.stdout
+    assert not [each for each in hub.requests[before:] if "resolve" in each.path]
+    assert not list((tmp_path / "store/failures").glob("*.parquet"))
+
+
+def test_a_dry_run_tells_what_of_the_files_is_needed_by_their_headers_alone(tmp_path: Path, hub: LoopbackHub) -> None:
+    make_repository(hub.root, "lab/a", seed=0)
+    make_repository(hub.root, "lab/copy", seed=0)
+    old = hub.root / "lab/legacy"
+    old.mkdir()
+    torch.save({"w": torch.zeros(2**19)}, old / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    overrides = ["source=hub", "source.author=lab", "extract.dry_run=true"]
+    quick = extract(tmp_path, *overrides)
+    assert "listed 3 = to extract 2 (2.5 MB) + already there 0 + same content 1 + skipped 0 + failed 0" in quick.stdout
+    assert "requests to the Hub: 2 addresses of files, at least 0 s by its budget" in quick.stdout
+    assert not [each for each in hub.requests if "resolve" in each.path]
+
+    exact = extract(tmp_path, *overrides, "extract.plan=exact")
+    assert "3x3 weights: 864 B of 401.1 kB in the files of 1 models" in exact.stdout
+    assert "extract: not known before all of it is read" in exact.stdout
+    sizes = [each.sent for each in hub.requests if each.kind != "api"]
+    assert 0 < sum(sizes) < 200_000
+    assert not (tmp_path / "store").exists()
