@@ -45,6 +45,9 @@ from distributed.values import as_tensor
 if TYPE_CHECKING:
     import torch
 
+#: What bytes that were damaged on the way look like.
+_MAY_BE_DAMAGED = (SkipReason.UNREADABLE, SkipReason.UNSUPPORTED_FORMAT)
+
 #: Notes that a refusal repeats before it only counts.
 _MOST_NOTES = 12
 
@@ -77,21 +80,40 @@ def extract_model(
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
     reference = described(reference, scratch, access)
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(
-            open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
-        )
+        opened, sources, spent = _opened(reference, sources, settings, scratch, access)
+        checkpoint = stack.enter_context(opened)
         layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
         def finish() -> tuple[ModelRow, pa.Table]:
             row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
-            return row, pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
+            return replace(row, bytes_read=spent + _bytes_read(sources)), pa.Table.from_pylist(
+                stream.layer_rows, schema=LAYERS_SCHEMA
+            )
 
         receipt = store.write_model(model_id, stream.batches(), finish)
     kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
     written = stream.num_filters if receipt.created else 0
     layers = len(stream.layer_rows) if receipt.created else 0
-    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=_bytes_read(sources))
+    read = spent + _bytes_read(sources)
+    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=read)
+
+
+def _opened(
+    reference: ModelReference, sources: list[ByteSource], settings: ExtractSettings, scratch: Path, access: HubAccess
+) -> tuple[Checkpoint, list[ByteSource], int]:
+    """The checkpoint, the sources it reads, and bytes spent before.
+
+    Ranges from the Hub have no digest: what cannot be understood is fetched once more before it is believed.
+    """
+    wish: dict[str, Any] = {"prefer_ema": settings.prefer_ema, "wanted": settings.patterns.takes}
+    try:
+        return open_checkpoint(sources, **wish), sources, 0
+    except UnextractableError as error:
+        if reference.revision is None or error.reason not in _MAY_BE_DAMAGED or _sha256(sources):
+            raise
+        again = open_sources(reference, scratch, access)
+        return open_checkpoint(again, **wish), again, _bytes_read(sources)
 
 
 def described(reference: ModelReference, scratch: Path, access: HubAccess = HubAccess()) -> ModelReference:

@@ -248,9 +248,10 @@ def current() -> Budget:
     global _current
     with _choosing:
         if _current is None:
-            from huggingface_hub import get_token
+            from huggingface_hub import constants, get_token
 
-            _current = RequestBudget(get_token() is not None, _access)
+            has_token = not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and get_token() is not None
+            _current = RequestBudget(has_token, _access)
         return _current
 
 
