@@ -12,8 +12,11 @@ import torch
 from distributed.buffers import tensor_of
 from distributed.formats.pickle_values import Content, Storage, StorageView, is_natural, shown
 
-#: (storage, start, stop) → the bytes there, or why there are none.
-Read: TypeAlias = Mapping[tuple[Storage, int, int], "memoryview | ValueError"]
+#: Bytes ``start`` to ``stop`` of a storage.
+StoragePart: TypeAlias = tuple[Storage, int, int]
+
+#: The bytes of some parts, or why there are none.
+Read: TypeAlias = Mapping[StoragePart, "memoryview | ValueError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +71,18 @@ class PickledTensor:
         return id(self.storage), self.offset, self.dtype, self.shape, self.stride
 
     @property
-    def parts(self) -> list[tuple[Storage, int, int]]:
-        """The bytes of storages that it is made of; none where it has no elements, or an obstacle."""
-        if self.storage is None or not math.prod(self.shape):
-            return []
-        stop = self.offset + _extent(self.shape, self.stride) * self.dtype.itemsize
-        quantizer = self.quantizer and (self.quantizer.scale, self.quantizer.zero_point)
-        channels = [each for each in quantizer or () if isinstance(each, PickledTensor)]
-        return [(self.storage, self.offset, stop), *(part for each in channels for part in each.parts)]
+    def part(self) -> StoragePart | None:
+        """Where its own elements are; None where it has none, or an obstacle."""
+        if self.storage is None or 0 in self.shape:
+            return None
+        return self.storage, self.offset, self.offset + _extent(self.shape, self.stride) * self.dtype.itemsize
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes in memory while it is read."""
-        return sum(s.content.held(s.key, start, stop) for s, start, stop in self.parts if s.content is not None)
+    def parts(self) -> list[StoragePart]:
+        """All that it is made of: its own elements, and the scales of a quantised one."""
+        quantizer = self.quantizer and (self.quantizer.scale, self.quantizer.zero_point)
+        tensors = [self, *(each for each in quantizer or () if isinstance(each, PickledTensor))]
+        return [part for tensor in tensors if (part := tensor.part) is not None]
 
     def made_of(self, read: Read) -> torch.Tensor:
         """The tensor, on the CPU, as a view of memory that holds its ``parts``.
@@ -97,9 +99,9 @@ class PickledTensor:
         if self.storage is None or self.storage.content is None:
             raise ValueError(self.obstacle or "its storage is not in the file")
         dtype = _INTEGERS.get(self.dtype, self.dtype)
-        if not self.parts:
+        part = self.part
+        if part is None:
             return torch.empty(self.shape, dtype=dtype)
-        part = self.parts[0]
         data, length = read[part], part[2] - part[1]
         if isinstance(data, ValueError):
             raise data
@@ -112,19 +114,23 @@ class PickledTensor:
         return tensor if self.quantizer is None else _quantised(tensor, self.quantizer, read)
 
 
-def read_together(tensors: Iterable[PickledTensor]) -> Read:
-    """The bytes that tensors are made of, fetched in one call from each place.
+def held_bytes(parts: Iterable[StoragePart]) -> int:
+    """Bytes in memory while these are read."""
+    return sum(s.content.held(s.key, start, stop) for s, start, stop in parts if s.content is not None)
+
+
+def read_together(parts: Iterable[StoragePart]) -> Read:
+    """The bytes of parts of storages, fetched in one call from each place.
 
     Raises:
         UnextractableError: they are damaged.
         RetryableError: reading failed.
     """
-    parts = dict.fromkeys(part for tensor in tensors for part in tensor.parts)
-    places: dict[Content, list[tuple[Storage, int, int]]] = {}
-    for part in parts:
+    places: dict[Content, list[StoragePart]] = {}
+    for part in dict.fromkeys(parts):
         if part[0].content is not None:
             places.setdefault(part[0].content, []).append(part)
-    found: dict[tuple[Storage, int, int], memoryview | ValueError] = {}
+    found: dict[StoragePart, memoryview | ValueError] = {}
     for content, wanted in places.items():
         try:
             data = content.read([(storage.key, start, stop) for storage, start, stop in wanted])

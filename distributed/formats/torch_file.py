@@ -8,7 +8,7 @@ from typing import Any
 
 from distributed.formats.agreement import Rows, rows_of, sampled_rows
 from distributed.formats.base import TensorEntry
-from distributed.formats.pickled_tensor import PickledTensor, read_together
+from distributed.formats.pickled_tensor import PickledTensor, held_bytes, read_together
 from distributed.formats.problems import unreadable, unsupported
 from distributed.formats.range_plan import batches
 from distributed.formats.remembered import Remembered
@@ -101,8 +101,9 @@ class TorchCheckpoint:
     def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """See ``Checkpoint.read``. Tensors are views of what was fetched for about 64 MB of them, or of the file."""
         wanted = [self._tensors[name] for name in names]
-        for batch in batches([tensor.held_bytes for tensor in wanted]):
-            data = read_together(wanted[index] for index in batch)
+        parts = [tensor.parts for tensor in wanted]
+        for batch in batches([held_bytes(each) for each in parts]):
+            data = read_together(part for index in batch for part in parts[index])
             for index in batch:
                 try:
                     yield names[index], wanted[index].made_of(data)
@@ -120,7 +121,7 @@ class TorchCheckpoint:
 def _sample(tensors: Sequence[PickledTensor]) -> list[Rows | None]:
     """Some values of each (see ``agreement.rows_of``): only the leading rows are fetched, all in one call."""
     heads = [_leading(tensor) for tensor in tensors]
-    data = read_together(head for head in heads if head is not None)
+    data = read_together(part for head in heads if head is not None for part in head.parts)
     found: list[Rows | None] = []
     for head in heads:
         try:
