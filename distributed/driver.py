@@ -5,34 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
-import ray
 from rich.console import Console
 
-from distributed.actor import ExtractionActor
 from distributed.arrivals import Arrivals
-from distributed.cluster import connected
 from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
-from distributed.environment import environment_for_workers
-from distributed.errors import StoreError
+from distributed.errors import RetryableError, StoreError
 from distributed.hub import budget
 from distributed.hub.catalogue import StoredCatalogue
-from distributed.hub.shared_budget import shared
 from distributed.labels import label_changes, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Planner
-from distributed.pool import ExtractionPool, PoolSettings
 from distributed.progress import Totals, reporter_for
 from distributed.recording import Recording
 from distributed.references import ModelReference
 from distributed.report import RunReport, print_labels, print_report
-from distributed.settings import ClusterSettings, ExtractionRun
+from distributed.settings import ExtractionRun
 from distributed.sources import stream_source
 from distributed.sources.contents import Listing, not_read
 from distributed.store import RejectKind, Store
@@ -100,28 +93,24 @@ def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Ar
     there from the first model that is to be extracted.
     """
     started = time.monotonic()
-    asks_hub = run.source.kind in ("hub", "timm")
-    totals = Totals(waiting=lambda: budget.current().waiting() if asks_hub else "")
+    totals = Totals(waiting=lambda: budget.current().waiting() if run.asks_hub else "")
     with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
         work = _Work(planner, arrivals, recording, totals, run.extract.variant)
         arriving = iter(work)
         for first in arriving:
             if first:
+                from distributed.workers import extracted  # and with it Ray: two seconds to import and start
+
                 store.prepare()
-                with connected(run.cluster), shared() if asks_hub else nullcontext() as requests:
-                    settings = PoolSettings(
-                        actors=_number_of_actors(run.cluster),
-                        max_bytes_in_flight=run.extract.max_bytes_in_flight,
-                        max_attempts=run.extract.max_attempts,
-                    )
-                    pool = ExtractionPool(lambda: _new_actor(run, store, requests), settings, reporter)
-                    for outcome in pool.run(chain([first], arriving)):
+                with closing(extracted(chain([first], arriving), run, store, reporter)) as outcomes:
+                    for outcome in outcomes:
                         work.ended(outcome)
             else:
                 reporter.tick()
                 arrivals.wait(LISTING_POLL_SECONDS)
-    outcomes = same_content_told(work.outcomes, store)
-    return RunReport(tuple(outcomes), work.listed, time.monotonic() - started)
+        _keep_rows(store, work.outcomes)
+    told = same_content_told(work.outcomes, store)
+    return RunReport(tuple(told), work.listed, time.monotonic() - started)
 
 
 class _Work:
@@ -149,7 +138,7 @@ class _Work:
             is_last = self._arrivals.has_ended  # asked before the parts are taken
             for part in self._arrivals.take():
                 self._plan([replace(each, variant=self._variant) for each in part.references])
-            self._totals.is_listing = not is_last
+            self._totals.listed, self._totals.is_listing = self.listed, not is_last
             if is_last and not self._next and not self._twins.waiting:
                 return
             ready, self._next = self._next, []
@@ -180,34 +169,13 @@ class _Work:
         self._recording.keep(outcome, self._recorded.get(outcome.reference.reference_key, ()))
 
 
-def _new_actor(run: ExtractionRun, store: Store, requests: Any) -> Any:
-    cluster = run.cluster
-    options = {"num_cpus": cluster.num_cpus, "num_gpus": cluster.num_gpus, "max_restarts": 0}
-    if cluster.memory is not None:
-        options["memory"] = cluster.memory
-    actor = ray.remote(ExtractionActor).options(**options)
-    device = "cuda" if cluster.num_gpus else "cpu"
-    return actor.remote(
-        store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers(), run.hub, requests
-    )
-
-
-def _number_of_actors(cluster: ClusterSettings) -> int:
-    """As asked, or as many as the cluster's CPUs and GPUs hold."""
-    if cluster.actors is not None:
-        return max(1, cluster.actors)
-    resources = ray.cluster_resources()
-    rooms = [resources.get("CPU", 1.0) / cluster.num_cpus] if cluster.num_cpus else []
-    if cluster.num_gpus:
-        rooms.append(resources.get("GPU", 0.0) / cluster.num_gpus)
-    fitting = int(min(rooms, default=1.0))
-    if fitting < 1:
-        logger.warning(
-            "no node has room for an actor of %s CPUs and %s GPUs yet: waiting for one",
-            cluster.num_cpus,
-            cluster.num_gpus,
-        )
-    return max(1, fitting)
+def _keep_rows(store: Store, outcomes: Sequence[Outcome]) -> None:
+    """Make the next run cheaper."""
+    if any(outcome.kind is OutcomeKind.EXTRACTED for outcome in outcomes):
+        try:
+            store.keep_rows()
+        except (RetryableError, StoreError) as error:
+            logger.warning("the rows of the models are not kept together, later runs read them one by one: %s", error)
 
 
 def _reconcile(report: RunReport, store: Store) -> None:

@@ -136,3 +136,8 @@ class ExtractionRun:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     hub: HubAccess = field(default_factory=HubAccess)
+
+    @property
+    def asks_hub(self) -> bool:
+        """Whether its models are on the Hub."""
+        return self.source.kind in ("hub", "timm")

@@ -34,11 +34,13 @@ class StoredFile:
         key: its stem, 16 hex digits.
         path: for the store's ``arrow_filesystem``.
         size: bytes.
+        changed: when, in nanoseconds.
     """
 
     key: str
     path: str
     size: int
+    changed: int
 
 
 def list_folder(filesystem: pafs.FileSystem, folder: str) -> list[StoredFile]:
@@ -60,7 +62,7 @@ def list_folder(filesystem: pafs.FileSystem, folder: str) -> list[StoredFile]:
         stem = info.base_name.removesuffix(".parquet")
         if info.type is not pafs.FileType.File or stem == info.base_name or not KEY.fullmatch(stem):
             raise StoreError(f"{info.path} is not the store's (expected <16 hex digits>.parquet): move it elsewhere")
-        files.append(StoredFile(stem, info.path, info.size))
+        files.append(StoredFile(stem, info.path, info.size, info.mtime_ns))
     return sorted(files, key=lambda file: file.key)
 
 
@@ -78,7 +80,8 @@ def read_tables(
     Raises:
         StoreError: a file can't be read or differs from ``schema``.
     """
-    tables = parallel(filesystem, lambda file: read_small(filesystem, file.path, schema, columns), files)
+    found = parallel(filesystem, lambda file: _as_found(filesystem, file.path, schema, columns), files)
+    tables = _all_conformed(found, schema, files)
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns if c in schema.names])
     try:
         table = pa.concat_tables([wanted.empty_table(), *tables], promote_options="default")
@@ -101,6 +104,12 @@ def read_small(
         StoreError: it can't be read, is no Parquet, or a column is missing, of another type, or null where a value
             is promised.
     """
+    return _conformed(_as_found(filesystem, path, schema, columns), schema, path)
+
+
+def _as_found(
+    filesystem: pafs.FileSystem, path: str, schema: pa.Schema, columns: Sequence[str] | None = None
+) -> pa.Table:
     with reading(path):
         with filesystem.open_input_stream(path) as stream:
             data = stream.read()
@@ -113,7 +122,17 @@ def read_small(
             table = file.read(columns=None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise StoreError(f"{path} is damaged: {_first_line(error)} (remove it and extract again)") from error
-    return _conformed(table, schema, path)
+    return table.replace_schema_metadata(None)
+
+
+def _all_conformed(found: Sequence[pa.Table], schema: pa.Schema, files: Sequence[StoredFile]) -> list[pa.Table]:
+    """Each as ``_conformed``; together where they are alike, as one writer's are: that takes a third of the time."""
+    if len(found) > 1 and all(table.schema.equals(found[0].schema) for table in found):
+        try:
+            return [_conformed(pa.concat_tables(found).combine_chunks(), schema, files[0].path)]
+        except StoreError:
+            pass  # one by one they say which file it is
+    return [_conformed(table, schema, file.path) for table, file in zip(found, files, strict=True)]
 
 
 def check_schema(found: pa.Schema, expected: pa.Schema, path: str) -> None:

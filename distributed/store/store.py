@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 
 from distributed.errors import StoreError
 from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA, REPOSITORIES_SCHEMA
+from distributed.store import kept_rows
 from distributed.store.backends import Backend, LocalBackend
+from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
@@ -137,6 +139,18 @@ class Store:
             for kind in before:
                 self._backend.remove(f"{kind}/{_key(reference_key)}.parquet")
 
+    def keep_rows(self) -> None:
+        """Put the rows of all models into one file, for runs to come, if many are not there yet.
+
+        Raises:
+            RetryableError: the store can't be written.
+            StoreError: it can't be read.
+        """
+        data = self._kept(list_folder(self._arrow, self._path("models"))).renewed()
+        if data is not None:
+            with writing(self.uri):
+                self._backend.write(kept_rows.PATH, data)
+
     def write_repositories(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """Keep what the Hub said of repositories: (id, commit hash, answer), one file of all rows.
 
@@ -207,20 +221,20 @@ class Store:
     def model_rows(self, model_ids: Collection[str], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of the rows of some models, of those that exist."""
         files = [file for file in list_folder(self._arrow, self._path("models")) if file.key in model_ids]
-        rows: list[dict[str, Any]] = read_tables(self._arrow, files, MODELS_SCHEMA, columns).to_pylist()
+        rows: list[dict[str, Any]] = self._kept(files).read(columns).to_pylist()
         return rows
 
     def reference_keys(self) -> dict[str, str]:
         """``reference_key`` → ``model_id`` of the models that exist."""
         files = list_folder(self._arrow, self._path("models"))
-        table = read_tables(self._arrow, files, MODELS_SCHEMA, ("reference_key", "model_id"))
+        table = self._kept(files).read(("reference_key", "model_id"))
         return dict(zip(table["reference_key"].to_pylist(), table["model_id"].to_pylist(), strict=True))
 
     def hub_contents(self) -> dict[tuple[str, str], ModelOrigin]:
         """(``sha256``, ``variant``) → the model of the Hub that is there with these weights."""
         files = list_folder(self._arrow, self._path("models"))
         columns = ("sha256", "variant", "model_id", "name", "revision")
-        rows = read_tables(self._arrow, files, MODELS_SCHEMA, columns).to_pylist()
+        rows = self._kept(files).read(columns).to_pylist()
         return {
             (row["sha256"], row["variant"] or ""): ModelOrigin(row["model_id"], row["name"], row["revision"])
             for row in rows
@@ -296,6 +310,9 @@ class Store:
         return file
 
     # Inside
+
+    def _kept(self, files: Sequence[StoredFile]) -> KeptRows:
+        return KeptRows(self._arrow, self._path(kept_rows.PATH), files)
 
     @cached_property
     def _arrow(self) -> pafs.FileSystem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,12 @@ class ScriptedActor:
             return Outcome(ref, OutcomeKind.SKIPPED, message="gated", reason="gated")
         if ref.name.startswith("slow"):
             time.sleep(0.7)
+        if ref.name.startswith("together"):  # until the others of its kind are read too
+            until = time.time() + 60
+            while len(list(self.folder.glob("together*.try0"))) < 3:
+                if time.time() > until:
+                    return Outcome(ref, OutcomeKind.FAILED, message="alone", reason="PermanentError")
+                time.sleep(0.1)
         if ref.name == "slow-huge":  # until the other actors have started too
             while len(list(self.folder.glob("up.*"))) < 4:
                 time.sleep(0.1)
@@ -151,6 +157,28 @@ def test_bytes_in_flight_are_bounded_and_a_large_model_goes_alone(tmp_path: Path
     # and the budget is used: the 4-byte model runs beside a 6-byte one
     (start, end), others = spans["slow-c"], [spans["slow-a"], spans["slow-b"]]
     assert any(begin < end and start < finish for begin, finish in others)
+
+
+def test_what_is_read_in_ranges_counts_what_is_held_of_it(tmp_path: Path) -> None:
+    files = (FileReference("model.safetensors", 3 * 2**30),)
+    references = [ModelReference("hub", f"together-{name}", "lab/net", "c0ffee", files) for name in "abc"]
+    outcomes, _ = run(tmp_path, references, actors=3, max_bytes_in_flight=4 * 2**30)
+    assert {outcome.kind for outcome in outcomes.values()} == {OutcomeKind.EXTRACTED}
+
+
+def test_work_may_still_come_and_the_largest_of_what_is_known_goes_first(tmp_path: Path) -> None:
+    def arriving() -> Iterator[list[ModelReference]]:
+        yield [reference("first", 1)]
+        while not (tmp_path / "first.end").exists():
+            yield []
+        yield [reference("small", 2), reference("large", 9)]
+        yield [reference("middle", 5)]
+
+    chosen = PoolSettings(actors=1, max_bytes_in_flight=10**9, max_attempts=3)
+    outcomes = list(ExtractionPool(new_actor(tmp_path), chosen, Recorder()).run(arriving()))
+    names = [outcome.reference.name for outcome in outcomes]
+    assert names[:2] == ["first", "large"]
+    assert sorted(names[2:]) == ["middle", "small"]
 
 
 CAUSES = {"raises": "ValueError: this node is ill", "says so": "no compiler on this node"}

@@ -89,6 +89,49 @@ def test_a_log_gets_a_line_now_and_then_and_one_for_each_trouble(monkeypatch: py
     assert re.fullmatch(r"2/5 models, 9 filters \([\d,]+/s\), 0 B read, 1 skipped, 0 failed", lines[-2])
 
 
+WAITS = "lab/net@c0ffee/model.safetensors waits 41 s for the Hub's budget (3000 resolve requests in 300 s)"
+
+
+def test_a_log_says_what_is_waited_for_and_that_the_listing_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    console, totals, waits = Console(file=io.StringIO(), width=40), Totals(), [WAITS, ""]
+    totals.waiting = lambda: waits.pop(0)
+    with PlainReporter(console, totals) as plain:
+        totals.models, totals.listed, totals.is_listing = 3, 1_200, True
+        plain.tick()
+        totals.models, totals.is_listing = 5, False
+        plain.tick()
+    first, second, *_ = shown(console)
+    assert first.startswith("0/3 models (1,200 listed so far), 0 filters")
+    assert first.endswith(f"; waiting: {WAITS}")
+    assert second.startswith("0/5 models, 0 filters")
+    assert "waiting" not in second
+
+
+def test_the_bar_grows_with_the_listing_and_says_what_is_waited_for_while_it_is() -> None:
+    console, totals = terminal(), Totals()
+    totals.waiting = lambda: WAITS if totals.is_listing else ""
+    with BarReporter(console, totals) as bar:
+        totals.models, totals.listed, totals.is_listing = 2, 4, True
+        bar.finished(outcome(OutcomeKind.EXTRACTED))
+        bar._progress.refresh()
+        listing = shown(console)
+        totals.models, totals.is_listing = 7, False
+        bar.tick()
+    assert any("1/2" in line and "4 listed so far" in line for line in listing)
+    assert any(line.strip() == f"waiting: {WAITS}" for line in listing)
+    last = [line for line in shown(console) if line.strip()][-1]
+    assert "1/7" in last
+    assert "listed" not in last
+
+
+def test_a_bar_without_anything_to_do_leaves_nothing_behind() -> None:
+    console = terminal()
+    with BarReporter(console, Totals()) as bar:
+        bar.tick()
+    assert not shown(console)[-1].strip()
+
+
 @pytest.mark.parametrize(
     ("style", "is_terminal", "kind"),
     [

@@ -72,6 +72,8 @@ def test_a_refusal_closes_it_for_all() -> None:
     mine.refused(API, "a", 30)
     assert 29 < mine.reserve(API, "b") <= 30
     assert mine.reserve(RequestKind.resolve, "b") == 0
+    mine.refused(RequestKind.resolve, "b", 86_400)
+    assert mine.reserve(RequestKind.resolve, "c") <= budget.WINDOW_SECONDS + 1
 
 
 def test_answers_in_any_order_and_windows_that_begin_unseen() -> None:
@@ -106,3 +108,18 @@ def test_without_headers_the_documented_limits_hold(hub: LoopbackHub, monkeypatc
     with pytest.raises(RetryableError, match="the budget of requests is used up"):
         ask(hub, 5, HubAccess(max_wait=100))
     assert len(hub.requests) == 5
+
+
+def test_what_is_left_and_the_windows_after_it_say_how_long_many_requests_take() -> None:
+    budget = RequestBudget(has_token=False)
+    assert budget.least_seconds(RequestKind.resolve, 3000) == 0
+    assert budget.least_seconds(RequestKind.resolve, 3001) == 300
+    assert budget.least_seconds(RequestKind.resolve, 10_000) == 900
+    assert budget.reserve(RequestKind.api, "a listing") == 0
+    budget.answered(RequestKind.api, "a listing", RateLimit(10, 60.0, limit=50, window=120.0))
+    assert budget.asked(RequestKind.api) == 1
+    assert budget.least_seconds(RequestKind.api, 10) == 0
+    assert 59 < budget.least_seconds(RequestKind.api, 60) <= 60
+    assert 179 < budget.least_seconds(RequestKind.api, 61) <= 180
+    mine = RequestBudget(has_token=False, access=HubAccess(resolve_budget=100))
+    assert mine.least_seconds(RequestKind.resolve, 101) == 300

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
+from distributed.errors import UserError
 from distributed.extraction import described
+from distributed.single import find_model
 from distributed.sources import list_references
 from distributed.sources.components import components_of
 from distributed.sources.files import find_models
@@ -112,3 +114,8 @@ def test_a_component_has_its_own_name_and_description(hub: LoopbackHub, tmp_path
     assert described(unet, tmp_path).metadata.architecture == "Theunet"
     known = described(vae, tmp_path).metadata
     assert (known.architecture, known.library, known.license) == ("Thevae", "diffusers", "openrail")
+    assert find_model("hub:o/sd/vae") == vae
+    with pytest.raises(UserError, match="names 2 models; choose one: hub:o/sd/unet, hub:o/sd/vae"):
+        find_model("hub:o/sd")
+    with pytest.raises(UserError, match="no such component of o/sd; there is hub:o/sd/unet, hub:o/sd/vae"):
+        find_model("hub:o/sd/decoder")

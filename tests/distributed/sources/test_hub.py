@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,14 +17,17 @@ from huggingface_hub import constants
 from timm.models import save_for_hf
 
 from distributed.byte_sources import open_sources
-from distributed.errors import SourceError
-from distributed.extraction import described
+from distributed.errors import RetryableError, SourceError
+from distributed.extraction import described, extract_model
 from distributed.formats import open_checkpoint
 from distributed.hub import client as client_module
 from distributed.hub.catalogue import NoCatalogue
+from distributed.outcomes import Outcome
 from distributed.references import ModelReference
+from distributed.settings import ExtractSettings
 from distributed.sources import list_references, stream_source
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings
+from distributed.store import Store, StoreSettings
 from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
 
@@ -92,6 +96,27 @@ def test_a_timm_repository_as_a_hub_repository(timm_hub: LoopbackHub, tmp_path: 
     assert (model.metadata.license, model.metadata.visual_category) == ("apache-2.0", "natural")
     assert [each.path.rpartition("/")[2] for each in timm_hub.sent("resolve")] == ["config.json"]
     assert (model.reference_key, model.pinned_model_id) == (listing.reference_key, listing.pinned_model_id)
+
+
+def test_a_config_that_fails_is_the_model_s_failure_and_not_an_ignorance(
+    timm_hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.02)
+    store = Store.open(StoreSettings(str(tmp_path / "store")))
+    [model] = listed(HubSettings(repos=("timm/test_resnet.r160_in1k",))).values()
+
+    def extract() -> Outcome:
+        return extract_model(model, store, ExtractSettings(), torch.device("cpu"), tmp_path)
+
+    timm_hub.faults.append(Fault(FaultKind.INTERNAL, "config.json", times=10**6))
+    with pytest.raises(RetryableError, match=r"config\.json"):
+        extract()
+    assert store.model_ids() == set()
+    timm_hub.faults[:] = [Fault(FaultKind.UNAVAILABLE, "config.json"), Fault(FaultKind.WHOLE_BY_200, "config.json")]
+    assert extract().reference.metadata.family == "resnet"
+    [row] = store.models().to_pylist()
+    assert (row["architecture"], row["task"]) == ("test_resnet", "Classification")
+    assert set(store.layers()["depth_method"].to_pylist()) == {"traced"}
 
 
 def test_timm_tags_without_repository_are_listed_with_the_problem(timm_hub: LoopbackHub) -> None:
@@ -309,6 +334,25 @@ def test_a_fresh_process_finds_the_hub_by_its_environment(hub: LoopbackHub, tmp_
     assert repo is not None
     output, _ = run_alone(hub_environment(hub, tmp_path / "home"))
     assert output == f"samples/net {repo.sha} None"
+
+
+def test_an_interrupt_while_the_hub_wants_a_pause_waits_for_no_thread(hub: LoopbackHub, tmp_path: Path) -> None:
+    write_model(hub.root / "net")
+    pause = {"Retry-After": "120"}
+    hub.faults.append(Fault(FaultKind.TOO_MANY, "GET /api/models/", times=99, headers=pause))
+    environment = os.environ | hub_environment(hub, tmp_path / "home")
+    with subprocess.Popen(
+        [sys.executable, "-c", LIST], cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True
+    ) as listing:
+        while not hub.sent("GET /api/models/samples"):
+            assert listing.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        start = time.monotonic()
+        listing.send_signal(signal.SIGINT)
+        _, said = listing.communicate(timeout=60)
+    assert time.monotonic() - start < 20  # most of it to end the interpreter on a busy machine
+    assert said.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_without_a_network_one_line_at_once(hub: LoopbackHub, tmp_path: Path) -> None:
