@@ -150,8 +150,9 @@ def stream_repositories(
     try:
         with closing(in_parts(references_of, wanted, threads)) as parts:
             for part in parts:
-                new = (each for references in part for each in references if contents.is_new(each))
-                yield Listing([names.named(each) for each in new])
+                # By name, so that of equal weights in a small listing the same repository comes first every time.
+                every = sorted((each for references in part for each in references), key=lambda each: each.name)
+                yield Listing([names.named(each) for each in every if contents.is_new(each)])
                 for problem in (references[0].problem for references in part if references):
                     failures = failures + 1 if problem is not None and problem.retryable else 0
                     if failures >= MOST_FAILURES and problem is not None:
