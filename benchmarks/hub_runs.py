@@ -117,13 +117,14 @@ def faults(given: dict[str, Any]) -> dict[str, Any]:
     hub.settle()
     whole, before, kinds = run(place / "undisturbed")
     rows = [_fault_row("none", kinds, whole, whole, before, before)]
-    for number, (name, made) in enumerate({**{k: v[0] for k, v in ONCE.items()}, **LASTING}.items()):
+    trials = [(name, made) for name, (made, _, _) in ONCE.items()]
+    trials += [(f"{name}, always", made) for name, made in LASTING.items()]
+    for number, (name, made) in enumerate(trials):
         hub.settle()
         hub.fail(*made)
         store = place / str(number)
         found, counts, kinds = run(store)
-        lasts = " (lasts)" if number >= len(ONCE) else ""
-        rows.append(_fault_row(f"{name}{lasts}", kinds, found, whole, counts, before))
+        rows.append(_fault_row(name, kinds, found, whole, counts, before))
         if len(found) < len(whole):
             hub.heal()
             found, _, _ = run(store)
