@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,27 @@ def check(store: Path, outcomes: Sequence[Outcome], undisturbed: Undisturbed) ->
     return missing
 
 
-@pytest.mark.parametrize("name", ONCE)
+def marked(names: Iterable[str], quick: Collection[str]) -> list[Any]:
+    """All of them; those that are not ``quick`` are for the slow suite: each is a run or two of ten models."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+
+
+QUICK_ONCE = [
+    "500, a fifth",
+    "429 without headers",
+    "reset by the CDN",
+    "cut in the middle, often",
+    "lying Content-Range",
+    "whole files by 200",
+    "403 by the CDN",
+    "404 by the Hub, unnamed",
+    "trickle",
+    "500 for config.json once",
+]
+QUICK_LASTING = ["cut after 4 KB", "403 by the CDN", "500 for config.json", "520 for one repository"]
+
+
+@pytest.mark.parametrize("name", marked(ONCE, QUICK_ONCE))
 def test_what_passes_costs_little_and_loses_nothing(
     hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, name: str
 ) -> None:
@@ -118,7 +138,7 @@ def test_what_passes_costs_little_and_loses_nothing(
     assert counts["bytes"] <= before["bytes"] * 1.05 + size, (counts, before)
 
 
-@pytest.mark.parametrize("name", LASTING)
+@pytest.mark.parametrize("name", marked(LASTING, QUICK_LASTING))
 def test_what_lasts_is_recorded_and_made_good(
     hub: HubProcess, tmp_path: Path, undisturbed: Undisturbed, name: str
 ) -> None:
