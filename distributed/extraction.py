@@ -33,6 +33,7 @@ from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
 from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
+from distributed.metrics import Stage, stage
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
@@ -67,23 +68,27 @@ def extract_model(
         UnextractableError: the checkpoint holds nothing to extract.
         RetryableError: reading or writing failed for a reason that may pass.
     """
-    sources = open_sources(reference, scratch, access)
-    model_id = _model_id(reference, sources)
+    with stage(Stage.OPEN):
+        sources = open_sources(reference, scratch, access)
+        model_id = _model_id(reference, sources)
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
-    reference = described(reference, scratch, access)
     with ExitStack() as stack:
-        checkpoint = stack.enter_context(
-            open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
-        )
-        layout = plan_layers(reference, checkpoint, settings)
+        with stage(Stage.OPEN):
+            reference = described(reference, scratch, access)
+            checkpoint = stack.enter_context(
+                open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
+            )
+        with stage(Stage.PLAN):
+            layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
         def finish() -> tuple[ModelRow, pa.Table]:
             row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
             return row, pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
 
-        receipt = store.write_model(model_id, stream.batches(), finish)
+        with stage(Stage.WRITE):
+            receipt = store.write_model(model_id, stream.batches(), finish)
     kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
     written = stream.num_filters if receipt.created else 0
     layers = len(stream.layer_rows) if receipt.created else 0
@@ -252,7 +257,8 @@ class FilterStream:
         parts = [part for layer in self._layout.layers for part in layer.parts]
         tensors = self._checkpoint.read(parts)
         for layer in self._layout.layers:
-            mine = dict(next(tensors) for _ in layer.parts)
+            with stage(Stage.READ):
+                mine = dict(next(tensors) for _ in layer.parts)
             try:
                 weight = materialise(layer, mine)
             except UncertainWeightError as error:
@@ -279,7 +285,8 @@ class FilterStream:
     def _statistics(self, layer: Convolution, weight: torch.Tensor) -> LayerStatistics | None:
         """Of one layer; None where it is left out because it is not finite."""
         try:
-            return layer_statistics(weight.to(self._device), name=layer.name)
+            with stage(Stage.MEASURE):
+                return layer_statistics(weight.to(self._device), name=layer.name)
         except UnextractableError as error:
             if error.reason is not SkipReason.NON_FINITE:
                 raise

@@ -1,4 +1,4 @@
-"""``python -m launch.lock > launch/requirements.lock``: the installed versions of everything the project needs to run."""
+"""``python -m launch.lock > launch/requirements.lock``: the installed versions of all that the project needs to run."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ def closure() -> dict[str, str]:
         seen.add((name, extras))
         distribution = metadata.distribution(name)
         versions[name] = distribution.version
-        for inner in map(Requirement, distribution.requires or ()):
-            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in (*extras, "")):
-                waiting.append(inner)
+        inner = map(Requirement, distribution.requires or ())
+        asked = [{"extra": extra} for extra in (*extras, "")]
+        waiting += [each for each in inner if each.marker is None or any(map(each.marker.evaluate, asked))]
     return dict(sorted(versions.items()))
 
 
 if __name__ == "__main__":
-    header = [line for line in (_PROJECT.parent / "launch/requirements.lock").read_text().splitlines() if line[0] == "#"]
+    header = [
+        line for line in (_PROJECT.parent / "launch/requirements.lock").read_text().splitlines() if line[0] == "#"
+    ]
     print(*header, *(f"{name}=={version}" for name, version in closure().items()), sep="\n")

@@ -28,7 +28,10 @@ CRDS = Path(__file__).parent / "kuberay"
 RESOURCES = {"raycluster.yaml": "rayclusters", "rayjob.yaml": "rayjobs"}
 
 #: What a secret looks like: keys and tokens of AWS, the Hub, GitHub; a private key.
-SECRET = r"AKIA[0-9A-Z]{16}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|PRIVATE KEY|(?i:secret_access_key|password)\s*[:=]\s*\S"
+SECRET = (
+    r"AKIA[0-9A-Z]{16}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|PRIVATE KEY"
+    r"|(?i:secret_access_key|password)\s*[:=]\s*\S"
+)
 
 
 def loaded(name: str) -> Any:
@@ -130,7 +133,10 @@ def test_pods_are_limited_and_without_root() -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] == 1000  # the user of launch/Dockerfile
         for container in pod["containers"]:
-            assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
             assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
     for name, pod in pods.items():
         [container] = pod["containers"]
@@ -242,7 +248,9 @@ def test_no_file_of_a_deployment_holds_a_secret() -> None:
         assert not re.search(SECRET, path.read_text(encoding="utf-8")), path.name
     assert re.search(SECRET, "AWS_SECRET_ACCESS_KEY=abc")
     for name, arguments in instructions():
-        assert name not in ("ARG", "ENV") or not re.search(r"(?i)token=(?!token\b)|key|secret", arguments.replace("RAY_AUTH_MODE=token", ""))
+        assert name not in ("ARG", "ENV") or not re.search(
+            r"(?i)token=(?!token\b)|key|secret", arguments.replace("RAY_AUTH_MODE=token", "")
+        )
 
 
 def test_requirements_are_read() -> None:

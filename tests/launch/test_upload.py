@@ -31,7 +31,10 @@ def uploaded(folder: Path, excludes: Iterable[str] = ()) -> tuple[int, dict[str,
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of this checkout that git knows or would add, and some of those that lie about in one that is used."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, text=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
@@ -76,7 +79,8 @@ def test_what_is_uploaded_is_enough(checkout: Path, tmp_path: Path) -> None:
     code = (
         "import importlib, pkgutil, sys\n"
         "packages = ('analysis', 'conf', 'distributed', 'launch', 'samples')\n"
-        "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', type(f).__module__)]\n"
+        "is_installed = lambda finder: 'editable' in getattr(finder, '__module__', type(finder).__module__)\n"
+        "sys.meta_path[:] = [finder for finder in sys.meta_path if not is_installed(finder)]\n"
         "for name in packages:\n"
         "    package = importlib.import_module(name)\n"
         "    assert package.__file__.startswith(sys.argv[1]), package.__file__\n"
