@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from distributed.errors import in_one_line
 from distributed.logs import LogStyle, fields_of
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.settings import ProgressStyle
@@ -90,7 +91,7 @@ def human_bytes(count: float) -> str:
 def trouble_line(outcome: Outcome) -> str:
     """One line that says which model, and why."""
     tries = f" (try {outcome.attempts})" if outcome.attempts > 1 else ""
-    return f"{outcome.kind}: {outcome.reference.name}: {outcome.message}{tries}"
+    return in_one_line(f"{outcome.kind}: {outcome.reference.name}: {outcome.message}{tries}")
 
 
 class PlainReporter:
@@ -111,7 +112,9 @@ class PlainReporter:
 
     def retried(self, outcome: Outcome, wait: float) -> None:
         self._print(
-            f"retry: {outcome.reference.name}: {outcome.message} (try {outcome.attempts}; again in {wait:.0f} s)"
+            in_one_line(
+                f"retry: {outcome.reference.name}: {outcome.message} (try {outcome.attempts}; again in {wait:.0f} s)"
+            )
         )
 
     def tick(self) -> None:
@@ -131,7 +134,7 @@ class PlainReporter:
 
 
 class LogReporter(PlainReporter):
-    """Lines of the log, what they are about as fields: for each model, each retry, and every ``PLAIN_INTERVAL`` seconds."""
+    """Lines of the log, what they are about as fields: of each model, each retry, every ``PLAIN_INTERVAL`` seconds."""
 
     def _print(self, line: str) -> None:
         logger.info("%s", line)
@@ -186,9 +189,8 @@ class BarReporter:
         self._update()
 
     def retried(self, outcome: Outcome, wait: float) -> None:
-        self._progress.console.print(
-            f"retry: {outcome.reference.name}: {outcome.message} (again in {wait:.0f} s)", markup=False, highlight=False
-        )
+        line = in_one_line(f"retry: {outcome.reference.name}: {outcome.message} (again in {wait:.0f} s)")
+        self._progress.console.print(line, markup=False, highlight=False)
 
     def tick(self) -> None:
         self._update()

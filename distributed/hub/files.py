@@ -133,7 +133,8 @@ class HubFile:
         """
         with self._lock:
             if self._fetched is None:
-                self._fetched = self._from_cache() or self._download()
+                place = self._place()
+                self._fetched = self._from_cache() or self._download(place)
             return self._fetched
 
     def _whole_small(self) -> bytearray:
@@ -215,10 +216,14 @@ class HubFile:
             return Path(cached)
         return None
 
-    def _download(self) -> Path:
+    def _place(self) -> Path:
+        """Where the file would be put: in scratch, whatever a listing calls it."""
         path = self._scratch / self._repo.replace("/", "--") / self._revision / self._path
-        if ".." in path.parts:
+        if ".." in path.parts or not path.is_relative_to(self._scratch):  # absolute: replaces what it is joined to
             raise PermanentError(f"{self.what}: leads out of its repository")
+        return path
+
+    def _download(self, path: Path) -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
