@@ -120,7 +120,7 @@ def _stages(reference: ModelReference, repeats: int) -> dict[str, float]:
     def columns() -> None:
         groups = RowGroups()
         for index, weight in enumerate(weights):
-            deque(groups.add(index, weight.reshape(-1, 9).numpy()), maxlen=0)
+            deque(groups.add(index, weight.reshape(-1, 9)), maxlen=0)
 
     products = _best(lambda: [orthogonality(weight) for weight in weights], repeats)
     return {

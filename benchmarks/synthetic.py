@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from analysis.arrays.types import Float32, Float64
 from distributed import __version__
@@ -179,8 +178,8 @@ def _write_model(store: Store, model: PlannedModel, weights: _Weights) -> None:
 
 def _scaled_moments(filters: Float32) -> tuple[Float64, Float64]:
     """(9,) sum of the scaled filters and (45,) of their products, of (n, 9) filters: by the loops of extraction."""
-    sums = compiled_sums([torch.from_numpy(filters)], 0.0)
-    return sums.scaled_sum.numpy(), pack_lower(sums.scaled_gram.numpy())
+    sums = compiled_sums([filters], 0.0)
+    return sums.scaled_sum, pack_lower(sums.scaled_gram)
 
 
 def _layers(model: PlannedModel, moments: list[tuple[list[float], list[float]]]) -> pa.Table:

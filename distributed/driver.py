@@ -147,7 +147,7 @@ class _Work:
             is_last = self._arrivals.has_ended  # asked before the parts are taken
             for part in self._arrivals.take():
                 self._plan([replace(each, variant=self._variant) for each in part.references])
-            self._totals.is_listing = not is_last
+            self._totals.listed, self._totals.is_listing = self.listed, not is_last
             if is_last and not self._next and not self._twins.waiting:
                 return
             ready, self._next = self._next, []

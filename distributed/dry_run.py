@@ -50,7 +50,7 @@ def _listed(run: ExtractionRun, arrivals: Arrivals, console: Console) -> list[Mo
         for part in arrivals.take():
             references += (replace(each, variant=run.extract.variant) for each in part.references)
         if is_last:
-            return references
+            return sorted(references, key=lambda each: each.name)
         arrivals.wait(PLAIN_INTERVAL)
         if time.monotonic() - last >= PLAIN_INTERVAL:
             last = time.monotonic()
@@ -145,13 +145,17 @@ def _print_cost(plan: Plan, console: Console, payloads: Mapping[str, int | str] 
             f"{len(known)} models",
             console,
         )
-    remote = [each for each in plan.to_extract if each.revision is not None]
-    if remote:
+    if remote := [each for each in plan.to_extract if each.revision is not None]:
+        # A dry run keeps nothing: what the listing asked the run asks again.
         files = sum(len(each.files) + (each.config is not None) for each in remote)
-        seconds = budget.current().least_seconds(RequestKind.resolve, files)
+        requests = budget.current()
+        listing = requests.asked(RequestKind.api)
+        seconds = max(
+            requests.least_seconds(RequestKind.api, listing), requests.least_seconds(RequestKind.resolve, files)
+        )
         _say(
-            f"requests to the Hub: {files:,} addresses of files, at least {_duration(seconds)} by its budget; "
-            "ranges are the CDN's, which is not counted",
+            f"requests to the Hub: {listing:,} to its API for the listing, {files:,} addresses of files, at least "
+            f"{_duration(seconds)} by its budget; ranges are the CDN's, which is not counted",
             console,
         )
 

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
-import torch
+from numpy.typing import NDArray
 
 from distributed import __version__
 from distributed.byte_sources import open_sources
@@ -30,7 +31,6 @@ from distributed.formats import open_checkpoint
 from distributed.formats.base import ByteSource, Checkpoint
 from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
-from distributed.graph.tracing import TraceError, trace
 from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
 from distributed.metrics import Stage, stage
@@ -41,6 +41,13 @@ from distributed.settings import ExtractSettings, NonFinite
 from distributed.sources.completing import completed
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.store import ModelRow, RowGroups, Store
+from distributed.values import as_tensor
+
+if TYPE_CHECKING:
+    import torch
+
+#: What bytes that were damaged on the way look like.
+_MAY_BE_DAMAGED = (SkipReason.UNREADABLE, SkipReason.UNSUPPORTED_FORMAT)
 
 #: Notes that a refusal repeats before it only counts.
 _MOST_NOTES = 12
@@ -76,23 +83,42 @@ def extract_model(
     with ExitStack() as stack:
         with stage(Stage.OPEN):
             reference = described(reference, scratch, access)
-            checkpoint = stack.enter_context(
-                open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes)
-            )
+            opened, sources, spent = _opened(reference, sources, settings, scratch, access)
+            checkpoint = stack.enter_context(opened)
         with stage(Stage.PLAN):
             layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
         def finish() -> tuple[ModelRow, pa.Table]:
             row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
-            return row, pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
+            return replace(row, bytes_read=spent + _bytes_read(sources)), pa.Table.from_pylist(
+                stream.layer_rows, schema=LAYERS_SCHEMA
+            )
 
         with stage(Stage.WRITE):
             receipt = store.write_model(model_id, stream.batches(), finish)
     kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
     written = stream.num_filters if receipt.created else 0
     layers = len(stream.layer_rows) if receipt.created else 0
-    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=_bytes_read(sources))
+    read = spent + _bytes_read(sources)
+    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=read)
+
+
+def _opened(
+    reference: ModelReference, sources: list[ByteSource], settings: ExtractSettings, scratch: Path, access: HubAccess
+) -> tuple[Checkpoint, list[ByteSource], int]:
+    """The checkpoint, the sources it reads, and bytes spent before.
+
+    Ranges from the Hub have no digest: what cannot be understood is fetched once more before it is believed.
+    """
+    wish: dict[str, Any] = {"prefer_ema": settings.prefer_ema, "wanted": settings.patterns.takes}
+    try:
+        return open_checkpoint(sources, **wish), sources, 0
+    except UnextractableError as error:
+        if reference.revision is None or error.reason not in _MAY_BE_DAMAGED or _sha256(sources):
+            raise
+        again = open_sources(reference, scratch, access)
+        return open_checkpoint(again, **wish), again, _bytes_read(sources)
 
 
 def described(reference: ModelReference, scratch: Path, access: HubAccess = HubAccess()) -> ModelReference:
@@ -163,6 +189,8 @@ def plan_layers(reference: ModelReference, checkpoint: Checkpoint, settings: Ext
     """
     graph, notes = checkpoint.graph, list(checkpoint.notes)
     if graph is None and reference.builder is not None and settings.trace:
+        from distributed.graph.tracing import TraceError, trace  # and torch: seconds
+
         try:
             graph = trace(reference.builder)
         except TraceError as error:
@@ -230,6 +258,13 @@ class FilterStream:
     After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``left_out`` (names of convolutions
     whose values show that they were never learned, or that they are not the weights, or are none) are complete. One
     layer is in memory at a time.
+
+    Args:
+        checkpoint: opened.
+        layout: what to read of it.
+        model_id: of the rows.
+        device: where torch computes the statistics; None: here, without torch (see ``layer_statistics``).
+        non_finite: what becomes of layers that are not finite.
     """
 
     def __init__(
@@ -237,7 +272,7 @@ class FilterStream:
         checkpoint: Checkpoint,
         layout: LayerLayout,
         model_id: str,
-        device: torch.device | str,
+        device: torch.device | str | None,
         non_finite: NonFinite = NonFinite.refuse,
     ) -> None:
         self._checkpoint, self._layout, self._model_id, self._device = checkpoint, layout, model_id, device
@@ -282,11 +317,13 @@ class FilterStream:
         self.notes.append(f"left out {layer.name}: {reason}")
         self.left_out.add(layer.name)
 
-    def _statistics(self, layer: Convolution, weight: torch.Tensor) -> LayerStatistics | None:
+    def _statistics(self, layer: Convolution, weight: NDArray[np.float32]) -> LayerStatistics | None:
         """Of one layer; None where it is left out because it is not finite."""
         try:
             with stage(Stage.MEASURE):
-                return layer_statistics(weight.to(self._device), name=layer.name)
+                if self._device is None:
+                    return layer_statistics(weight, name=layer.name)
+                return layer_statistics(as_tensor(weight).to(self._device), name=layer.name)
         except UnextractableError as error:
             if error.reason is not SkipReason.NON_FINITE:
                 raise
@@ -296,7 +333,7 @@ class FilterStream:
             self._leave_out(layer, str(error).removeprefix(f"{layer.name}: "))
             return None
 
-    def _layer(self, layer: Convolution, weight: torch.Tensor) -> Iterator[pa.RecordBatch]:
+    def _layer(self, layer: Convolution, weight: NDArray[np.float32]) -> Iterator[pa.RecordBatch]:
         statistics = self._statistics(layer, weight)
         if statistics is None:
             return
@@ -321,7 +358,7 @@ class FilterStream:
             }
         )
         self.num_filters += statistics.num_filters
-        yield from self._rows.add(layer_id, weight.reshape(-1, 9).numpy())
+        yield from self._rows.add(layer_id, weight.reshape(-1, 9))
 
 
 _METADATA_FIELDS = tuple(f.name for f in fields(ModelMetadata) if f.name != "origins")

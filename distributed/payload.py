@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from distributed.byte_sources import open_sources
 from distributed.errors import FilterShiftError
+from distributed.hub.settings import Verify
 from distributed.references import ModelReference
 from distributed.settings import ExtractionRun
 
@@ -47,13 +50,17 @@ class HeadersOnly:
         Raises:
             NeedsWholeFileError: all of a large file is asked for.
         """
-        if sum(stop - start for start, stop in ranges) == self.size > MOST_WHOLE_BYTES:
-            raise NeedsWholeFileError(f"{self.name}: known only once all of it is read")
+        self._refuse(sum(stop - start for start, stop in ranges))
         return self._source.read_ranges(ranges)
 
     def local_path(self) -> Path:
-        """Never: errors as ``read_ranges``."""
-        raise NeedsWholeFileError(f"{self.name}: known only once all of it is read")
+        """See ``ByteSource``; errors as ``read_ranges``."""
+        self._refuse(self.size)
+        return self._source.local_path()
+
+    def _refuse(self, size: int) -> None:
+        if size == self.size > MOST_WHOLE_BYTES:
+            raise NeedsWholeFileError(f"{self.name}: known only once all of it is read")
 
 
 def payload_of(reference: ModelReference, run: ExtractionRun) -> int:
@@ -63,17 +70,22 @@ def payload_of(reference: ModelReference, run: ExtractionRun) -> int:
         NeedsWholeFileError: nothing short of a download tells.
         FilterShiftError: as extraction itself would.
     """
-    import torch
-
     from distributed.extraction import plan_layers
     from distributed.formats import open_checkpoint
 
-    settings = replace(run.extract, trace=False)
-    sources: Sequence[ByteSource] = open_sources(reference, Path(), run.hub)  # no file is written to a scratch folder
-    if reference.revision is not None:
-        sources = [HeadersOnly(source) for source in sources]
-    with open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes) as checkpoint:
-        layers = plan_layers(reference, checkpoint, settings).layers
-        entries = {entry.name: entry for entry in checkpoint.entries}
+    settings, access = replace(run.extract, trace=False), replace(run.hub, verify=Verify.ranges)
+    with TemporaryDirectory(prefix="filter-shift-") as scratch:
+        sources: Sequence[ByteSource] = open_sources(reference, Path(scratch), access)
+        if reference.revision is not None:
+            sources = [HeadersOnly(source) for source in sources]
+        with open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes) as checkpoint:
+            layers = plan_layers(reference, checkpoint, settings).layers
+            entries = {entry.name: entry for entry in checkpoint.entries}
     parts = [entries[part] for layer in layers for part in layer.parts if part in entries]
-    return sum(math.prod(part.shape) * int(getattr(torch, part.dtype).itemsize) for part in parts)
+    return sum(math.prod(part.shape) * _bits(part.dtype) // 8 for part in parts)
+
+
+def _bits(dtype: str) -> int:
+    """Of one element: ``float8_e4m3fn`` has 8."""
+    digits = re.search(r"\d+", dtype)
+    return int(digits[0]) if digits else 8

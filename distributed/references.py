@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 
 from distributed.records import MODEL_BITS_SHIFT
 
-#: Bytes held at most of what is read in ranges: a batch (``formats.range_plan.BATCH_BYTES``) as it comes, the one
-#: before, and what is made of them.
+#: Bytes held at most of files that are read in ranges or mapped: a batch (``formats.range_plan.BATCH_BYTES``) as it
+#: comes, the one before, and what is made of them.
 HELD_OF_RANGES = 256 * 2**20
+
+#: Files of which never more is held: safetensors, and what torch writes. Others (a plain pickle, an ONNX graph) are
+#: read into memory as a whole.
+_IN_RANGES = (".safetensors", ".bin", ".pt", ".pth", ".th", ".ckpt", ".tar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +114,12 @@ class ModelReference:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that reading the model takes at most: of what is read in ranges some batches, of the rest whole files.
+        """Bytes of memory that the files take while the model is read: not their size, where they are read in ranges.
 
-        Ranges are told by the name: safetensors, and what an ONNX graph has outside of itself. A zip of torch's has
-        the name of an old pickle, which is read whole.
+        Told by the names; what lies beside an ONNX graph is its external data, read in ranges too.
         """
-        is_onnx = self.entry.endswith(".onnx")
-        in_ranges = [f for i, f in enumerate(self.files) if f.path.endswith(".safetensors") or (i and is_onnx)]
-        ranged = sum(file.size for file in in_ranges)
+        beside = self.entry.endswith(".onnx")
+        ranged = sum(f.size for i, f in enumerate(self.files) if f.path.endswith(_IN_RANGES) or (i and beside))
         return self.size - ranged + min(ranged, HELD_OF_RANGES)
 
     @property

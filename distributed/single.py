@@ -64,7 +64,7 @@ class OpenedModel:
         model_id = reference.pinned_model_id or model_id_of(
             reference.source, content or reference.root, None, "", reference.variant
         )
-        stream = FilterStream(self._checkpoint, self._layout, model_id, device="cpu")
+        stream = FilterStream(self._checkpoint, self._layout, model_id, device=None)
         with _as_user_errors(reference):
             for batch in stream.batches():
                 take(batch)
@@ -108,15 +108,23 @@ def open_model(name: str, settings: ExtractSettings) -> Iterator[OpenedModel]:
 
 
 def find_model(name: str) -> ModelReference:
-    """The one model called ``timm:NAME``, ``hub:ID``, ``sample:NAME``, or at a path.
+    """The one model called ``timm:NAME``, ``hub:ID`` (a component: ``hub:ID/unet``), ``sample:NAME``, or at a path.
 
     Raises:
         UserError: there is none, there are several, or its source already knows that it is out of reach.
     """
+    source = _source_of(name)
     try:
-        references = list_references(_source_of(name))
+        references = list_references(source)
     except FilterShiftError as error:
         raise UserError(f"model={name}: {error}") from error
+    if isinstance(source, HubSettings):
+        # Of a name that says no component all are meant.
+        named = [each for each in references if f"hub:{each.name}" == name]
+        references = named or references
+        if not named and f"hub:{source.repos[0]}" != name:
+            there = ", ".join(_how_to_name(each) for each in references[:_NAMED])
+            raise UserError(f"model={name}: no such component of {source.repos[0]}; there is {there}")
     if len(references) > 1:
         names = ", ".join(_how_to_name(each) for each in references[:_NAMED])
         more = " …" if len(references) > _NAMED else ""
@@ -134,7 +142,8 @@ def _source_of(name: str) -> SourceSettings:
     if colon and kind == "timm":
         return TimmSettings(models=(inner,))
     if colon and kind == "hub":
-        return HubSettings(repos=(inner,))
+        is_component = inner.count("/") > 1 and "@" not in inner  # a revision may have slashes of its own
+        return HubSettings(repos=("/".join(inner.split("/")[:2]) if is_component else inner,))
     if colon and kind == "sample":
         return SampleSettings(models=(inner,))
     return LocalSettings(path=name)

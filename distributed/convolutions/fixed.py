@@ -10,17 +10,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from distributed.convolutions.evidence import is_fixed_name
 from distributed.convolutions.materialising import materialise
 from distributed.convolutions.plan import Convolution, ConvolutionPlan, WeightForm
 from distributed.convolutions.unusual_names import is_unusual_name
+from distributed.values import Values
 
 #: Relative to the largest weight of a kernel: what float32 leaves of an exact relation.
 _EXACT = 1e-6
+#: What products that were rounded to a half precision leave of one: twice the type's epsilon.
+_ROUNDED = {"float16": 2.0**-9, "bfloat16": 2.0**-6}
 #: Multiples of one step up to which a kernel counts as one of small integers (SRM has 12, Kirsch 5).
 _LARGEST_INTEGER = 24
 
@@ -34,7 +35,7 @@ _Answers = NDArray[np.bool_]
 
 
 def without_fixed(
-    plan: ConvolutionPlan, read: Callable[[Sequence[str]], Iterator[tuple[str, Tensor]]]
+    plan: ConvolutionPlan, read: Callable[[Sequence[str]], Iterator[tuple[str, Values]]]
 ) -> ConvolutionPlan:
     """The plan without kernels whose name says that nobody learned them, where their values agree.
 
@@ -60,7 +61,7 @@ def _is_suspect(convolution: Convolution) -> bool:
     return math.prod(convolution.shape) <= limit and is_fixed_name(convolution.name)
 
 
-def is_fixed(weight: Tensor, dtype: str = "float32", *, is_named: bool = False) -> bool:
+def is_fixed(weight: NDArray[np.float32], dtype: str = "float32", *, is_named: bool = False) -> bool:
     """Whether a weight was never learned.
 
     Args:
@@ -68,12 +69,12 @@ def is_fixed(weight: Tensor, dtype: str = "float32", *, is_named: bool = False) 
         dtype: as stored: products that were rounded to it are products to its precision only.
         is_named: the name says so as well.
     """
-    if weight.ndim != 4 or weight.shape[2:] == (1, 1) or weight.numel() == 0:
+    if weight.ndim != 4 or weight.shape[2:] == (1, 1) or weight.size == 0:
         return False
-    precision = 2 * torch.finfo(getattr(torch, dtype)).eps if dtype in ("float16", "bfloat16") else _EXACT
+    precision = _ROUNDED.get(dtype, _EXACT)
     if not is_named and _is_plainly_learned(weight[0, 0].reshape(-1).tolist()):
         return False
-    kernels = weight.detach().reshape(-1, *weight.shape[2:]).to(torch.float64).numpy()
+    kernels = weight.reshape(-1, *weight.shape[2:]).astype(np.float64)
     present = (kernels != 0).any((1, 2))
     if not present.any() or not _all_regular(kernels, precision, is_named):
         return False  # all zero: learned, or to be learned

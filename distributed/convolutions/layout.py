@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
@@ -135,14 +136,14 @@ def torch_shape(shape: Shape, order: AxisOrder) -> Shape:
     return tuple(shape[axis] for axis in _AXES[order])
 
 
-def in_torch_order(weight: Tensor, order: AxisOrder) -> Tensor:
+def in_torch_order(weight: NDArray[np.float32], order: AxisOrder) -> NDArray[np.float32]:
     """A weight kept in ``order`` as (out, in, kh, kw)."""
     if order is AxisOrder.ONE_OIHW:
-        return weight.squeeze(0)
+        return weight.squeeze(axis=0)
     if order is AxisOrder.HWIM:
         # Output channel c · multiplier + m reads input channel c alone.
-        return weight.permute(2, 3, 0, 1).reshape(torch_shape(tuple(weight.shape), order))
-    return weight.permute(_AXES[order])
+        return weight.transpose(2, 3, 0, 1).reshape(torch_shape(weight.shape, order))
+    return weight.transpose(_AXES[order])
 
 
 def _in(order: AxisOrder, why: str) -> FileOrder:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from distributed.convolutions.plan import WeightForm
 from distributed.convolutions.stored import StoredWeight
 from distributed.formats.base import TensorEntry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Types too coarse for weights without a scale; floats are cast without one all the same.
 _EIGHT_BITS = frozenset({"float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "int8", "uint8"})
@@ -100,12 +101,12 @@ def times_scale(weight: Tensor, scale: Tensor, zero_point: Tensor | None = None)
         UncertainWeightError: the scale is above 1. It takes weights to the ends of eight bits (127, 448): above 1 it is
             to divide by, or something else.
     """
-    numbers = weight.to(torch.float32)
-    if not float(scale.to(torch.float32).abs().max()) <= 1:
+    numbers = weight.float()
+    if not float(scale.float().abs().max()) <= 1:
         raise UncertainWeightError("whether to multiply with its scale, which is above 1, is not certain")
     if zero_point is not None:
-        numbers = numbers - _over(zero_point, weight).to(torch.float32)
-    return numbers * _over(scale, weight).to(torch.float32)
+        numbers = numbers - _over(zero_point, weight).float()
+    return numbers * _over(scale, weight).float()
 
 
 def over_singular_value(weight: Tensor, left: Tensor, stored: Tensor, name: str) -> Tensor:
@@ -115,6 +116,8 @@ def over_singular_value(weight: Tensor, left: Tensor, stored: Tensor, name: str)
         UncertainWeightError: σ is not the stored one: whether the weight has changed since, or the vectors are not
             what they are called, cannot be told.
     """
+    import torch
+
     matrix = weight.reshape(weight.shape[0], -1)
     right = torch.nn.functional.normalize(left.to(matrix.dtype) @ matrix, eps=1e-12)
     again = torch.nn.functional.normalize(right @ matrix.T, eps=1e-12)

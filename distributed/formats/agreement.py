@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from distributed.values import Values, dtype_of, is_floating
 
 #: Elements looked at of one tensor: its leading rows.
 SAMPLE_ELEMENTS = 1 << 16
@@ -64,13 +65,18 @@ def sampled_rows(shape: Sequence[int]) -> int:
     return rows if rows >= 2 else 0
 
 
-def rows_of(tensor: torch.Tensor) -> Rows | None:
+def rows_of(values: Values) -> Rows | None:
     """The leading rows of a weight, float64; None where it holds no finite floating-point numbers at hand."""
-    rows = sampled_rows(tensor.shape)
-    if not rows or not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.device.type != "cpu":
+    rows = sampled_rows(values.shape)
+    if not rows or not is_floating(dtype_of(values)):
         return None
-    values: Rows = tensor.detach()[:rows].to(torch.float64).reshape(rows, -1).numpy()
-    return values if bool(np.isfinite(values).all()) else None
+    if isinstance(values, np.ndarray):
+        found: Rows = values[:rows].astype(np.float64).reshape(rows, -1)
+    elif str(values.layout) != "torch.strided" or values.device.type != "cpu":
+        return None
+    else:
+        found = values.detach()[:rows].double().reshape(rows, -1).numpy()
+    return found if bool(np.isfinite(found).all()) else None
 
 
 def chosen_pairs(pairs: Sequence[tuple[int, int]], shapes: Sequence[Sequence[int]]) -> list[tuple[int, int]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from distributed.graph.facts import GraphFacts
+from distributed.values import Values
 
 #: Content of a file. Where it can be written to, whoever asked for it owns it.
 Content = bytes | bytearray | memoryview
@@ -93,7 +92,7 @@ class Checkpoint(Protocol):
     def notes(self) -> Sequence[str]:
         """What was left aside and why, one sentence each (``left out optimizer state 'optimizer'`` …)."""
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """The tensors of these names, in this order, as stored (dtype and shape), on the CPU.
 
         Raises:

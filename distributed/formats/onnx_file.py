@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import onnx
-import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.formats.base import ByteSource, TensorEntry
+from distributed.formats.fetching import Fetched, Part
 from distributed.formats.onnx_tensors import DTYPES, TORCH_DTYPES, TensorReader
 from distributed.formats.problems import unreadable
+from distributed.formats.range_plan import batches
 from distributed.graph.facts import GraphFacts
 from distributed.graph.onnx_flow import StoredTensor
-from distributed.graph.onnx_folding import ConstantFolder, Load, NotConstantError
+from distributed.graph.onnx_folding import ConstantFolder, Held, Load, NotConstantError, Unread
 from distributed.graph.onnx_levels import OnnxGraph, understand
+from distributed.local_files import error_from_disk
+from distributed.values import Values, dtype_of, is_floating
 
 #: A protobuf message has to be smaller; larger models keep their weights in external files.
 MAX_GRAPH_BYTES: Final = 2**31 - 1
@@ -84,18 +88,26 @@ class OnnxCheckpoint:
         self._entries = tuple(_entry(name, stored, self._graph) for name, stored in self._stored.items())
         self._notes = (*self._graph.notes, *_left_out(model, self._graph))
 
-    def _shape(self, stored: StoredTensor) -> torch.Tensor:
+    def _shape(self, stored: StoredTensor) -> Held:
         """A stored tensor as folding needs it before anything is read: a few integers as they are, else its shape."""
         dtype = _dtype(stored)
         self._reader.check(stored.name, stored.proto)
         dims = tuple(stored.proto.dims)
-        if dtype.is_floating_point or len(dims) > 1 or math.prod(dims) > MAX_LISTED:
-            return torch.empty(dims, dtype=dtype, device="meta")
+        if is_floating(dtype) or len(dims) > 1 or math.prod(dims) > MAX_LISTED:
+            return Unread(dims, dtype)
         return self._value(stored)
 
-    def _value(self, stored: StoredTensor) -> torch.Tensor:
+    def _value(self, stored: StoredTensor, fetched: Fetched | None = None) -> Values:
         _dtype(stored)
-        return self._reader.tensor(stored.name, stored.proto)
+        return self._reader.tensor(stored.name, stored.proto, fetched)
+
+    def _parts(self, name: str, graph: OnnxGraph) -> list[Part]:
+        """The external data that an entry is, or is made from."""
+        stored = self._stored[name]
+        leaves = graph.made[name].weight.folded.leaves if stored is None else ()
+        tensors = [stored] if stored is not None else [graph.flow.tensors[leaf] for leaf in leaves]
+        parts = [self._reader.check(tensor.name, tensor.proto) for tensor in tensors]
+        return [part for part in parts if part is not None]
 
     @property
     def format(self) -> str:
@@ -127,22 +139,31 @@ class OnnxCheckpoint:
         """What was left aside and why."""
         return self._notes
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """The tensors of these names, in this order, as stored.
 
         Raises:
             UnextractableError: no such entry, or its data is damaged.
             RetryableError: reading external data failed for a reason that may pass.
         """
-        for name in names:
-            if self._graph is None or name not in self._stored:
-                raise UnextractableError(
-                    SkipReason.UNREADABLE,
-                    f"the ONNX model has no weight {name!r}: names are those of its entries",
-                    Place(tensor=name),
-                )
-            stored = self._stored[name]
-            yield name, self._value(stored) if stored is not None else self._graph.make(name, self._value)
+        graph = self._graph_with(names)
+        parts = [self._parts(name, graph) for name in names]
+        for batch in batches([sum(part.stop - part.start for part in each) for each in parts]):
+            value = partial(self._value, fetched=Fetched([part for index in batch for part in parts[index]]))
+            for index in batch:
+                name, stored = names[index], self._stored[names[index]]
+                yield name, graph.make(name, value) if stored is None else value(stored)
+            del value  # before the next batch is fetched
+
+    def _graph_with(self, names: Sequence[str]) -> OnnxGraph:
+        unknown = [name for name in names if name not in self._stored]
+        if self._graph is None or unknown:
+            raise UnextractableError(
+                SkipReason.UNREADABLE,
+                f"the ONNX model has no weight {', '.join(map(repr, unknown[:1]))}: names are those of its entries",
+                Place(tensor=unknown[0] if unknown else None),
+            )
+        return self._graph
 
     def __enter__(self) -> OnnxCheckpoint:
         return self
@@ -162,7 +183,7 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
         )
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(bytes(source.read_ranges([(0, source.size)])[0]) if source.size else b"")
+        model.ParseFromString(_content(source) if source.size else b"")
     except DecodeError as error:
         raise unreadable(
             source.name,
@@ -174,7 +195,16 @@ def _parse(source: ByteSource) -> onnx.ModelProto:
     return model
 
 
-def _dtype(stored: StoredTensor) -> torch.dtype:
+def _content(source: ByteSource) -> bytes:
+    """The graph file, all of which is needed: as a whole it can be verified."""
+    path = source.local_path()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise error_from_disk(error, path, source.name) from error
+
+
+def _dtype(stored: StoredTensor) -> str:
     if stored.proto.data_type not in DTYPES:
         raise NotConstantError(f"with a weight stored as {stored.type_name}")
     return DTYPES[stored.proto.data_type]
@@ -218,15 +248,11 @@ def _stored_behind(value: int, folder: ConstantFolder) -> StoredTensor | None:
 
 def _entry(name: str, stored: StoredTensor | None, graph: OnnxGraph) -> TensorEntry:
     if stored is not None:
-        return TensorEntry(name, tuple(stored.proto.dims), _name_of(TORCH_DTYPES[stored.proto.data_type]))
+        return TensorEntry(name, tuple(stored.proto.dims), TORCH_DTYPES[stored.proto.data_type])
     weight = graph.made[name].weight
     principal = DTYPES[weight.principal.proto.data_type]
-    dtype = weight.tensor.dtype if principal.is_floating_point else principal
-    return TensorEntry(name, tuple(weight.tensor.shape), _name_of(dtype), is_dequantised=not dtype.is_floating_point)
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    dtype = dtype_of(weight.held) if is_floating(principal) else principal
+    return TensorEntry(name, tuple(weight.held.shape), dtype, is_dequantised=not is_floating(dtype))
 
 
 def _left_out(model: onnx.ModelProto, graph: OnnxGraph) -> list[str]:

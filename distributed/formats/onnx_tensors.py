@@ -8,55 +8,46 @@ from __future__ import annotations
 import math
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import onnx
-import torch
 
 from distributed.errors import UnextractableError
 from distributed.external_data import path_of_location
-from distributed.formats.base import ByteSource, Content
+from distributed.formats.base import ByteSource
+from distributed.formats.fetching import Fetched, Part
 from distributed.formats.problems import unreadable
+from distributed.values import Values, item_size, values_of
 
 _Type: Final = onnx.TensorProto
 
-#: ONNX element type → torch's, for every floating-point type that both know.
-TORCH_DTYPES: Mapping[int, torch.dtype] = {
-    _Type.FLOAT: torch.float32,
-    _Type.DOUBLE: torch.float64,
-    _Type.FLOAT16: torch.float16,
-    _Type.BFLOAT16: torch.bfloat16,
-    _Type.FLOAT8E4M3FN: torch.float8_e4m3fn,
-    _Type.FLOAT8E4M3FNUZ: torch.float8_e4m3fnuz,
-    _Type.FLOAT8E5M2: torch.float8_e5m2,
-    _Type.FLOAT8E5M2FNUZ: torch.float8_e5m2fnuz,
-    _Type.FLOAT8E8M0: torch.float8_e8m0fnu,
+#: ONNX element type → torch's name of it, for every floating-point type that both know.
+TORCH_DTYPES: Mapping[int, str] = {
+    _Type.FLOAT: "float32",
+    _Type.DOUBLE: "float64",
+    _Type.FLOAT16: "float16",
+    _Type.BFLOAT16: "bfloat16",
+    _Type.FLOAT8E4M3FN: "float8_e4m3fn",
+    _Type.FLOAT8E4M3FNUZ: "float8_e4m3fnuz",
+    _Type.FLOAT8E5M2: "float8_e5m2",
+    _Type.FLOAT8E5M2FNUZ: "float8_e5m2fnuz",
+    _Type.FLOAT8E8M0: "float8_e8m0fnu",
 }
 
 #: With the integers that weights are quantised to, and those that shapes and axes are listed in.
-DTYPES: Mapping[int, torch.dtype] = {
+DTYPES: Mapping[int, str] = {
     **TORCH_DTYPES,
-    _Type.INT8: torch.int8,
-    _Type.UINT8: torch.uint8,
-    _Type.INT16: torch.int16,
-    _Type.UINT16: torch.uint16,
-    _Type.INT32: torch.int32,
-    _Type.INT64: torch.int64,
+    _Type.INT8: "int8",
+    _Type.UINT8: "uint8",
+    _Type.INT16: "int16",
+    _Type.UINT16: "uint16",
+    _Type.INT32: "int32",
+    _Type.INT64: "int64",
 }
 
 #: Sizes whose product passes this overflow strides in torch, even where one of them is zero.
 MAX_VALUES: Final = 2**56
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalData:
-    """Where a tensor's bytes are: ``stop - start`` bytes of one of the model's other files."""
-
-    source: ByteSource
-    start: int
-    stop: int
 
 
 class TensorReader:
@@ -72,7 +63,7 @@ class TensorReader:
         self._folder = posixpath.dirname(graph.name)
         self._others = others
 
-    def check(self, name: str, proto: onnx.TensorProto) -> ExternalData | None:
+    def check(self, name: str, proto: onnx.TensorProto) -> Part | None:
         """Whether the values that the header promises are there, without decoding them.
 
         Returns:
@@ -92,15 +83,15 @@ class TensorReader:
             raise self._error(name, "is stored in segments, which no exporter writes", "one piece", "a segment")
         count = math.prod(proto.dims)
         if proto.data_location == onnx.TensorProto.EXTERNAL:
-            return self._external(name, proto, count * DTYPES[proto.data_type].itemsize)
+            return self._external(name, proto, count * item_size(DTYPES[proto.data_type]))
         if proto.HasField("raw_data"):
-            self._compare(name, "bytes", count * DTYPES[proto.data_type].itemsize, len(proto.raw_data))
+            self._compare(name, "bytes", count * item_size(DTYPES[proto.data_type]), len(proto.raw_data))
         else:
             self._compare(name, "values", count, len(_field(proto)))
         return None
 
-    def tensor(self, name: str, proto: onnx.TensorProto) -> torch.Tensor:
-        """The tensor as stored (shape, type), in memory of its own.
+    def tensor(self, name: str, proto: onnx.TensorProto, fetched: Fetched | None = None) -> Values:
+        """The tensor as stored (shape, type); of external data in what was ``fetched``, where that has it.
 
         Raises:
             UnextractableError: as for ``check``.
@@ -109,17 +100,13 @@ class TensorReader:
         dtype = DTYPES[proto.data_type]
         external = self.check(name, proto)
         if external is not None:
-            raw = (
-                external.source.read_ranges([(external.start, external.stop)])[0]
-                if external.stop > external.start
-                else b""
-            )
-            return _from_bytes(raw, dtype, tuple(proto.dims))
+            raw = (fetched if fetched is not None and external in fetched else Fetched([external])).view(external)
+            return values_of(raw, dtype, tuple(proto.dims))
         if proto.HasField("raw_data"):
-            return _from_bytes(proto.raw_data, dtype, tuple(proto.dims))
+            return values_of(proto.raw_data, dtype, tuple(proto.dims))
         return _from_field(proto, dtype)
 
-    def _external(self, name: str, proto: onnx.TensorProto, expected: int) -> ExternalData:
+    def _external(self, name: str, proto: onnx.TensorProto, expected: int) -> Part:
         entries = {entry.key: entry.value for entry in proto.external_data}
         source = self._others.get(self._path(name, entries.get("location", "")))
         if source is None:
@@ -132,7 +119,7 @@ class TensorReader:
         if start + length > source.size:
             message = f"lies outside its file {source.name!r}: fetch the file again"
             raise self._error(name, message, f"at least {start + length} bytes", f"{source.size} bytes")
-        return ExternalData(source, start, start + length)
+        return Part(source, start, start + length)
 
     def _path(self, name: str, location: str) -> str:
         """Path of external data relative to the model's root; only files beside or below the graph are allowed."""
@@ -169,26 +156,13 @@ def _field(proto: onnx.TensorProto) -> list[float] | list[int]:
 
 
 #: Types whose field holds values of their own size.
-_OWN_FIELD: Mapping[torch.dtype, type] = {
-    torch.float32: np.float32,
-    torch.float64: np.float64,
-    torch.int32: np.int32,
-    torch.int64: np.int64,
-}
+_OWN_FIELD = frozenset({"float32", "float64", "int32", "int64"})
 
 
-def _from_field(proto: onnx.TensorProto, dtype: torch.dtype) -> torch.Tensor:
-    values = _field(proto)
-    shape = tuple(proto.dims)
+def _from_field(proto: onnx.TensorProto, dtype: str) -> Values:
+    values, shape = _field(proto), tuple(proto.dims)
     if dtype in _OWN_FIELD:
-        return torch.from_numpy(np.array(values, dtype=_OWN_FIELD[dtype])).reshape(shape)
+        return np.array(values, dtype=dtype).reshape(shape)
     # Bit patterns, one per int32; the unused high bits are sign extension in some writers.
-    bits = np.array(values, dtype=np.int32).astype(np.uint16 if dtype.itemsize == 2 else np.uint8)
-    return _from_bytes(bits.tobytes(), dtype, shape)
-
-
-def _from_bytes(raw: Content, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
-    if not len(raw):
-        return torch.empty(shape, dtype=dtype)
-    # A copy of bytes, because torch refuses to promise that read-only memory stays as it is.
-    return torch.frombuffer(bytearray(raw) if isinstance(raw, bytes) else raw, dtype=dtype).reshape(shape)
+    bits = np.array(values, dtype=np.int32).astype(np.uint16 if item_size(dtype) == 2 else np.uint8)
+    return values_of(bits.tobytes(), dtype, shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from distributed.formats.pickle_values import Raw, StandIn, Storage, StorageView, shown
+from distributed.formats.pickle_values import InMemory, Raw, StandIn, Storage, StorageView, shown
 from distributed.formats.pickled_tensor import PickledTensor, are_naturals, view_of
 
 #: NumPy's codes of element types, without their byte order.
@@ -42,7 +42,7 @@ def array_of(node: StandIn) -> PickledTensor | None:
     if not are_naturals(shape) or not _can_have(content, math.prod(shape) * kind.itemsize):
         raise ValueError(f"an array whose data has another length than its shape {shown(shape)} says")
     count = math.prod(shape)
-    storage = Storage("of an array", count * kind.itemsize, partial(memory_of, content), swapped)
+    storage = Storage("of an array", count * kind.itemsize, InMemory(partial(memory_of, content)), swapped)
     stride = [math.prod(shape[:axis] if column_major else shape[axis + 1 :]) for axis in range(len(shape))]
     return view_of(StorageView(storage, kind, 0, count), 0, shape, stride)
 

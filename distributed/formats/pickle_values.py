@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -61,20 +61,52 @@ class Raw:
     text: str | None
 
 
+class Content(Protocol):
+    """Where the bytes of storages are."""
+
+    def held(self, key: str, start: int, stop: int) -> int:
+        """Bytes in memory while these bytes of the storage ``key`` are read."""
+
+    def read(self, parts: Sequence[tuple[str, int, int]]) -> Sequence[memoryview]:
+        """The bytes ``start`` to ``stop`` of storages, fetched together; fewer where a storage has no more.
+
+        Raises:
+            ValueError: they are not what the pickle says.
+            UnextractableError: they are damaged.
+            RetryableError: reading failed.
+        """
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class InMemory:
+    """``Content`` of one storage that is there, or is made of something that is."""
+
+    content: Callable[[], memoryview]
+
+    def held(self, key: str, start: int, stop: int) -> int:
+        """See ``Content``."""
+        return stop - start
+
+    def read(self, parts: Sequence[tuple[str, int, int]]) -> Sequence[memoryview]:
+        """See ``Content``."""
+        content = self.content()
+        return [content[start:stop] for _, start, stop in parts]
+
+
 @dataclass(eq=False, slots=True)
 class Storage:
     """Memory that tensors share.
 
     Attributes:
-        key: its name in the file.
+        key: its name in ``content``.
         nbytes: bytes that the pickle claims; None where only reading it tells.
-        fetch: its bytes, once the file has been found to hold them.
+        content: where its bytes are, once the file has been found to hold them.
         swapped: whether it was written by a machine of the other byte order.
     """
 
     key: str
     nbytes: int | None
-    fetch: Callable[[], memoryview] | None = None
+    content: Content | None = None
     swapped: bool = False
 
 

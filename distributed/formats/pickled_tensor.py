@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from distributed.formats.buffers import tensor_of
-from distributed.formats.pickle_values import Storage, StorageView, is_natural, shown
+from distributed.buffers import tensor_of
+from distributed.formats.pickle_values import Content, Storage, StorageView, is_natural, shown
+
+#: Bytes ``start`` to ``stop`` of a storage.
+StoragePart: TypeAlias = tuple[Storage, int, int]
+
+#: The bytes of some parts, or why there are none.
+Read: TypeAlias = Mapping[StoragePart, "memoryview | ValueError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +70,75 @@ class PickledTensor:
         """Equal for two tensors that are the same memory in the same order."""
         return id(self.storage), self.offset, self.dtype, self.shape, self.stride
 
-    def load(self) -> torch.Tensor:
-        """The tensor, on the CPU; of a mapped file it is a view.
+    @property
+    def part(self) -> StoragePart | None:
+        """Where its own elements are; None where it has none, or an obstacle."""
+        if self.storage is None or 0 in self.shape:
+            return None
+        return self.storage, self.offset, self.offset + _extent(self.shape, self.stride) * self.dtype.itemsize
+
+    @property
+    def parts(self) -> list[StoragePart]:
+        """All that it is made of: its own elements, and the scales of a quantised one."""
+        quantizer = self.quantizer and (self.quantizer.scale, self.quantizer.zero_point)
+        tensors = [self, *(each for each in quantizer or () if isinstance(each, PickledTensor))]
+        return [part for tensor in tensors if (part := tensor.part) is not None]
+
+    def made_of(self, read: Read) -> torch.Tensor:
+        """The tensor, on the CPU, as a view of memory that holds its ``parts``.
 
         Raises:
             ValueError: the storage is shorter than it should be, the tensor has an obstacle, or torch cannot hold it.
         """
         try:
-            return self._load()
+            return self._made_of(read)
         except (RuntimeError, TypeError) as error:
             raise ValueError(str(error).splitlines()[0]) from None
 
-    def _load(self) -> torch.Tensor:
-        if self.storage is None or self.storage.fetch is None:
+    def _made_of(self, read: Read) -> torch.Tensor:
+        if self.storage is None or self.storage.content is None:
             raise ValueError(self.obstacle or "its storage is not in the file")
         dtype = _INTEGERS.get(self.dtype, self.dtype)
-        if not math.prod(self.shape):
+        part = self.part
+        if part is None:
             return torch.empty(self.shape, dtype=dtype)
-        start, stop = self.offset, self.offset + _extent(self.shape, self.stride) * self.dtype.itemsize
-        data = self.storage.fetch()
-        if stop > len(data):
-            raise ValueError(f"its storage has {len(data)} bytes, expected at least {stop}")
-        flat = tensor_of(data[start:stop], dtype)
+        data, length = read[part], part[2] - part[1]
+        if isinstance(data, ValueError):
+            raise data
+        if len(data) < length:
+            raise ValueError(f"its storage has {part[1] + len(data)} bytes, expected at least {part[2]}")
+        flat = tensor_of(data, dtype)
         if self.storage.swapped:
             flat = flat.view(torch.uint8).reshape(-1, dtype.itemsize).flip(1).reshape(-1).view(dtype)
         tensor = flat.as_strided(self.shape, self.stride)
-        return tensor if self.quantizer is None else _quantised(tensor, self.quantizer)
+        return tensor if self.quantizer is None else _quantised(tensor, self.quantizer, read)
+
+
+def held_bytes(parts: Iterable[StoragePart]) -> int:
+    """Bytes in memory while these are read."""
+    return sum(s.content.held(s.key, start, stop) for s, start, stop in parts if s.content is not None)
+
+
+def read_together(parts: Iterable[StoragePart]) -> Read:
+    """The bytes of parts of storages, fetched in one call from each place.
+
+    Raises:
+        UnextractableError: they are damaged.
+        RetryableError: reading failed.
+    """
+    places: dict[Content, list[StoragePart]] = {}
+    for part in dict.fromkeys(parts):
+        if part[0].content is not None:
+            places.setdefault(part[0].content, []).append(part)
+    found: dict[StoragePart, memoryview | ValueError] = {}
+    for content, wanted in places.items():
+        try:
+            data = content.read([(storage.key, start, stop) for storage, start, stop in wanted])
+        except ValueError as error:
+            found |= dict.fromkeys(wanted, error)
+        else:
+            found |= zip(wanted, data, strict=True)
+    return found
 
 
 _MOST_DIMENSIONS = 64
@@ -132,10 +182,11 @@ def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     return 1 + sum((extent - 1) * step for extent, step in zip(shape, stride, strict=True))
 
 
-def _quantised(integers: torch.Tensor, quantizer: Quantizer) -> torch.Tensor:
+def _quantised(integers: torch.Tensor, quantizer: Quantizer, read: Read) -> torch.Tensor:
     scale, zero_point = quantizer.scale, quantizer.zero_point
     if isinstance(scale, PickledTensor) and isinstance(zero_point, PickledTensor) and quantizer.axis is not None:
-        return torch._make_per_channel_quantized_tensor(integers, scale.load(), zero_point.load(), quantizer.axis)
+        channels = scale.made_of(read), zero_point.made_of(read)
+        return torch._make_per_channel_quantized_tensor(integers, *channels, quantizer.axis)
     if isinstance(scale, PickledTensor) or isinstance(zero_point, PickledTensor):
         raise ValueError("scale and zero point of different kinds")
     return torch._make_per_tensor_quantized_tensor(integers, scale, zero_point)

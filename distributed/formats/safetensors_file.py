@@ -6,19 +6,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
-from distributed.errors import RetryableError
 from distributed.formats.agreement import Rows, rows_of, sampled_rows
-from distributed.formats.base import ByteSource, Content, TensorEntry
-from distributed.formats.buffers import tensor_of
+from distributed.formats.base import TensorEntry
+from distributed.formats.fetching import Fetched, Part
 from distributed.formats.naming import natural_key
 from distributed.formats.problems import unreadable, unsupported
-from distributed.formats.range_plan import BATCH_BYTES, batches, merge_ranges
+from distributed.formats.range_plan import BATCH_BYTES, batches
+from distributed.formats.remembered import Remembered
 from distributed.formats.safetensors_header import DTYPES, Header, TensorRecord, header_length, parse_header
-from distributed.formats.sniff import HEAD_BYTES
 from distributed.formats.state_dict import select_state_dict
 from distributed.graph.facts import GraphFacts
+from distributed.values import Values, is_floating, item_size, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +24,24 @@ class _Located:
     """A tensor record with the file that holds it."""
 
     record: TensorRecord
-    source: ByteSource
+    source: Remembered
     stored_name: str
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.record.shape
 
+    @property
+    def part(self) -> Part:
+        return Part(self.source, self.record.start, self.record.stop)
 
-def read_header(source: ByteSource, head: bytes | None = None) -> Header:
-    """Header of one file; ``head`` is its beginning where that has been read already.
 
-    One request where the header fits ``HEAD_BYTES``, else two.
-    """
-    if head is None:
-        head = bytes(_read(source, [(0, min(source.size, HEAD_BYTES))])[0])
+def read_header(source: Remembered) -> Header:
+    """Header of one file: one request where it fits the head, and none where that was looked at, else one more."""
+    head = source.head()
     stop = 8 + header_length(head, source.size, source.name)
     if stop > len(head):
-        head += _read(source, [(len(head), stop)])[0]
+        head += source.read_ranges([(len(head), stop)])[0]
     return parse_header(head[8:stop], source.size, source.name)
 
 
@@ -55,7 +53,7 @@ class SafetensorsCheckpoint:
         weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
         prefer_ema: take an averaged copy instead of its raw twin.
         wanted: see ``select_state_dict``.
-        head: the beginning of the first source, where it has been read already.
+        remarks: notes on what was opened.
         batch_bytes: bytes of tensors fetched at once.
 
     Raises:
@@ -64,19 +62,19 @@ class SafetensorsCheckpoint:
 
     def __init__(
         self,
-        sources: Sequence[ByteSource],
+        sources: Sequence[Remembered],
         *,
-        weight_map: Mapping[str, ByteSource] | None = None,
+        weight_map: Mapping[str, Remembered] | None = None,
         prefer_ema: bool = False,
         wanted: Callable[[str], bool] = lambda name: False,
-        head: bytes | None = None,
+        remarks: Sequence[str] = (),
         batch_bytes: int = BATCH_BYTES,
     ) -> None:
         located: dict[str, _Located] = {}
         frameworks: set[str | None] = set()
         elsewhere: dict[str, _Located] = {}
-        for number, source in enumerate(sources):
-            header = read_header(source, head if number == 0 else None)
+        for source in sources:
+            header = read_header(source)
             frameworks.add(header.framework)
             for name, record in header.records.items():
                 if weight_map is not None and name in weight_map and weight_map[name] is not source:
@@ -103,7 +101,7 @@ class SafetensorsCheckpoint:
             {n: located[n] for n in names}, _Located, sample=_sample, prefer_ema=prefer_ema, wanted=wanted
         )
         self._located = dict(selection.tensors)
-        self._notes = list(selection.notes)
+        self._notes = [*remarks, *selection.notes]
         if moved:
             self._notes.append(f"the shard index is stale: {len(moved)} tensors are in other shards than it says")
         unlisted = len(located) - len(names)
@@ -137,14 +135,13 @@ class SafetensorsCheckpoint:
     def notes(self) -> Sequence[str]:
         return tuple(self._notes)
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
         """See ``Checkpoint.read``. Fetches batches of about 64 MB, or one larger tensor at a time."""
         wanted = [self._located[name] for name in names]
         for batch in batches([item.record.stop - item.record.start for item in wanted], self._batch_bytes):
-            data = _fetch([wanted[index] for index in batch])
+            data = Fetched([wanted[index].part for index in batch])
             for index in batch:
-                item = wanted[index]
-                yield names[index], _tensor(item, data[item.source.name])
+                yield names[index], _tensor(wanted[index], data)
             del data  # before the next batch is fetched
 
     def __enter__(self) -> SafetensorsCheckpoint:
@@ -154,57 +151,24 @@ class SafetensorsCheckpoint:
         self._located = {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """Merged ranges of one file with their bytes, in rising order."""
-
-    ranges: list[tuple[int, int]]
-    data: Sequence[Content]
-
-    def view(self, start: int, stop: int) -> memoryview:
-        for (first, last), data in zip(self.ranges, self.data, strict=True):
-            if first <= start and stop <= last:
-                return memoryview(data)[start - first : stop - first]
-        raise KeyError(f"bytes {start} … {stop} were not fetched")
-
-
 def _sample(items: Sequence[_Located]) -> list[Rows | None]:
     """Some values of each (see ``agreement.rows_of``): only the leading rows are fetched, all in one call."""
     heads = [_leading(item) for item in items]
-    data = _fetch([head for head in heads if head is not None])
-    return [None if head is None else rows_of(_tensor(head, data[head.source.name])) for head in heads]
+    data = Fetched([head.part for head in heads if head is not None])
+    return [None if head is None else rows_of(_tensor(head, data)) for head in heads]
 
 
 def _leading(item: _Located) -> _Located | None:
     """The leading rows of a tensor as a tensor; None where there is nothing to compare."""
     record, rows = item.record, sampled_rows(item.record.shape)
     dtype = DTYPES[record.dtype][1]
-    if not rows or dtype is None or not dtype.is_floating_point or dtype.itemsize * 8 != DTYPES[record.dtype][0]:
+    if not rows or dtype is None or not is_floating(dtype) or item_size(dtype) * 8 != DTYPES[record.dtype][0]:
         return None
-    stop = record.start + rows * math.prod(record.shape[1:]) * dtype.itemsize
+    stop = record.start + rows * math.prod(record.shape[1:]) * item_size(dtype)
     return replace(item, record=replace(record, shape=(rows, *record.shape[1:]), stop=stop))
 
 
-def _fetch(items: Sequence[_Located]) -> dict[str, _Fetched]:
-    by_source: dict[str, tuple[ByteSource, list[tuple[int, int]]]] = {}
-    for item in items:
-        by_source.setdefault(item.source.name, (item.source, []))[1].append((item.record.start, item.record.stop))
-    result = {}
-    for name, (source, asked) in by_source.items():
-        ranges = merge_ranges(asked)
-        result[name] = _Fetched(ranges, _read(source, ranges))
-    return result
-
-
-def _read(source: ByteSource, ranges: Sequence[tuple[int, int]]) -> Sequence[Content]:
-    data = source.read_ranges(ranges) if ranges else []
-    for (start, stop), part in zip(ranges, data, strict=True):
-        if len(part) != stop - start:
-            raise RetryableError(f"{source.name}: {len(part)} bytes came for the range {start} … {stop}; try again")
-    return data
-
-
-def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
+def _tensor(item: _Located, fetched: Fetched) -> Values:
     record = item.record
     dtype = DTYPES[record.dtype][1]
     if dtype is None:
@@ -216,8 +180,5 @@ def _tensor(item: _Located, fetched: _Fetched) -> torch.Tensor:
                 item.source.name, "4-bit tensor of odd rows", tensor=item.stored_name, found=str(list(shape))
             )
         shape = (*shape[:-1], shape[-1] // 2)
-    if record.start == record.stop:
-        return torch.empty(shape, dtype=dtype)
-    data = fetched.view(record.start, record.stop)
-    # Tensors share the batch's memory, which goes with the last of them.
-    return tensor_of(data, dtype).reshape(shape)
+    # They share the batch's memory, which goes with the last of them.
+    return values_of(fetched.view(item.part), dtype, shape)

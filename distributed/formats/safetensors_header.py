@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from distributed.errors import UnextractableError
 from distributed.formats.problems import unreadable
 
@@ -23,30 +21,30 @@ MAX_HEADER_BYTES = 100_000_000
 #: torch has no tensors of more dimensions.
 MAX_RANK = 64
 
-#: safetensors name → (bits per element, torch dtype; None where torch has no such type).
-DTYPES: Mapping[str, tuple[int, torch.dtype | None]] = {
-    "BOOL": (8, torch.bool),
-    "F4": (4, getattr(torch, "float4_e2m1fn_x2", None)),  # two elements per byte
+#: safetensors name → (bits per element, torch's name of the type; None where torch has no such type).
+DTYPES: Mapping[str, tuple[int, str | None]] = {
+    "BOOL": (8, "bool"),
+    "F4": (4, "float4_e2m1fn_x2"),  # two elements per byte
     "F6_E2M3": (6, None),
     "F6_E3M2": (6, None),
-    "U8": (8, torch.uint8),
-    "I8": (8, torch.int8),
-    "F8_E5M2": (8, torch.float8_e5m2),
-    "F8_E4M3": (8, torch.float8_e4m3fn),
-    "F8_E8M0": (8, getattr(torch, "float8_e8m0fnu", None)),
-    "F8_E4M3FNUZ": (8, torch.float8_e4m3fnuz),
-    "F8_E5M2FNUZ": (8, torch.float8_e5m2fnuz),
-    "I16": (16, torch.int16),
-    "U16": (16, torch.uint16),
-    "F16": (16, torch.float16),
-    "BF16": (16, torch.bfloat16),
-    "I32": (32, torch.int32),
-    "U32": (32, torch.uint32),
-    "F32": (32, torch.float32),
-    "C64": (64, torch.complex64),
-    "F64": (64, torch.float64),
-    "I64": (64, torch.int64),
-    "U64": (64, torch.uint64),
+    "U8": (8, "uint8"),
+    "I8": (8, "int8"),
+    "F8_E5M2": (8, "float8_e5m2"),
+    "F8_E4M3": (8, "float8_e4m3fn"),
+    "F8_E8M0": (8, "float8_e8m0fnu"),
+    "F8_E4M3FNUZ": (8, "float8_e4m3fnuz"),
+    "F8_E5M2FNUZ": (8, "float8_e5m2fnuz"),
+    "I16": (16, "int16"),
+    "U16": (16, "uint16"),
+    "F16": (16, "float16"),
+    "BF16": (16, "bfloat16"),
+    "I32": (32, "int32"),
+    "U32": (32, "uint32"),
+    "F32": (32, "float32"),
+    "C64": (64, "complex64"),
+    "F64": (64, "float64"),
+    "I64": (64, "int64"),
+    "U64": (64, "uint64"),
 }
 
 
@@ -62,8 +60,7 @@ class TensorRecord:
     @property
     def dtype_name(self) -> str:
         """In torch's words (``bfloat16``), or the lower-cased stored name where torch has no such type."""
-        dtype = DTYPES[self.dtype][1]
-        return str(dtype).removeprefix("torch.") if dtype is not None else self.dtype.lower()
+        return DTYPES[self.dtype][1] or self.dtype.lower()
 
 
 def header_length(first: bytes, file_size: int, file: str) -> int:

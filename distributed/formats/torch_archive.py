@@ -2,57 +2,62 @@
 
 from __future__ import annotations
 
-import mmap
 from functools import partial
-from pathlib import Path
 
 import torch
 
-from distributed.errors import RetryableError
 from distributed.formats.pickle_arguments import PickleBytes
 from distributed.formats.pickle_machine import read_pickle
 from distributed.formats.pickle_meanings import Meanings
-from distributed.formats.pickle_values import Storage, StorageView
+from distributed.formats.pickle_values import InMemory, Storage, StorageView
 from distributed.formats.pickled_tensor import PickledTensor
 from distributed.formats.problems import unreadable, unsupported
+from distributed.formats.remembered import Remembered
 from distributed.formats.sniff import TORCH_LEGACY_MAGIC, FileKind
 from distributed.formats.zip_kinds import described, torch_root
 from distributed.formats.zip_members import ZipMembers
 
+#: Pickles of an archive are read into memory up to this; weights are beside them, arrays in them.
+_MOST_PICKLE_BYTES = 64 * 2**20
 
-def read_torch_file(path: Path, kind: FileKind, file: str) -> tuple[object, list[str]]:
+
+def read_torch_file(source: Remembered, kind: FileKind) -> tuple[object, list[str]]:
     """What a file holds: ``PickledTensor`` in nested dicts and lists, and notes on what was set aside.
 
     No code of the file is run, nothing is imported for it, and no tensor's data is read.
 
     Args:
-        path: of the whole file.
+        source: the file. Of a zip archive the directory and the pickles are read; the others are fetched whole.
         kind: zip, legacy, or a plain pickle.
-        file: name for messages.
 
     Raises:
         UnextractableError: (unreadable) truncated, or it claims more bytes than it has; (unsupported_format) a zip of
             another kind; (unsafe_pickle) it would run what no data needs.
         RetryableError: reading failed.
     """
-    try:
-        with path.open("rb") as opened:
-            # Private pages: torch asks for memory that may be written to. None of them ever is.
-            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
-    except OSError as error:
-        raise RetryableError(f"{file}: reading failed ({error}); try again") from error
-    memory = memoryview(mapped)
+    file = source.name
     meanings = Meanings(lambda data: _storage_in(data, file))
     try:
         if kind is FileKind.TORCH_ZIP:
-            tree = _read_zip(ZipMembers(path, memory, file), meanings, file)
+            tree = _read_zip(_archive(source), meanings, file)
         elif kind is FileKind.TORCH_LEGACY:
-            tree = meanings.value(read_legacy(memory, file))
+            tree = meanings.value(read_legacy(source.mapped(), file))
         else:
-            tree = meanings.value(read_pickle(PickleBytes(memory), _no_storage, file))
+            tree = meanings.value(read_pickle(PickleBytes(source.mapped()), _no_storage, file))
     except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
         raise unreadable(file, "a tensor that cannot be", found=str(error)[:200]) from None
     return tree, meanings.notes()
+
+
+def _archive(source: Remembered) -> ZipMembers:
+    """The archive: mapped where the file is here, or where its pickles hold the data themselves and are long."""
+    if not source.on_disk:
+        members = ZipMembers(source)
+        sizes = [members.size(name) or 0 for name in members.names if name.endswith(".pkl")]
+        if sum(sizes) <= _MOST_PICKLE_BYTES:
+            return members
+    source.mapped()
+    return ZipMembers(source)
 
 
 def _read_zip(members: ZipMembers, meanings: Meanings, file: str) -> object:
@@ -60,11 +65,15 @@ def _read_zip(members: ZipMembers, meanings: Meanings, file: str) -> object:
     if root is None:
         what = "zip archive, but not a torch.save checkpoint"
         raise unsupported(file, what, expected="data.pkl", found=described(members.names))
-    swapped = members.size(f"{root}byteorder") is not None and bytes(members.read(f"{root}byteorder")) == b"big"
+    first = [
+        (name, 0, size) for name in (f"{root}data.pkl", f"{root}byteorder") if (size := members.size(name)) is not None
+    ]
+    data, *order = members.read(first)
+    swapped = [bytes(each[:4]) for each in order] == [b"big"]
 
     storages: dict[str, Storage] = {}
 
-    def read(name: str, folder: str) -> object:
+    def read(pickle: memoryview, folder: str) -> object:
         def find_storage(key: str, elements: int, dtype: torch.dtype) -> Storage:
             member, needed = f"{root}{folder}/{key}", elements * dtype.itemsize
             found = members.size(member)
@@ -73,15 +82,16 @@ def _read_zip(members: ZipMembers, meanings: Meanings, file: str) -> object:
             if needed > found:
                 what = f"storage {key} is shorter than the pickle says"
                 raise unreadable(file, what, expected=f"{needed} bytes", found=f"{found} bytes")
-            return storages.setdefault(member, Storage(key, found, partial(members.read, member), swapped))
+            return storages.setdefault(member, Storage(member, found, members, swapped))
 
-        return meanings.value(read_pickle(PickleBytes(members.read(f"{root}{name}")), find_storage, file))
+        return meanings.value(read_pickle(PickleBytes(pickle), find_storage, file))
 
-    tree = read("data.pkl", "data")
-    if members.size(f"{root}constants.pkl") is None or any(len(t.shape) == 4 for t in tensors_in(tree)):
+    tree = read(data, "data")
+    constants = f"{root}constants.pkl", 0, members.size(f"{root}constants.pkl") or 0
+    if not constants[2] or any(len(t.shape) == 4 for t in tensors_in(tree)):
         return tree
     # A frozen TorchScript module has no parameters left: its weights are the constants of its code.
-    return {"module": tree, "constants": read("constants.pkl", "constants")}
+    return {"module": tree, "constants": read(members.read([constants])[0], "constants")}
 
 
 def tensors_in(tree: object) -> list[PickledTensor]:
@@ -140,7 +150,7 @@ def read_legacy(memory: memoryview, file: str) -> object:
         if position > len(memory):
             expected, size = f"at least {position} bytes", f"{len(memory)} bytes"
             raise unreadable(file, "truncated legacy file", expected=expected, found=size)
-        storage.fetch, storage.swapped = partial(_part, memory, start, position), swapped
+        storage.content, storage.swapped = InMemory(partial(_part, memory, start, position)), swapped
     if storages:
         raise unreadable(file, f"{len(storages)} storages have no data", found=f"no storage {min(storages)}")
     return value

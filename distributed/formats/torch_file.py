@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import torch
-
-from distributed.formats.agreement import Rows, rows_of
-from distributed.formats.base import ByteSource, TensorEntry
-from distributed.formats.pickled_tensor import PickledTensor
+from distributed.formats.agreement import Rows, rows_of, sampled_rows
+from distributed.formats.base import TensorEntry
+from distributed.formats.pickled_tensor import PickledTensor, held_bytes, read_together
 from distributed.formats.problems import unreadable, unsupported
+from distributed.formats.range_plan import batches
+from distributed.formats.remembered import Remembered
 from distributed.formats.sniff import FileKind
 from distributed.formats.state_dict import Selection, select_state_dict
 from distributed.formats.torch_archive import read_torch_file, tensors_in
 from distributed.graph.facts import GraphFacts
+from distributed.values import Values
 
 #: Bytes that the tensors of a model may have together beyond those of its files: views of one memory, expanded ones.
 _REPEATED_BYTES = 64 * 2**20
@@ -31,6 +33,7 @@ class TorchCheckpoint:
         weight_map: of a shard index: tensor name → source, in the index's order; None without an index.
         prefer_ema: take an averaged copy instead of its raw twin.
         wanted: see ``select_state_dict``.
+        remarks: notes on what was opened.
 
     Raises:
         UnextractableError: see ``distributed.formats.torch_archive``; (unsupported_format) a pickle without a
@@ -40,16 +43,17 @@ class TorchCheckpoint:
 
     def __init__(
         self,
-        files: Sequence[tuple[ByteSource, FileKind]],
+        files: Sequence[tuple[Remembered, FileKind]],
         *,
-        weight_map: Mapping[str, ByteSource] | None = None,
+        weight_map: Mapping[str, Remembered] | None = None,
         prefer_ema: bool = False,
         wanted: Callable[[str], bool] = lambda name: False,
+        remarks: Sequence[str] = (),
     ) -> None:
-        notes: list[str] = []
+        notes = list(remarks)
         trees: dict[str, object] = {}
         for source, kind in files:
-            trees[source.name], remarks = read_torch_file(source.local_path(), kind, source.name)
+            trees[source.name], remarks = read_torch_file(source, kind)
             notes += remarks
         _refuse_what_holds_no_weights(trees, files)
         tree: object
@@ -94,13 +98,18 @@ class TorchCheckpoint:
     def notes(self) -> Sequence[str]:
         return self._notes
 
-    def read(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
-        """See ``Checkpoint.read``. Tensors of zip files are views of the mapped file."""
-        for name in names:
-            try:
-                yield name, self._tensors[name].load()
-            except ValueError as error:
-                raise unreadable(self._file, str(error), tensor=name) from None
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
+        """See ``Checkpoint.read``. Tensors are views of what was fetched for about 64 MB of them, or of the file."""
+        wanted = [self._tensors[name] for name in names]
+        parts = [tensor.parts for tensor in wanted]
+        for batch in batches([held_bytes(each) for each in parts]):
+            data = read_together(part for index in batch for part in parts[index])
+            for index in batch:
+                try:
+                    yield names[index], wanted[index].made_of(data)
+                except ValueError as error:
+                    raise unreadable(self._file, str(error), tensor=names[index]) from None
+            del data  # before the next batch is fetched
 
     def __enter__(self) -> TorchCheckpoint:
         return self
@@ -110,16 +119,27 @@ class TorchCheckpoint:
 
 
 def _sample(tensors: Sequence[PickledTensor]) -> list[Rows | None]:
+    """Some values of each (see ``agreement.rows_of``): only the leading rows are fetched, all in one call."""
+    heads = [_leading(tensor) for tensor in tensors]
+    data = read_together(part for head in heads if head is not None for part in head.parts)
     found: list[Rows | None] = []
-    for tensor in tensors:
+    for head in heads:
         try:
-            found.append(rows_of(tensor.load()))
+            found.append(None if head is None else rows_of(head.made_of(data)))
         except ValueError:  # what it is will be said when it is read
             found.append(None)
     return found
 
 
-def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[tuple[ByteSource, FileKind]]) -> None:
+def _leading(tensor: PickledTensor) -> PickledTensor | None:
+    """The leading rows of a tensor as a tensor; None where there is nothing to compare."""
+    rows = sampled_rows(tensor.shape)
+    if not rows or tensor.storage is None or not tensor.dtype.is_floating_point:
+        return None
+    return replace(tensor, shape=(rows, *tensor.shape[1:]))
+
+
+def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[tuple[Remembered, FileKind]]) -> None:
     for source, kind in files:
         tensors = tensors_in(trees[source.name])
         if len(tensors) > _MOST_TENSORS:
@@ -136,7 +156,7 @@ def _refuse_what_holds_no_weights(trees: Mapping[str, object], files: Sequence[t
             )
 
 
-def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, ByteSource], notes: list[str]) -> dict[str, object]:
+def _indexed(trees: Mapping[str, object], weight_map: Mapping[str, Remembered], notes: list[str]) -> dict[str, object]:
     tree: dict[str, object] = {}
     moved = 0
     for name, source in weight_map.items():

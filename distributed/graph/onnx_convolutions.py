@@ -13,10 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from torch import Tensor
-
 from distributed.graph.onnx_flow import OnnxFlow, Operator, StoredTensor
-from distributed.graph.onnx_folding import ConstantFolder, Folded, NotConstantError
+from distributed.graph.onnx_folding import ConstantFolder, Folded, Held, NotConstantError, permuted
 
 #: Convolutions on floats → position of the weight among the inputs; its order is (out, in/group, kh, kw).
 _PLAIN: Final = {
@@ -82,9 +80,9 @@ class ConvolutionWeight:
         return self.folded.principal
 
     @property
-    def tensor(self) -> Tensor:
-        """Values, or shape and type on the meta device, in torch's order."""
-        return self.folded.tensor if self.axes is None else self.folded.tensor.permute(self.axes)
+    def held(self) -> Held:
+        """Values, or what is known of them, in torch's order."""
+        return self.folded.held if self.axes is None else permuted(self.folded.held, self.axes)
 
 
 def is_convolution(operator: Operator) -> bool:
@@ -111,7 +109,7 @@ def groups_of(operator: Operator) -> int:
 def rank_of(operator: Operator, folder: ConstantFolder) -> int | None:
     """Rank of a convolution's weight; None where nothing tells."""
     try:
-        return folder.fold(_weight_input(operator, folder)).tensor.ndim
+        return folder.fold(_weight_input(operator, folder)).held.ndim
     except NotConstantError:
         # The weight is not in the file: the kernel's rank is, where the exporter wrote the attribute.
         kernel = operator.integers("kernel_shape")
@@ -135,7 +133,7 @@ def weight_of(operator: Operator, folder: ConstantFolder, readers: Readers) -> C
     folded = folder.fold(_weight_input(operator, folder))
     if not folded.is_scaled:
         raise NotConstantError(f"with a weight stored as {folded.principal.type_name}")
-    return ConvolutionWeight(folded, _axes(operator, tuple(folded.tensor.shape)) if key in _NHWC else None)
+    return ConvolutionWeight(folded, _axes(operator, tuple(folded.held.shape)) if key in _NHWC else None)
 
 
 def _input(operator: Operator, position: int) -> int:
@@ -151,7 +149,7 @@ def _weight_input(operator: Operator, folder: ConstantFolder) -> int:
     # Each domain has an order of inputs of its own: the weight is the one that is 4-D and in the file.
     for value in operator.inputs:
         try:
-            if value >= 0 and folder.fold(value).tensor.ndim == 4:
+            if value >= 0 and folder.fold(value).held.ndim == 4:
                 return value
         except NotConstantError:
             continue

@@ -13,16 +13,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
+import numpy as np
 from onnx import TensorProto
-from torch import Tensor
 
 from distributed.graph.onnx_flow import OnnxFlow, Operator, StoredTensor
 from distributed.graph.onnx_rules import RULES, dequantise
+from distributed.values import Values, as_tensor, dtype_of, is_floating
 
-#: Gives a stored tensor, or its like on the meta device where only the shape matters.
-Load = Callable[[StoredTensor], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What is known of a stored tensor before it is read; ``dtype`` in torch's words."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+
+Held: TypeAlias = "Values | Unread"
+
+#: Gives a stored tensor, or what is known of it where only the shape matters.
+Load: TypeAlias = "Callable[[StoredTensor], Held]"
 
 #: Nodes between a tensor and its use. Exporters write a few; a hostile graph could make the search quadratic.
 MAX_HANDS = 64
@@ -38,11 +58,11 @@ _QUANTISING_DOMAINS = ("", "com.microsoft")
 
 #: Types that Cast may give to integers. To any other it gives floats.
 _INTEGERS = {
-    TensorProto.INT8: torch.int8,
-    TensorProto.UINT8: torch.uint8,
-    TensorProto.INT16: torch.int16,
-    TensorProto.INT32: torch.int32,
-    TensorProto.INT64: torch.int64,
+    TensorProto.INT8: "int8",
+    TensorProto.UINT8: "uint8",
+    TensorProto.INT16: "int16",
+    TensorProto.INT32: "int32",
+    TensorProto.INT64: "int64",
 }
 
 
@@ -55,7 +75,7 @@ class Folded:
     """A value that stored tensors alone determine.
 
     Attributes:
-        tensor: as loaded, or computed from what was loaded.
+        held: as loaded, or computed from what was loaded: then a tensor, on the meta device if that was not read.
         key: equal for values of one folder that are made in the same way from the same tensors.
         principal: the largest of the stored tensors: it gives a weight its name and its stored type.
         leaves: value numbers of all stored tensors in it.
@@ -63,7 +83,7 @@ class Folded:
         is_scaled: the numbers are the weight's; False for integers whose scale has not been applied.
     """
 
-    tensor: Tensor
+    held: Held
     key: int
     principal: StoredTensor
     leaves: frozenset[int]
@@ -109,8 +129,8 @@ class ConstantFolder:
     def _made(self, value: int, depth: int) -> Folded:
         if value in self._flow.tensors:
             stored = self._flow.tensors[value]
-            tensor = self._load(stored)
-            return Folded(tensor, -1 - value, stored, frozenset({value}), True, tensor.is_floating_point())
+            held = self._load(stored)
+            return Folded(held, -1 - value, stored, frozenset({value}), True, is_floating(dtype_of(held)))
         operator = self._producer(value, depth)
         if operator.op_type == "DequantizeLinear" and operator.domain in _QUANTISING_DOMAINS:
             weight, scale, zero_point = (*operator.inputs, -1, -1, -1)[:3]
@@ -138,12 +158,13 @@ class ConstantFolder:
     def _handed_on(self, operator: Operator, depth: int) -> Folded:
         source = self._fold(operator.inputs[0], depth + 1)
         target = operator.integer("to", TensorProto.FLOAT)
-        if operator.op_type == "Identity" or (source.tensor.is_floating_point() and target not in _INTEGERS):
+        is_float = is_floating(dtype_of(source.held))
+        if operator.op_type == "Identity" or (is_float and target not in _INTEGERS):
             return source  # a float as stored: what a Cast would add or take away was not learned
-        if source.tensor.is_floating_point():
+        if is_float:
             raise NotConstantError("whose weight is rounded to integers (Cast)")
-        dtype = _INTEGERS.get(target, torch.float32)
-        return self._computed("Cast", dtype, [source], lambda tensors: source.tensor.to(dtype))
+        dtype = _INTEGERS.get(target, "float32")
+        return self._computed("Cast", dtype, [source], lambda tensors: _cast(tensors[0], dtype))
 
     def _dequantised(self, values: tuple[int, int, int], axis: int, block_size: int, depth: int) -> Folded:
         learned = self._before_quantising(values[0], depth)
@@ -158,7 +179,7 @@ class ConstantFolder:
             return dequantise(weight, scale, zero_point, axis, block_size)
 
         scale = inputs[1]
-        one = scale is not None and scale.tensor.numel() == 1
+        one = scale is not None and math.prod(scale.held.shape) == 1
         given = None if one else (axis, block_size)
         folded = self._computed("DequantizeLinear", given, inputs, compute)
         return replace(folded, is_scaled=True)
@@ -186,7 +207,7 @@ class ConstantFolder:
     ) -> Folded:
         present = [each for each in inputs if each is not None]
         try:
-            tensor = compute([each.tensor if each else None for each in inputs])
+            tensor = compute([tensor_of(each.held) if each else None for each in inputs])
         except (ValueError, IndexError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise NotConstantError(f"whose weight cannot be computed ({op_type}: {reason})") from error
@@ -204,3 +225,27 @@ class ConstantFolder:
             False,
             is_scaled,
         )
+
+
+def tensor_of(held: Held) -> Tensor:
+    """The same for torch to compute with; on the meta device if it was not read."""
+    if not isinstance(held, Unread):
+        return as_tensor(held)
+    import torch
+
+    return torch.empty(held.shape, dtype=getattr(torch, held.dtype), device="meta")
+
+
+def permuted(held: Held, axes: tuple[int, ...]) -> Held:
+    """With its axes in another order."""
+    if isinstance(held, Unread):
+        return Unread(tuple(held.shape[axis] for axis in axes), held.dtype)
+    return held.transpose(axes) if isinstance(held, np.ndarray) else held.permute(axes)
+
+
+def _cast(tensor: Tensor | None, dtype: str) -> Tensor:
+    import torch
+
+    if tensor is None:
+        raise ValueError("it has no input")
+    return tensor.to(getattr(torch, dtype))

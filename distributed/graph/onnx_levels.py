@@ -8,11 +8,11 @@ model's inputs to it, and a convolution's depth is the rank of its level among t
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
-import torch
 
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
@@ -26,7 +26,8 @@ from distributed.graph.onnx_convolutions import (
     weight_of,
 )
 from distributed.graph.onnx_flow import OnnxFlow, Operator, StoredTensor, flatten
-from distributed.graph.onnx_folding import ConstantFolder, Load, NotConstantError
+from distributed.graph.onnx_folding import ConstantFolder, Load, NotConstantError, Unread
+from distributed.values import Values
 
 #: Element types of weights as trained.
 FLOATING_TYPES = frozenset(
@@ -62,15 +63,15 @@ class OnnxGraph:
     made: Mapping[str, MadeWeight]
     notes: tuple[str, ...]
 
-    def make(self, name: str, load: Load) -> torch.Tensor:
+    def make(self, name: str, load: Callable[[StoredTensor], Values]) -> Values:
         """One weight of ``made``, computed from the stored tensors that ``load`` gives."""
-        weight = weight_of(self.made[name].operator, ConstantFolder(self.flow, load), Readers(self.flow))
-        return weight.tensor.contiguous()
+        made = weight_of(self.made[name].operator, ConstantFolder(self.flow, load), Readers(self.flow)).held
+        assert not isinstance(made, Unread)  # load reads
+        return np.ascontiguousarray(made) if isinstance(made, np.ndarray) else made.contiguous()
 
 
-def _shape_only(stored: StoredTensor) -> torch.Tensor:
-    dtype = torch.float32 if stored.proto.data_type in FLOATING_TYPES else torch.int8
-    return torch.empty(tuple(stored.proto.dims), dtype=dtype, device="meta")
+def _shape_only(stored: StoredTensor) -> Unread:
+    return Unread(tuple(stored.proto.dims), "float32" if stored.proto.data_type in FLOATING_TYPES else "int8")
 
 
 def understand(model: onnx.ModelProto, file: str, load: Load = _shape_only) -> OnnxGraph:

@@ -6,15 +6,17 @@ its outputs is asked for. It raises ``ValueError`` for what it cannot do, and to
 
 from __future__ import annotations
 
+import operator as arithmetic
 from collections.abc import Callable, Mapping, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from distributed.graph.onnx_flow import Operator
 
-Inputs = Sequence[Tensor | None]
-Rule = Callable[[Operator, Inputs, int], Tensor]
+if TYPE_CHECKING:  # whoever has a tensor has imported torch
+    from torch import Tensor
+
+Inputs: TypeAlias = "Sequence[Tensor | None]"
+Rule: TypeAlias = "Callable[[Operator, Inputs, int], Tensor]"
 
 
 def _first(inputs: Inputs) -> Tensor:
@@ -67,6 +69,8 @@ def _squeeze(operator: Operator, inputs: Inputs, output: int) -> Tensor:
 
 
 def _concat(operator: Operator, inputs: Inputs, output: int) -> Tensor:
+    import torch
+
     tensors = [tensor for tensor in inputs if tensor is not None]
     if len({tensor.dtype for tensor in tensors}) != 1:
         raise ValueError("its inputs are of several types")
@@ -99,6 +103,8 @@ def _split(operator: Operator, inputs: Inputs, output: int) -> Tensor:
             raise ValueError("it has no outputs")
         each = -(-tensor.shape[axis] // count)
         sizes = [min(each, tensor.shape[axis] - start) for start in range(0, tensor.shape[axis], each)]
+    import torch
+
     return torch.split(tensor, sizes, axis)[output]
 
 
@@ -114,7 +120,7 @@ def _arithmetic(compute: Callable[[Tensor, Tensor], Tensor]) -> Rule:
         if left is None or right is None or not (left.is_floating_point() and right.is_floating_point()):
             raise ValueError("it is not of floating-point numbers")
         # In float32 at least: a Cast before it is looked through, and 8-bit floats have no arithmetic.
-        wide = [each if each.dtype == torch.float64 else each.to(torch.float32) for each in (left, right)]
+        wide = [each if each.element_size() == 8 else each.float() for each in (left, right)]
         return compute(*_together(wide))
 
     return rule
@@ -129,10 +135,10 @@ RULES: Mapping[str, Rule] = {
     "Concat": _concat,
     "Slice": _slice,
     "Split": _split,
-    "Mul": _arithmetic(torch.mul),
-    "Div": _arithmetic(torch.div),
-    "Add": _arithmetic(torch.add),
-    "Sub": _arithmetic(torch.sub),
+    "Mul": _arithmetic(arithmetic.mul),
+    "Div": _arithmetic(arithmetic.truediv),
+    "Add": _arithmetic(arithmetic.add),
+    "Sub": _arithmetic(arithmetic.sub),
 }
 
 
@@ -151,14 +157,14 @@ def dequantise(weight: Tensor, scale: Tensor, zero_point: Tensor | None, axis: i
     """
     if not scale.is_floating_point():
         raise ValueError("its scale is no floating-point number")
-    stepped = _along(scale.to(torch.float32), weight, axis, block_size)
+    stepped = _along(scale.float(), weight, axis, block_size)
     weight = weight.to(stepped.device)
     if weight.is_floating_point():
-        return weight.to(torch.float32) * stepped
-    steps = weight.to(torch.int32)
+        return weight.float() * stepped
+    steps = weight.int()
     if zero_point is not None:
-        steps = steps - _along(zero_point.to(torch.int32), weight, axis, block_size)
-    return steps.to(torch.float32) * stepped
+        steps = steps - _along(zero_point.int(), weight, axis, block_size)
+    return steps.float() * stepped
 
 
 def _along(values: Tensor, weight: Tensor, axis: int, block_size: int) -> Tensor:

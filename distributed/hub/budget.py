@@ -59,13 +59,16 @@ class Budget(Protocol):
         """A request of ``what`` has ended; ``told`` None: nothing is known (a lost connection, a mirror)."""
 
     def refused(self, kind: RequestKind, what: str, seconds: float) -> None:
-        """One request was answered 429: nobody sends for so many seconds."""
+        """One request was answered 429: nobody sends for so many seconds, a window at most."""
 
     def sleeps(self, what: str, seconds: float) -> None:
         """``what`` waits for so long, for another reason than the budget; only for ``waiting``."""
 
     def waiting(self) -> str:
         """What waits for what, how long, in one line; "" where nothing does."""
+
+    def asked(self, kind: RequestKind) -> int:
+        """Requests that were sent so far."""
 
     def least_seconds(self, kind: RequestKind, requests: int) -> float:
         """How long so many further requests take at least, if nobody else asks for anything."""
@@ -80,6 +83,7 @@ class _Window:
     cap: int  # the user's own, 0: none
     length: float = WINDOW_SECONDS
     granted: int = 0
+    asked: int = 0  # of all windows together
     ends: float | None = None  # None: begun, no answer has told yet when it ends
     is_told: bool = False
     closed_until: float = 0.0
@@ -92,6 +96,7 @@ class _Window:
         if wait <= 0:
             self.under_way.append((what, now))
             self.granted += 1
+            self.asked += 1
         return max(wait, 0.0)
 
     def answered(self, what: str, now: float, told: RateLimit | None) -> None:
@@ -116,7 +121,8 @@ class _Window:
         """One request was answered 429."""
         self._turn(now)
         self._ended(what)
-        self.closed_until = max(self.closed_until, now + seconds)
+        # No longer than a window: one odd answer must not end the work of all.
+        self.closed_until = max(self.closed_until, now + min(seconds, self.length + ROUNDING_SECONDS))
 
     def least_seconds(self, requests: int, now: float) -> float:
         """How long so many further requests take at least."""
@@ -217,6 +223,11 @@ class RequestBudget:
             more = f" and {len(self._waits) - 1} more" if len(self._waits) > 1 else ""
             return f"{what}{more} wait{'' if more else 's'} {until - now:.0f} s for {reason}"
 
+    def asked(self, kind: RequestKind) -> int:
+        """See ``Budget``."""
+        with self._lock:
+            return self._windows[kind].asked
+
     def least_seconds(self, kind: RequestKind, requests: int) -> float:
         """See ``Budget``."""
         with self._lock:
@@ -248,9 +259,10 @@ def current() -> Budget:
     global _current
     with _choosing:
         if _current is None:
-            from huggingface_hub import get_token
+            from huggingface_hub import constants, get_token
 
-            _current = RequestBudget(get_token() is not None, _access)
+            has_token = not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and get_token() is not None
+            _current = RequestBudget(has_token, _access)
         return _current
 
 

@@ -1,8 +1,8 @@
 """One request to the Hub: token only to its endpoint, within the budget, repeated with limits, errors in our terms.
 
 ``huggingface_hub`` reads HF_ENDPOINT, HF_HUB_OFFLINE and HF_HOME once, at import: a process must have them in its
-environment before this module is imported (``distributed.environment``). Its session, headers and token are used; not
-its retries, which wait without a limit and close the session under other threads.
+environment before this module is imported (``distributed.environment``). Its session and token are used; not its
+retries, which wait without a limit and close the session under other threads.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import urljoin
 
-from huggingface_hub import constants, errors
-from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]  # public, not exported
+from huggingface_hub import __version__ as hf_version
+from huggingface_hub import constants, errors, get_token
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from distributed import __version__
 from distributed.errors import RetryableError, SourceError
@@ -66,13 +67,14 @@ class SlowBodyError(BrokenBodyError):
 
 
 def request_headers(url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The client's headers for ``url``, with the user's token where there is one and the Hub itself is asked."""
-    return build_hf_headers(
-        token=None if is_endpoint(url) else False,
-        library_name="cnn-filter-shift",
-        library_version=__version__,
-        headers=dict(extra) if extra else None,
-    )
+    """Who asks, and the user's token where there is one and the Hub itself is asked.
+
+    Not the client's own headers: to make them it may ask the Hub for a list of its own, beside every budget.
+    """
+    headers = {"user-agent": f"cnn-filter-shift/{__version__}; hf_hub/{hf_version}", **(extra or {})}
+    if is_endpoint(url) and not constants.HF_HUB_DISABLE_IMPLICIT_TOKEN and (token := get_token()):
+        headers["authorization"] = f"Bearer {token}"
+    return headers
 
 
 def kind_of(url: str) -> RequestKind | None:

@@ -18,6 +18,7 @@ from distributed.errors import PermanentError, RetryableError
 from distributed.hub.addresses import Address
 from distributed.hub.bodies import Missing, Range, content_of, is_multipart, range_header
 from distributed.hub.client import BrokenBodyError, SlowBodyError
+from distributed.hub.downloads import fetched_once
 from distributed.hub.refusals import RangesRefusedError
 from distributed.hub.settings import HubAccess, Verify
 from distributed.hub.waits import Patience
@@ -133,8 +134,8 @@ class HubFile:
         """
         with self._lock:
             if self._fetched is None:
-                place = self._place()
-                self._fetched = self._from_cache() or self._download(place)
+                self._place()
+                self._fetched = self._from_cache() or self._fetched_once()
             return self._fetched
 
     def _whole_small(self) -> bytearray:
@@ -159,12 +160,8 @@ class HubFile:
 
     def _fetch(self, ranges: Sequence[Range], write: Write) -> None:
         """Ask for ``ranges`` until all of them came; what came before an answer broke off is not asked for again."""
-        missing, patience, failures, problem = (
-            Missing(ranges),
-            Patience(self.what, self._access),
-            0,
-            "they came in part",
-        )
+        missing, patience = Missing(ranges), Patience(self.what, self._access)
+        failures, problem = 0, "they came in part"
         while missing.ranges:
             if len(missing.ranges) > 1 and (self._one_by_one or _ignoring[self._address.host] >= _MOST_IGNORED):
                 return self._fetch_all([[each] for each in missing.ranges], write)
@@ -206,6 +203,12 @@ class HubFile:
             _ignoring[host] = 0 if is_several else _ignoring[host] + 1
             self._one_by_one = not is_several
 
+    def _fetched_once(self) -> Path:
+        if self._size <= SMALL_BYTES:
+            return self._download()
+        what = f"{constants.ENDPOINT}/{self._repo}@{self._revision}/{self._path}"
+        return fetched_once(what, self._scratch, self._download, lambda path: self._mismatch(path) is None)[0]
+
     def _from_cache(self) -> Path | None:
         cached = try_to_load_from_cache(
             self._repo, self._path, cache_dir=constants.HF_HUB_CACHE, revision=self._revision
@@ -217,15 +220,21 @@ class HubFile:
         return None
 
     def _place(self) -> Path:
-        """Where the file would be put: in scratch, whatever a listing calls it."""
+        """Where the file is put, in scratch.
+
+        Raises:
+            PermanentError: what the listing calls it leads elsewhere.
+        """
         path = self._scratch / self._repo.replace("/", "--") / self._revision / self._path
         if ".." in path.parts or not path.is_relative_to(self._scratch):  # absolute: replaces what it is joined to
             raise PermanentError(f"{self.what}: leads out of its repository")
         return path
 
-    def _download(self, path: Path) -> Path:
+    def _download(self) -> Path:
+        path = self._place()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # what an earlier try wrote may have another name in another process
             with path.open("wb") as file:
                 if self._size <= SMALL_BYTES:
                     file.write(self._whole_small())

@@ -38,6 +38,10 @@ class SharedBudget:
         """See ``Budget``."""
         return cast(str, self._get(self._handle.waiting.remote()))
 
+    def asked(self, kind: RequestKind) -> int:
+        """See ``Budget``."""
+        return cast(int, self._get(self._handle.asked.remote(kind)))
+
     def least_seconds(self, kind: RequestKind, requests: int) -> float:
         """See ``Budget``."""
         return cast(float, self._get(self._handle.least_seconds.remote(kind, requests)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -22,7 +22,7 @@ class _End:
         self.error, self.at_once = error, at_once
 
 
-def in_parts(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[list[Result]]:
+def in_parts(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[list[Result]]:
     """``work`` of every item, ``threads`` at a time, results in the order in which they are done.
 
     Items are taken from their iterator, in a thread, no faster than they are worked on. Closing this iterator, or an
@@ -40,7 +40,7 @@ class _Threads(Generic[Item, Result]):
         self._room = threading.Semaphore(2 * threads)
         self._stop = threading.Event()
 
-    def parts(self, items: Iterable[Item]) -> Iterator[list[Result]]:
+    def parts(self, items: Iterable[Item]) -> Generator[list[Result]]:
         for target, name in [(lambda: self._feed(items), "feed"), *((self._serve, "work"),) * self._number]:
             threading.Thread(target=target, daemon=True, name=f"listing-{name}").start()
         ended: list[_End] = []

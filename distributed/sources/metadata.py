@@ -24,6 +24,9 @@ DATA_SET_TABLE = "data set table"
 #: Characters of a card's front matter that are looked at: more would take the parser many seconds.
 MAX_FRONT_MATTER = 256 * 1024
 
+#: Library → the key of a ``config.json`` under which it writes its version.
+_VERSION_KEYS = {"transformers": "transformers_version", "diffusers": "_diffusers_version"}
+
 #: Field → (value, where it was read).
 Facts = dict[str, tuple[str, str]]
 
@@ -95,15 +98,16 @@ def _only_paper(tags: object) -> str | None:
 
 
 def facts_of_config(config: Mapping[str, Any], origin: str = "config.json") -> Facts:
-    """Facts of a ``config.json``: of timm (``architecture``, ``pretrained_cfg``) or transformers-like."""
+    """Facts of a ``config.json``: of timm (``architecture``, ``pretrained_cfg``), diffusers or transformers-like."""
     if timm_architecture(config) is not None:
         return facts_of_timm_config(config, origin)
     architectures = config.get("architectures")
     first = architectures[0] if isinstance(architectures, list) and architectures else config.get("architecture")
+    libraries = (each for each, key in _VERSION_KEYS.items() if text_of(config.get(key)))
     found = {
-        "architecture": text_of(first),
+        "architecture": text_of(first) or text_of(config.get("_class_name")),
         "family": text_of(config.get("model_type")),
-        "library": "transformers" if text_of(config.get("transformers_version")) else None,
+        "library": next(libraries, None),
     }
     return {name: (value, origin) for name, value in found.items() if value is not None}
 

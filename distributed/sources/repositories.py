@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import quote
@@ -31,6 +32,9 @@ PAGES_FROM = 3
 
 #: Repositories of an owner passed over for each one that is wanted, before the rest is asked for one by one.
 _PASSED_OVER = 100
+
+#: Repositories in a row that the Hub failed on, after which it is taken to be out of order, and left in peace.
+MOST_FAILURES = 100
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -135,16 +139,26 @@ def stream_repositories(
     """The references of repositories in parts: every name once, every file of a commit once.
 
     Raises:
-        SourceError: ``threads`` is not positive, the Hub is out of reach, or as ``wanted``.
+        SourceError: ``threads`` is not positive, the Hub is out of reach or fails on ``MOST_FAILURES`` repositories in
+            a row, or as ``wanted``.
     """
     if threads < 1:
         raise SourceError(f"source.threads must be at least 1, found {threads}")
     require_hub()
     names, contents = UniqueNames(), OncePerContent()
+    failures = 0
     try:
-        for part in in_parts(references_of, wanted, threads):
-            new = (each for references in part for each in references if contents.is_new(each))
-            yield Listing([names.named(each) for each in new])
+        with closing(in_parts(references_of, wanted, threads)) as parts:
+            for part in parts:
+                # By name, so that of equal weights in a small listing the same repository comes first every time.
+                every = sorted((each for references in part for each in references), key=lambda each: each.name)
+                yield Listing([names.named(each) for each in every if contents.is_new(each)])
+                for problem in (references[0].problem for references in part if references):
+                    failures = failures + 1 if problem is not None and problem.retryable else 0
+                    if failures >= MOST_FAILURES and problem is not None:
+                        raise SourceError(
+                            f"the Hub failed on {failures} repositories in a row, the last: {problem.message}"
+                        )
     finally:
         asking.catalogue.flush()
 

@@ -67,8 +67,9 @@ class HubSettings:
         limit: at most so many repositories of the query; None: all that match.
         sort: the order in which the query's first ``limit`` are taken: ``downloads``, ``likes``, ``created_at``,
             ``last_modified`` or ``trending_score``, each from the highest.
-        files: patterns (``fnmatch``) of weight files; each matching file becomes a model of its own. Empty: one model a
-            repository, the preferred of its files.
+        files: patterns (``fnmatch``) of weight files; each matching file becomes a model of its own, but for the same
+            name in another format or in fewer bits. Empty: one model a repository, or one a component folder
+            (``unet/``) of it, the preferred of its files: full precision first, then safetensors.
         threads: requests to the Hub at the same time while listing.
     """
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from distributed.compiled import compile_once
+from distributed.compiled import compiled
 from distributed.records import EXTREME_FILTERS
 from distributed.statistics import loops
 from distributed.statistics.moments import Scatter, Sums, unpack_lower
 
 #: Pieces of a layer: (k, 9) float32 on the CPU.
-Pieces = Iterable[torch.Tensor]
+Pieces = Iterable[NDArray[np.float32]]
 
 
 def largest_magnitude(pieces: Pieces) -> float:
     """Largest |w|; infinity or NaN if there is any."""
-    find = _compiled("largest")
+    find = compiled(loops, "largest")
     bits = max(find(_bits(piece)) for piece in pieces)
     return float(np.array(bits, np.int32).view(np.float32))
 
@@ -30,27 +28,22 @@ def compiled_sums(pieces: Pieces, limit: float) -> Sums:
     clean, sparse = np.zeros(loops.SCATTER_STATE), np.zeros(loops.SCATTER_STATE)
     norms, scaled = np.zeros(loops.NORMS_STATE), np.zeros(loops.SCALED_STATE)
     farthest, kept = np.full(EXTREME_FILTERS, -np.inf), np.zeros((EXTREME_FILTERS, 9), np.float32)
-    add = _compiled("layer_sums")
+    add = compiled(loops, "layer_sums")
     for piece in pieces:
         add(_bits(piece), limit, clean, sparse, norms, scaled, farthest, kept)
     return Sums(
         clean=_scatter(clean),
         sparse=_scatter(sparse),
-        norms=Scatter(int(norms[0]), torch.from_numpy(norms[1:2]), torch.from_numpy(norms[2:].reshape(1, 1))),
-        scaled_sum=torch.from_numpy(scaled[:9]),
-        scaled_gram=torch.from_numpy(unpack_lower(scaled[9:])),
-        extremes=torch.from_numpy(kept),
+        norms=Scatter(int(norms[0]), norms[1:2], norms[2:].reshape(1, 1)),
+        scaled_sum=scaled[:9],
+        scaled_gram=unpack_lower(scaled[9:]),
+        extremes=kept,
     )
 
 
-def _bits(piece: torch.Tensor) -> NDArray[np.int32]:
-    return piece.contiguous().view(-1).numpy().view(np.int32)
+def _bits(piece: NDArray[np.float32]) -> NDArray[np.int32]:
+    return piece.reshape(-1).view(np.int32)
 
 
 def _scatter(state: NDArray[np.float64]) -> Scatter:
-    return Scatter(int(state[0]), torch.from_numpy(state[1:10]), torch.from_numpy(unpack_lower(state[10:])))
-
-
-@functools.cache
-def _compiled(name: str) -> Callable[..., int]:
-    return compile_once(getattr(loops, name), getattr(loops, name.upper()))
+    return Scatter(int(state[0]), state[1:10], unpack_lower(state[10:]))

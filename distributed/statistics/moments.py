@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from distributed.records import GRAM_LENGTH
@@ -54,20 +53,13 @@ class Scatter:
     """
 
     count: int
-    mean: torch.Tensor
-    scatter: torch.Tensor
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
 
-    @staticmethod
-    def of(columns: torch.Tensor) -> Scatter:
-        """Of a (d, count) float64 matrix, one vector per column; count may be 0."""
-        dimensions, count = columns.shape
-        if count == 0:
-            return Scatter(0, columns.new_zeros(dimensions), columns.new_zeros(dimensions, dimensions))
-        # Float32 values sum exactly in float64 while they agree in magnitude, so identical filters have exactly their
-        # own value as mean and exactly zero scatter.
-        mean = columns.sum(dim=1) / count
-        centred = columns - mean[:, None]
-        return Scatter(count, mean, centred @ centred.T)
+    @classmethod
+    def empty(cls, dimensions: int) -> Scatter:
+        """Of no vector."""
+        return cls(0, np.zeros(dimensions), np.zeros((dimensions, dimensions)))
 
     def merge(self, other: Scatter) -> Scatter:
         """Of both sets of vectors together."""
@@ -80,7 +72,7 @@ class Scatter:
         return Scatter(
             count,
             self.mean + delta * (other.count / count),
-            self.scatter + other.scatter + torch.outer(delta, delta) * (self.count * (other.count / count)),
+            self.scatter + other.scatter + np.outer(delta, delta) * (self.count * (other.count / count)),
         )
 
 
@@ -99,6 +91,6 @@ class Sums:
     clean: Scatter
     sparse: Scatter
     norms: Scatter
-    scaled_sum: torch.Tensor
-    scaled_gram: torch.Tensor
-    extremes: torch.Tensor
+    scaled_sum: NDArray[np.float64]
+    scaled_gram: NDArray[np.float64]
+    extremes: NDArray[np.float32]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 #: Output channels and weights per channel of one block of the orthogonality sum: two float64 operands of 16 MiB and
 #: one 8 MiB product at most.
-_CHANNEL_BLOCK = 1024
-_WEIGHT_BLOCK = 2048
+CHANNEL_BLOCK = 1024
+WEIGHT_BLOCK = 2048
 
 
 def variance_entropy(scatter: NDArray[np.float64]) -> float:
@@ -29,47 +32,68 @@ def variance_entropy(scatter: NDArray[np.float64]) -> float:
     return float(-(shares * np.log10(shares)).sum()) + 0.0
 
 
-def orthogonality(weight: torch.Tensor) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Algebra:
+    """What orthogonality needs of arrays, or of tensors, beyond what both can do alike.
+
+    Attributes:
+        product: left · rightᵀ of float32 blocks, in float64 and in pieces of bounded size.
+        inverse_root: 1/√x of each; 0 of 0.
+    """
+
+    product: Callable[[Any, Any], Any]
+    inverse_root: Callable[[Any], Any]
+
+
+def _product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    product = np.zeros((len(left), len(right)))
+    for k in range(0, left.shape[1], WEIGHT_BLOCK):
+        a = left[:, k : k + WEIGHT_BLOCK].astype(np.float64)
+        product += a @ (a if left is right else right[:, k : k + WEIGHT_BLOCK].astype(np.float64)).T
+    return product
+
+
+def _inverse_root(squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(1.0, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
+
+
+ARRAYS = Algebra(_product, _inverse_root)
+
+
+def orthogonality(weight: Any, algebra: Algebra = ARRAYS) -> float | None:
     """1 - Σ|ŴŴᵀ - I| / (n(n-1)) of an (n, in_per_group, 3, 3) weight; None for one output channel.
 
     Rows of Ŵ are output channels (all weights of one) of unit L2 norm; a zero row stays zero, so its diagonal entry
     counts 1. Float64 products of blocks: extra memory stays below 48 MiB, whatever n. These n²·k / 2 multiplications,
     for k weights a channel, are most of an extraction's time; in float32 they would take half of it, and be wrong by
     1e-8 where channels are orthogonal.
+
+    Args:
+        weight: array or tensor.
+        algebra: for it.
     """
-    rows = weight.flatten(1)
+    rows = weight.reshape(len(weight), -1)
     channels = len(rows)
     if channels == 1:
         return None
-    blocks = [rows[i : i + _CHANNEL_BLOCK] for i in range(0, channels, _CHANNEL_BLOCK)]
-    total = rows.new_zeros((), dtype=torch.float64)
-    inverses: list[torch.Tensor] = []
+    blocks = [rows[i : i + CHANNEL_BLOCK] for i in range(0, channels, CHANNEL_BLOCK)]
+    total = 0.0
+    inverses: list[Any] = []
     for block in blocks:
-        product = _product(block, block)
-        squares = product.diagonal().clone()
-        inverses.append(torch.where(squares > 0, squares.rsqrt(), 0.0))
+        product = algebra.product(block, block)
+        squares = 1.0 * product.diagonal()
+        inverses.append(algebra.inverse_root(squares))
+        product.reshape(-1)[:: len(block) + 1] = 0.0
         # The diagonal: 1 for a zero row, 0 for every other.
-        total += (squares == 0).sum() + _absolute_sum(product.fill_diagonal_(0.0), inverses[-1], inverses[-1])
+        total += float((squares == 0).sum()) + _absolute_sum(product, inverses[-1], inverses[-1])
     for i, left in enumerate(blocks):
         for j in range(i):
-            total += 2.0 * _absolute_sum(_product(left, blocks[j]), inverses[i], inverses[j])
-    return 1.0 - float(total) / (channels * (channels - 1))
+            total += 2.0 * _absolute_sum(algebra.product(left, blocks[j]), inverses[i], inverses[j])
+    return 1.0 - total / (channels * (channels - 1))
 
 
-def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """left · rightᵀ of float32 blocks, in float64 and in pieces of bounded size."""
-    product = left.new_zeros(len(left), len(right), dtype=torch.float64)
-    for k in range(0, left.shape[1], _WEIGHT_BLOCK):
-        a = left[:, k : k + _WEIGHT_BLOCK].to(torch.float64)
-        b = a if left is right else right[:, k : k + _WEIGHT_BLOCK].to(torch.float64)
-        if a.device.type == "cpu":
-            # NumPy sees when both sides are one matrix and computes one triangle, half of the work; torch does not.
-            product += torch.from_numpy(a.numpy() @ b.numpy().T)
-        else:
-            product.addmm_(a, b.T)
-    return product
-
-
-def _absolute_sum(product: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _absolute_sum(product: Any, left: Any, right: Any) -> float:
     """Σ|product| after rows are multiplied by ``left`` and columns by ``right``; changes ``product``."""
-    return product.mul_(left[:, None]).mul_(right[None, :]).abs_().sum()
+    product *= left[:, None]
+    product *= right[None, :]
+    return float(abs(product).sum())

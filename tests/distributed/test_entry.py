@@ -28,7 +28,7 @@ WRONG = {
     "source.modls=[x]": "there is no setting 'modls'; did you mean 'source.models'?",
     "source.path=x": "there is no setting 'path'; it is a setting of source=local",
     "+extract.zzz=1": "there is no setting 'zzz'",
-    "+extract.retri=all": "there is no setting 'retri'; there are: dry_run, retry, ",
+    "+extract.retri=all": "there is no setting 'retri'; there are: dry_run, plan, retry, ",
     "source=local": "source.path is not set",
     "store=s3": "store.uri is not set",
     "store.uri=ftp://x/y": "ftp:// is not supported",

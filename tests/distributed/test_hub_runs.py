@@ -118,7 +118,7 @@ def test_a_dry_run_tells_what_of_the_files_is_needed_by_their_headers_alone(tmp_
     overrides = ["source=hub", "source.author=lab", "extract.dry_run=true"]
     quick = extract(tmp_path, *overrides)
     assert "listed 3 = to extract 2 (2.5 MB) + already there 0 + same content 1 + skipped 0 + failed 0" in quick.stdout
-    assert "requests to the Hub: 2 addresses of files, at least 0 s by its budget" in quick.stdout
+    assert "to its API for the listing, 2 addresses of files, at least 0 s by its budget" in quick.stdout
     assert not [each for each in hub.requests if "resolve" in each.path]
 
     exact = extract(tmp_path, *overrides, "extract.plan=exact")

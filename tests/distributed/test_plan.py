@@ -103,6 +103,33 @@ def test_a_problem_of_the_listing_is_a_new_skip_at_once(store: Store) -> None:
     assert outcome.message == "lab/net: gated: ask for access"
 
 
+def test_a_problem_that_is_recorded_is_not_new(store: Store) -> None:
+    gated = reference("gated", files=(), problem=Problem("gated", "lab/net: gated"))
+    (outcome,) = make_plan([gated], store, Retry.none).settled
+    store.write_skip(reject_of(outcome))
+    assert make_plan([gated], store, Retry.none).settled[0].known
+    other = dataclasses.replace(gated, problem=Problem("not_found", "lab/net: not found"))
+    assert not make_plan([other], store, Retry.none).settled[0].known
+
+
+def test_a_repository_that_could_not_be_listed_is_a_failure_until_it_can(store: Store) -> None:
+    broken = reference("o/net", source="hub", root="o/net", files=(), problem=Problem("RetryableError", "500", True))
+    lasting = dataclasses.replace(broken, name="o/net@v1", problem=Problem("PermanentError", "400"), revision="v1")
+    plan = make_plan([broken, lasting], store, Retry.none)
+    assert [(each.kind, each.retryable) for each in plan.settled] == [
+        (OutcomeKind.FAILED, True),
+        (OutcomeKind.FAILED, False),
+    ]
+    for outcome in plan.settled:
+        store.write_failure(reject_of(outcome))
+    assert make_plan([broken], store, Retry.none).superseded == {}
+    files = (FileReference("unet/model.safetensors", 10),)
+    listed = reference("o/net/unet", source="hub", root="o/net", revision="c0ffee", files=files)
+    again = make_plan([listed], store, Retry.none)
+    assert again.to_extract == (listed,)
+    assert dict(again.superseded) == {broken.reference_key: (RejectKind.FAILURE,)}
+
+
 def test_the_plan_is_printed_with_names_as_they_are(store: Store) -> None:
     listed = [reference("[red]a[/red]"), reference("b", problem=Problem("gated", "lab/b: gated"))]
     console = Console(width=160, record=True, file=io.StringIO())

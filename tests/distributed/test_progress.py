@@ -99,12 +99,12 @@ def test_a_log_says_what_is_waited_for_and_that_the_listing_goes_on(monkeypatch:
     console, totals, waits = Console(file=io.StringIO(), width=40), Totals(), [WAITS, ""]
     totals.waiting = lambda: waits.pop(0)
     with PlainReporter(console, totals) as plain:
-        totals.models, totals.is_listing = 3, True
+        totals.models, totals.listed, totals.is_listing = 3, 1_200, True
         plain.tick()
         totals.models, totals.is_listing = 5, False
         plain.tick()
     first, second, *_ = shown(console)
-    assert first.startswith("0/3 models (listing goes on), 0 filters")
+    assert first.startswith("0/3 models (1,200 listed so far), 0 filters")
     assert first.endswith(f"; waiting: {WAITS}")
     assert second.startswith("0/5 models, 0 filters")
     assert "waiting" not in second
@@ -114,17 +114,17 @@ def test_the_bar_grows_with_the_listing_and_says_what_is_waited_for_while_it_is(
     console, totals = terminal(), Totals()
     totals.waiting = lambda: WAITS if totals.is_listing else ""
     with BarReporter(console, totals) as bar:
-        totals.models, totals.is_listing = 2, True
+        totals.models, totals.listed, totals.is_listing = 2, 4, True
         bar.finished(outcome(OutcomeKind.EXTRACTED))
         bar._progress.refresh()
         listing = shown(console)
         totals.models, totals.is_listing = 7, False
         bar.tick()
-    assert any("1/2" in line and "listing …" in line for line in listing)
+    assert any("1/2" in line and "4 listed so far" in line for line in listing)
     assert any(line.strip() == f"waiting: {WAITS}" for line in listing)
     last = [line for line in shown(console) if line.strip()][-1]
     assert "1/7" in last
-    assert "listing" not in last
+    assert "listed" not in last
 
 
 def test_a_bar_without_anything_to_do_leaves_nothing_behind() -> None:

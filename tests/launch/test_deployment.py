@@ -95,11 +95,42 @@ def test_ray_takes_the_cluster() -> None:
             jsonschema.validate({**config, **wrong}, schema)
 
 
+def test_aws_gives_what_the_cluster_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ray's own way from the file to instances, on a service that answers as AWS does: nothing is opened on the way."""
+    import boto3
+    from moto import mock_aws
+    from ray.autoscaler._private.aws.config import bootstrap_aws
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+    from ray.autoscaler._private.util import prepare_config
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # Ray puts a key there
+    with mock_aws():
+        ec2, iam = (boto3.client(service, region_name="us-west-2") for service in ("ec2", "iam"))
+        group = ec2.create_security_group(GroupName="ours", Description="ours")["GroupId"]
+        for profile in ("filter-shift-head", "filter-shift-worker"):
+            iam.create_instance_profile(InstanceProfileName=profile)
+        before = ec2.describe_security_groups()["SecurityGroups"]
+        text = (LAUNCH / "cluster.yaml").read_text(encoding="utf-8").replace("sg-00000000000000000", group)
+        config = AWSNodeProvider.fillout_available_node_types_resources(prepare_config(yaml.safe_load(text)))
+        config = bootstrap_aws(config)
+        provider = AWSNodeProvider(config["provider"], "filter-shift")
+        for name, node in config["available_node_types"].items():
+            provider.create_node(node["node_config"], {"ray-user-node-type": name}, 1)
+        assert ec2.describe_security_groups()["SecurityGroups"] == before
+        reservations = ec2.describe_instances()["Reservations"]
+        instances = [each for reservation in reservations for each in reservation["Instances"]]
+    assert {each["InstanceType"] for each in instances} == {"m7i.xlarge", "c7i.4xlarge", "g6.xlarge"}
+    assert {each["GroupId"] for instance in instances for each in instance["SecurityGroups"]} == {group}
+    assert config["available_node_types"]["gpu"]["resources"]["accelerator_type:L4"] == 1
+    assert config["available_node_types"]["head"]["resources"] == {"CPU": 0}
+
+
 def test_the_cluster_on_aws_is_closed() -> None:
     config = loaded("cluster.yaml")
-    rules = config["provider"]["security_group"]["IpPermissions"]
-    assert {rule["FromPort"] for rule in rules} == {22}
-    assert not [each for rule in rules for each in rule["IpRanges"] if each["CidrIp"].endswith("/0")]
+    assert "security_group" not in config["provider"], "Ray adds a rule that lets everybody in"
     assert "--env RAY_AUTH_MODE=token" in config["docker"]["run_options"]
     assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][-1]
     for node in config["available_node_types"].values():

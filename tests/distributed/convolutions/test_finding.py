@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from distributed.convolutions import find_convolutions, materialise
+from distributed.convolutions import find_convolutions
 from distributed.formats import TensorEntry
 from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
 from tests.distributed.convolutions.helpers import conv, entries, entries_of, find, graph_of, old_weight_norm
+from tests.tensors import materialise
 
 
 def test_what_is_no_plain_weight_has_its_note() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distributed.convolutions import find_convolutions, is_fixed, without_fixed
+from distributed.convolutions import find_convolutions, without_fixed
 from distributed.formats import TensorEntry
+from tests.tensors import is_fixed
 
 
 def kernel(*rows: tuple[float, ...]) -> Tensor:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from distributed.convolutions import AxisOrderError, ConvolutionPlan, find_convolutions, materialise
+from distributed.convolutions import AxisOrderError, ConvolutionPlan, find_convolutions
 from distributed.convolutions.layout import AxisOrder, order_of_file
 from distributed.formats import TensorEntry, open_checkpoint
 from distributed.graph.facts import ConvolutionFacts, DepthMethod, GraphFacts
 from distributed.local_files import LocalFile
+from tests.tensors import materialise
 
 #: From torch's order to each other one.
 PERMUTATIONS = {AxisOrder.OIHW: (0, 1, 2, 3), AxisOrder.OHWI: (0, 2, 3, 1), AxisOrder.HWIO: (2, 3, 1, 0)}

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from distributed.convolutions import Convolution, WeightForm, find_convolutions, is_fixed, materialise
+from distributed.convolutions import Convolution, WeightForm, find_convolutions
 from distributed.formats import open_checkpoint
 from distributed.local_files import LocalFile
 from tests.distributed.convolutions.helpers import conv, entries, entries_of, find, graph_of, old_weight_norm
+from tests.tensors import is_fixed, materialise
 
 REPARAMETRISED: dict[str, tuple[WeightForm, Callable[[], nn.Module]]] = {
     "weight_norm": (WeightForm.WEIGHT_NORM, lambda: old_weight_norm(conv())),

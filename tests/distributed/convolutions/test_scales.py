@@ -12,15 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from distributed.convolutions import (
-    ConvolutionPlan,
-    UncertainWeightError,
-    WeightForm,
-    find_convolutions,
-    materialise,
-)
+from distributed.convolutions import ConvolutionPlan, UncertainWeightError, WeightForm, find_convolutions
 from distributed.formats import TensorEntry, open_checkpoint
 from distributed.local_files import LocalFile
+from tests.tensors import materialise
 
 EIGHT_BITS = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 SHAPE = (8, 4, 3, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from distributed.errors import SkipReason, UnextractableError
 from distributed.formats import Checkpoint, open_checkpoint
+from distributed.formats.base import ByteSource
 from distributed.local_files import LocalFile
 
 
@@ -27,8 +28,40 @@ class CountingFile(LocalFile):
         return super().read_ranges(ranges)
 
 
+class Served:
+    """A file as a server gives it: exact ranges, counted; what is asked for whole is remembered apart.
+
+    Implements ``distributed.formats.base.ByteSource``.
+    """
+
+    verified_sha256 = None
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self.name, self.size = path, name, path.stat().st_size
+        self.calls: list[list[tuple[int, int]]] = []
+        self.is_whole = False
+
+    @property
+    def bytes_read(self) -> int:
+        return self.size * self.is_whole + sum(stop - start for call in self.calls for start, stop in call)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytearray]:
+        self.calls.append(list(ranges))
+        content = self._path.read_bytes()
+        assert all(0 <= start <= stop <= self.size for start, stop in ranges)
+        return [bytearray(content[start:stop]) for start, stop in ranges]
+
+    def local_path(self) -> Path:
+        self.is_whole = True
+        return self._path
+
+
+#: How ``open_paths`` reads: a test that is to hold by both ways uses the fixture ``each_source``.
+source_kinds: list[Callable[[Path, str], ByteSource]] = [LocalFile]
+
+
 def open_paths(*paths: Path, **options: Any) -> Checkpoint:
-    return open_checkpoint([LocalFile(path, path.name) for path in paths], **options)
+    return open_checkpoint([source_kinds[-1](path, path.name) for path in paths], **options)
 
 
 def refused(path: Path, reason: SkipReason, *words: str) -> UnextractableError:

@@ -27,6 +27,8 @@ from tests.distributed.formats.helpers import open_paths
 from tests.distributed.formats.pickles import entries, legacy, named, number, plain, tensor, text, whole, zipped
 from tests.distributed.formats.watch import watched
 
+pytestmark = pytest.mark.usefixtures("each_source")
+
 #: More than any input here holds, and what its expanded tensors may add to it.
 MOST_BYTES = 70_000_000
 

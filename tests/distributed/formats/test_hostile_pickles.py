@@ -26,6 +26,8 @@ from tests.distributed.formats.pickles import (
 )
 from tests.distributed.formats.watch import watched
 
+pytestmark = pytest.mark.usefixtures("each_source")
+
 UNSAFE, UNREADABLE = SkipReason.UNSAFE_PICKLE, SkipReason.UNREADABLE
 
 #: What runs, opens, imports or evaluates something when it is called.

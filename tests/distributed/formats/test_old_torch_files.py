@@ -11,6 +11,8 @@ from distributed.errors import SkipReason
 from tests.distributed.formats.helpers import open_paths, refused
 from tests.distributed.formats.pickles import entries, legacy, named, number, plain, tensor, text, whole, zipped
 
+pytestmark = pytest.mark.usefixtures("each_source")
+
 NINE = [float(value) for value in range(9)]
 
 

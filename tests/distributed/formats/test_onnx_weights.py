@@ -51,7 +51,7 @@ def opened(folder: Path, model: onnx.ModelProto) -> OnnxCheckpoint:
 def extracted(checkpoint: OnnxCheckpoint, **options: bool) -> dict[str, np.ndarray]:
     """Name → weight of every convolution that is taken."""
     plan = find_convolutions(checkpoint.entries, checkpoint.graph, order_known=True, **options)
-    return {c.name: materialise(c, dict(checkpoint.read(c.parts))).numpy() for c in plan.convolutions}
+    return {c.name: materialise(c, dict(checkpoint.read(c.parts))) for c in plan.convolutions}
 
 
 #: Steps from stored tensors to the value "w", by what they are for; the name that the weight goes by, and the opset.

@@ -22,6 +22,8 @@ from distributed.formats.pickle_values import STORAGE_DTYPES
 from tests.distributed.formats.helpers import open_paths, refused
 from tests.distributed.formats.pickles import entries, named, number, tensor, text, whole, zipped
 
+pytestmark = pytest.mark.usefixtures("each_source")
+
 UNREADABLE = SkipReason.UNREADABLE
 KINDS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 

@@ -34,6 +34,7 @@ def point_client_at(server: LoopbackHub, home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     budget.use(None)  # what another server said
     close_session()  # it may hold connections to another server, or a proxy's settings
+    budget.use(None)  # what another server allowed says nothing of this one
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,12 +17,17 @@ from huggingface_hub import constants
 from timm.models import save_for_hf
 
 from distributed.byte_sources import open_sources
-from distributed.errors import SourceError
+from distributed.errors import RetryableError, SourceError
+from distributed.extraction import described, extract_model
 from distributed.formats import open_checkpoint
 from distributed.hub import client as client_module
+from distributed.hub.catalogue import NoCatalogue
+from distributed.outcomes import Outcome
 from distributed.references import ModelReference
-from distributed.sources import list_references
+from distributed.settings import ExtractSettings
+from distributed.sources import list_references, stream_source
 from distributed.sources.settings import HubSettings, SourceSettings, TimmSettings
+from distributed.store import Store, StoreSettings
 from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
 
@@ -46,8 +52,8 @@ def refusal(settings: SourceSettings) -> str:
 def problem(reference: ModelReference) -> tuple[str, str]:
     """The problem that listing found."""
     assert reference.problem is not None
-    assert "\n" not in reference.problem[1]
-    return reference.problem
+    assert "\n" not in reference.problem.message
+    return reference.problem.reason, reference.problem.message
 
 
 @pytest.fixture
@@ -80,11 +86,37 @@ def test_timm_models_are_pinned_described_and_not_read(timm_hub: LoopbackHub, tm
     assert source.read_ranges([(0, source.size)]) == [(timm_hub.root / name / "model.safetensors").read_bytes()]
 
 
-def test_a_timm_repository_as_a_hub_repository(timm_hub: LoopbackHub) -> None:
-    [model] = listed(HubSettings(repos=("timm/test_resnet.r160_in1k",))).values()
+def test_a_timm_repository_as_a_hub_repository(timm_hub: LoopbackHub, tmp_path: Path) -> None:
+    [listing] = listed(HubSettings(repos=("timm/test_resnet.r160_in1k",))).values()
+    assert not timm_hub.sent("resolve")
+    model = described(listing, tmp_path)
+    assert model.config is None
     assert model.builder == "timm:test_resnet"
     assert model.metadata.family == "resnet"
+    assert (model.metadata.license, model.metadata.visual_category) == ("apache-2.0", "natural")
     assert [each.path.rpartition("/")[2] for each in timm_hub.sent("resolve")] == ["config.json"]
+    assert (model.reference_key, model.pinned_model_id) == (listing.reference_key, listing.pinned_model_id)
+
+
+def test_a_config_that_fails_is_the_model_s_failure_and_not_an_ignorance(
+    timm_hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.02)
+    store = Store.open(StoreSettings(str(tmp_path / "store")))
+    [model] = listed(HubSettings(repos=("timm/test_resnet.r160_in1k",))).values()
+
+    def extract() -> Outcome:
+        return extract_model(model, store, ExtractSettings(), torch.device("cpu"), tmp_path)
+
+    timm_hub.faults.append(Fault(FaultKind.INTERNAL, "config.json", times=10**6))
+    with pytest.raises(RetryableError, match=r"config\.json"):
+        extract()
+    assert store.model_ids() == set()
+    timm_hub.faults[:] = [Fault(FaultKind.UNAVAILABLE, "config.json"), Fault(FaultKind.WHOLE_BY_200, "config.json")]
+    assert extract().reference.metadata.family == "resnet"
+    [row] = store.models().to_pylist()
+    assert (row["architecture"], row["task"]) == ("test_resnet", "Classification")
+    assert set(store.layers()["depth_method"].to_pylist()) == {"traced"}
 
 
 def test_timm_tags_without_repository_are_listed_with_the_problem(timm_hub: LoopbackHub) -> None:
@@ -137,6 +169,8 @@ def test_the_preferred_file_of_each_repository(hub: LoopbackHub) -> None:
     assert problem(models["o/none"])[1].endswith("; 2 files not read: 1 .md, 1 .h5")
     chosen = listed(HubSettings(repos=("o/many", "o/both"), files=("*.pth", "pytorch_model.bin")))
     assert set(chosen) == {"o/both", "o/many/a.pth", "o/many/b.pth", "o/many/sub/0.pth"}
+    [alone] = listed(HubSettings(repos=("o/both",), files=("*.safetensors", "*.bin"))).values()
+    assert (alone.entry, alone.left_out) == ("model.safetensors", ("pytorch_model.bin",))
     assert chosen["o/both"].entry == "pytorch_model.bin"
     assert chosen["o/many/b.pth"].metadata.license == "mit"
     [none] = listed(HubSettings(repos=("o/both",), files=("*.ckpt",))).values()
@@ -182,7 +216,7 @@ def test_gated_private_missing_and_malformed(hub: LoopbackHub, monkeypatch: pyte
     hub.gated, hub.private, hub.token = frozenset({"o/gated"}), frozenset({"o/private"}), "hf_good"
     settings = HubSettings(repos=("o/open", "o/gated", "o/private", "o/missing", "o/open@v1"))
     models = listed(settings)
-    reasons = {name: each.problem[0] if each.problem else None for name, each in models.items()}
+    reasons = {name: each.problem.reason if each.problem else None for name, each in models.items()}
     assert reasons == {
         "o/open": None,
         "o/gated": "gated",
@@ -242,22 +276,25 @@ def test_wrong_settings(hub: LoopbackHub, settings: HubSettings, said: str) -> N
     assert said in refusal(settings)
 
 
-def test_listing_survives_a_busy_hub_and_ends_with_a_dead_one(
-    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_listing_survives_a_busy_hub(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.05)
     write_model(hub.root / "o/net")
-    hub.faults += [Fault(FaultKind.TOO_MANY, "GET /api/models/"), Fault(FaultKind.RESET, "GET .*config.json")]
+    hub.faults += [Fault(FaultKind.TOO_MANY, "GET /api/models/"), Fault(FaultKind.RESET, "GET /api/models/")]
     assert listed(HubSettings(repos=("o/net",)))["o/net"].problem is None
+
+
+def test_a_page_that_fails_ends_the_listing_after_what_was_found(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client_module, "RETRIES", 0)
-    hub.faults.append(Fault(FaultKind.UNAVAILABLE, "GET /api/models/", times=99))
-    assert "o/net: listing failed (" in refusal(HubSettings(repos=("o/net",)))
-
-
-def test_a_server_that_is_no_hub(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_model(hub.root / "o/net")
-    hub.faults.append(Fault(FaultKind.SHORT_BODY, "GET /api/models/"))
-    assert "does not answer as the Hub does" in refusal(HubSettings(repos=("o/net",)))
+    hub.tiny, hub.page_size = 30, 10
+    hub.faults.append(Fault(FaultKind.INTERNAL, "GET /api/models.*cursor=20", times=99))
+    parts = stream_source(HubSettings(author="many"), NoCatalogue())
+    assert len(next(parts).references) == 20
+    with pytest.raises(SourceError, match=r"listing failed after 20 repositories .* answered 500"):
+        next(parts)
+    hub.faults.append(Fault(FaultKind.SHORT_BODY, "GET /api/models\\?"))
+    assert "does not answer as the Hub does" in refusal(HubSettings(author="many"))
 
 
 LIST = """
@@ -297,6 +334,25 @@ def test_a_fresh_process_finds_the_hub_by_its_environment(hub: LoopbackHub, tmp_
     assert repo is not None
     output, _ = run_alone(hub_environment(hub, tmp_path / "home"))
     assert output == f"samples/net {repo.sha} None"
+
+
+def test_an_interrupt_while_the_hub_wants_a_pause_waits_for_no_thread(hub: LoopbackHub, tmp_path: Path) -> None:
+    write_model(hub.root / "net")
+    pause = {"Retry-After": "120"}
+    hub.faults.append(Fault(FaultKind.TOO_MANY, "GET /api/models/", times=99, headers=pause))
+    environment = os.environ | hub_environment(hub, tmp_path / "home")
+    with subprocess.Popen(
+        [sys.executable, "-c", LIST], cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True
+    ) as listing:
+        while not hub.sent("GET /api/models/samples"):
+            assert listing.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        start = time.monotonic()
+        listing.send_signal(signal.SIGINT)
+        _, said = listing.communicate(timeout=60)
+    assert time.monotonic() - start < 20  # most of it to end the interpreter on a busy machine
+    assert said.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_without_a_network_one_line_at_once(hub: LoopbackHub, tmp_path: Path) -> None:

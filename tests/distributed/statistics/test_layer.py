@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from distributed.errors import SkipReason, UnextractableError
 from distributed.records import LAYERS_SCHEMA
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.statistics import compiled_sums as compiled_module
-from distributed.statistics import layer as layer_module
+from distributed.statistics import passes as passes_module
+from distributed.statistics import tensors as tensors_module
 from tests.distributed.statistics import reference
 from tests.reference import scale
 
@@ -91,17 +93,21 @@ def layers() -> dict[str, np.ndarray]:
 LAYERS = layers()
 
 
-@pytest.fixture(params=["torch", "compiled"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways through a layer, whatever its size."""
-    monkeypatch.setattr(layer_module, "_COMPILED_ROWS", 1 if request.param == "compiled" else 1 << 40)
-    return str(request.param)
+Measure = Callable[..., LayerStatistics]
 
 
-@pytest.mark.usefixtures("way")
+@pytest.fixture(params=["torch", "compiled", "array"])
+def measure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Measure:
+    """All ways through a layer, whatever its size."""
+    monkeypatch.setattr(tensors_module, "_COMPILED_ROWS", 1 if request.param == "compiled" else 1 << 40)
+    if request.param == "array":
+        return lambda weight, name="weight": layer_statistics(weight.detach().numpy(), name)
+    return layer_statistics
+
+
 @pytest.mark.parametrize("name", LAYERS)
-def test_equals_the_plain_definitions(name: str) -> None:
-    assert_equals_reference(layer_statistics(torch.from_numpy(LAYERS[name])), LAYERS[name])
+def test_equals_the_plain_definitions(measure: Measure, name: str) -> None:
+    assert_equals_reference(measure(torch.from_numpy(LAYERS[name])), LAYERS[name])
 
 
 @pytest.mark.parametrize("rows", [255, 256, 257, 40_000])
@@ -110,33 +116,31 @@ def test_the_compiled_loop_equals_the_plain_definitions_around_its_block(
 ) -> None:
     """40 000 filters take that way by themselves."""
     if rows < 1 << 15:
-        monkeypatch.setattr(layer_module, "_COMPILED_ROWS", 1)
+        monkeypatch.setattr(tensors_module, "_COMPILED_ROWS", 1)
     weight = np.random.default_rng(rows).standard_normal((2, rows // 2 + 1, 3, 3)).astype(np.float32) + np.float32(50)
     weight[:, ::3] *= np.float32(1e-4)  # sparse and other filters in every block
     weight[1, 1] = 0
-    used, compiled = [], compiled_module._compiled
+    used, compiled = [], compiled_module.compiled
 
-    def noted(name: str) -> Callable[..., int]:
+    def noted(loops: ModuleType, name: str) -> Callable[..., int]:
         used.append(name)
-        return compiled(name)
+        return compiled(loops, name)
 
-    monkeypatch.setattr(compiled_module, "_compiled", noted)
+    monkeypatch.setattr(compiled_module, "compiled", noted)
     assert_equals_reference(layer_statistics(torch.from_numpy(weight)), weight)
     assert used == ["largest", "layer_sums"]
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("rows", "block"), [(3, 2), (7, 5), (64, 1024)])
-def test_chunk_sizes_do_not_matter(monkeypatch: pytest.MonkeyPatch, rows: int, block: int) -> None:
-    monkeypatch.setattr(layer_module, "_CPU_ROWS", rows)
-    monkeypatch.setattr("distributed.statistics.quality._CHANNEL_BLOCK", block)
-    monkeypatch.setattr("distributed.statistics.quality._WEIGHT_BLOCK", block + 1)
+def test_chunk_sizes_do_not_matter(measure: Measure, monkeypatch: pytest.MonkeyPatch, rows: int, block: int) -> None:
+    monkeypatch.setattr(passes_module, "ROWS", rows)
+    monkeypatch.setattr("distributed.statistics.quality.CHANNEL_BLOCK", block)
+    monkeypatch.setattr("distributed.statistics.quality.WEIGHT_BLOCK", block + 1)
     for weight in LAYERS.values():
-        assert_equals_reference(layer_statistics(torch.from_numpy(weight)), weight)
+        assert_equals_reference(measure(torch.from_numpy(weight)), weight)
 
 
-@pytest.mark.usefixtures("way")
-def test_other_strides_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_strides_give_the_same(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.from_numpy(LAYERS["normal"])
     variants: list[Callable[[torch.Tensor], torch.Tensor]] = [
         lambda w: w.to(memory_format=torch.channels_last),
@@ -144,29 +148,27 @@ def test_other_strides_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda w: torch.nn.Parameter(w),
     ]
     for rows in (5, 1 << 14):  # 5: fewer rows than input channels, so one output channel is cut as well
-        monkeypatch.setattr(layer_module, "_CPU_ROWS", rows)
+        monkeypatch.setattr(passes_module, "ROWS", rows)
         for variant in variants:
             moved = variant(weight)
-            assert_equals_reference(layer_statistics(moved), moved.detach().contiguous().numpy())
+            assert_equals_reference(measure(moved), moved.detach().contiguous().numpy())
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("filters", [1, 12])
-def test_all_filters_of_an_all_zero_layer_are_sparse(filters: int) -> None:
-    found = layer_statistics(torch.zeros(filters, 1, 3, 3))
+def test_all_filters_of_an_all_zero_layer_are_sparse(measure: Measure, filters: int) -> None:
+    found = measure(torch.zeros(filters, 1, 3, 3))
     assert (found.sparsity, found.variance_entropy, found.variance_entropy_clean, found.max_abs) == (1, 0, None, 0)
     smallest = torch.zeros(filters, 1, 3, 3)
     smallest[0, 0, 0, 0] = 1e-45  # the smallest float32 there is: the layer is not zero, its other filters are sparse
-    assert layer_statistics(smallest).sparsity == 1 - 1 / filters
+    assert measure(smallest).sparsity == 1 - 1 / filters
 
 
-@pytest.mark.usefixtures("way")
-def test_known_values() -> None:
+def test_known_values(measure: Measure) -> None:
     """By hand: four orthogonal channels of one weight each, one of them tiny."""
     weight = torch.zeros(4, 1, 3, 3)
     for channel, value in enumerate((2.0, -1.0, 1.0, 0.001)):
         weight[channel, 0].view(-1)[channel] = value
-    found = layer_statistics(weight)
+    found = measure(weight)
     assert found.orthogonality == 1.0
     assert found.sparsity == 0.25
     assert found.max_abs == 2.0
@@ -178,11 +180,10 @@ def test_known_values() -> None:
     assert 0 < found.variance_entropy_clean < np.log10(2)
 
 
-@pytest.mark.usefixtures("way")
-def test_no_variance_is_exactly_zero_entropy() -> None:
+def test_no_variance_is_exactly_zero_entropy(measure: Measure) -> None:
     weight = torch.full((300, 7, 3, 3), 0.1)
     weight[..., 1, 1] = -0.7
-    found = layer_statistics(weight)
+    found = measure(weight)
     assert found.variance_entropy == 0.0
     assert found.norm_std == pytest.approx(0, abs=1e-15)
 
@@ -196,19 +197,18 @@ def test_fields_are_columns_of_the_schema() -> None:
     assert pickle.loads(pickle.dumps(found)).norm_mean == found.norm_mean
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("rows", [4, 1 << 14])
 def test_non_finite_weights_name_the_tensor_the_number_and_the_first(
-    monkeypatch: pytest.MonkeyPatch, value: float, rows: int
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, value: float, rows: int
 ) -> None:
-    monkeypatch.setattr(layer_module, "_CPU_ROWS", rows)
+    monkeypatch.setattr(passes_module, "ROWS", rows)
     weight = torch.randn(4, 5, 3, 3)
     weight[1, 2, 0, 1] = value
     weight[3, 0, 2, 2] = float("nan")
     for moved in (weight, weight.to(memory_format=torch.channels_last)):
         with pytest.raises(UnextractableError) as caught:
-            layer_statistics(moved, "stem.conv.weight")
+            measure(moved, "stem.conv.weight")
         assert caught.value.reason is SkipReason.NON_FINITE
         assert caught.value.place.tensor == "stem.conv.weight"
         assert f"2 of 180 weights are NaN or infinite, the first at (1, 2, 0, 1): {value}" in str(caught.value)
@@ -236,9 +236,9 @@ weights = hnp.arrays(
 @settings(max_examples=80, deadline=None)
 def test_any_partition_of_the_rows_gives_the_same(weight: np.ndarray, rows: int, compiled: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layer_module, "_COMPILED_ROWS", 1 if compiled else 1 << 40)
+        patch.setattr(tensors_module, "_COMPILED_ROWS", 1 if compiled else 1 << 40)
         whole = layer_statistics(torch.from_numpy(weight))
-        patch.setattr(layer_module, "_CPU_ROWS", rows)
+        patch.setattr(passes_module, "ROWS", rows)
         # Cut into pieces by its strides as well: the compiled loops take a contiguous layer in one piece.
         strided = torch.empty(2 * len(weight), *weight.shape[1:])[::2]
         parts = layer_statistics(strided.copy_(torch.from_numpy(weight)))

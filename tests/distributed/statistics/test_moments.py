@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distributed.formulas import random_threshold, scale_filters
 from distributed.statistics import pack_lower, unpack_lower
-from distributed.statistics.moments import Scatter
+from distributed.statistics.tensors import scatter_of
 from tests.distributed.statistics import reference
 from tests.reference import scale
 
@@ -62,11 +62,11 @@ def test_any_tree_of_merges_gives_the_same_scatter(data: st.DataObject, n: int, 
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     columns = torch.from_numpy(rng.standard_normal((9, n)) + offset)
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=6)))
-    parts = [Scatter.of(columns[:, a:b]) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
+    parts = [scatter_of(columns[:, a:b]) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
     while len(parts) > 1:
         i = data.draw(st.integers(0, len(parts) - 2))
         parts[i : i + 2] = [parts[i].merge(parts[i + 1])]
     centred = columns.numpy() - columns.numpy().mean(axis=1, keepdims=True)
     assert parts[0].count == n
-    np.testing.assert_allclose(parts[0].scatter.numpy(), centred @ centred.T, rtol=1e-9, atol=1e-9 * n)
-    np.testing.assert_allclose(parts[0].mean.numpy(), columns.numpy().mean(axis=1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(parts[0].scatter, centred @ centred.T, rtol=1e-9, atol=1e-9 * n)
+    np.testing.assert_allclose(parts[0].mean, columns.numpy().mean(axis=1), rtol=1e-12, atol=1e-12)

@@ -9,8 +9,10 @@ import pytest
 
 from distributed.errors import StoreError
 from distributed.records import MODELS_SCHEMA
-from distributed.store import Store, kept_rows
+from distributed.store import Store, StoreSettings, kept_rows
 from tests.distributed.store import build
+from tests.s3 import S3Server
+from tests.s3_proxy import Rules, proxy
 
 IDS = [f"{number:016x}" for number in range(3)]
 
@@ -73,3 +75,20 @@ def test_without_them_a_damaged_file_is_named(full_store: Store) -> None:
     file_of(full_store, IDS[1]).write_bytes(b"damaged")
     with pytest.raises(StoreError, match=IDS[1]):
         full_store.reference_keys()
+
+
+def test_in_a_bucket_one_object_is_read_for_all_models(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_rows, "MOST_NOT_KEPT", 1)
+    s3_server.make_bucket("kept")
+    rules = Rules()
+    with proxy(s3_server, rules) as endpoint:
+        store = Store.open(StoreSettings("s3://kept/x", endpoint_url=endpoint))
+        for model_id in IDS:
+            layers = build.weights()
+            store.write_model(model_id, build.batches(model_id, layers), build.finish(model_id, layers, model_id))
+        store.keep_rows()
+        rules.requests.clear()
+        assert sorted(store.reference_keys().values()) == IDS
+        read = [each for each in rules.requests if each.startswith("GET") and ".parquet" in each]
+        assert read
+        assert {each.split()[1] for each in read} == {"/kept/x/kept/models.parquet"}
