@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distributed import lean_imports
+from distributed import lean_imports, logs
 from distributed.environment import take_over
 from distributed.errors import FilterShiftError, RetryableError, UnextractableError
 from distributed.hub import budget as hub_budget
@@ -40,6 +40,7 @@ class ExtractionActor:
         hub: how the Hub is asked.
         budget: handle of the actor that keeps the cluster's budget of requests (``shared_budget``); None: this process
             keeps one of its own.
+        log: how lines of this process's log are written.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class ExtractionActor:
         environment: Mapping[str, str],
         hub: HubAccess = HubAccess(),
         budget: Any = None,
+        log: logs.LogStyle = logs.LogStyle.text,
     ) -> None:
         take_over(environment)
+        logs.begin(log)
         hub_budget.use(None if budget is None else SharedBudget(budget), hub)
         lean_imports.begin()
         self._store_settings, self._settings, self._hub = store, extract, hub
@@ -83,9 +86,10 @@ class ExtractionActor:
             logger.exception("this actor cannot start")
             return _describe(error)
 
-    def extract(self, reference: ModelReference) -> Outcome:
+    def extract(self, reference: ModelReference, attempt: int = 1) -> Outcome:
         """What became of ``reference``. Errors come back as outcomes: one model's failure stops nothing else."""
-        return outcome_of(reference, lambda: self._extract(reference))
+        with logs.about(reference.name, attempt):
+            return outcome_of(reference, lambda: self._extract(reference))
 
     def _extract(self, reference: ModelReference) -> Outcome:
         with _scratch() as folder:

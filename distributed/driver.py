@@ -12,6 +12,7 @@ from itertools import chain
 
 from rich.console import Console
 
+from distributed import logs, metrics
 from distributed.arrivals import Arrivals
 from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
@@ -45,6 +46,8 @@ def extract(run: ExtractionRun) -> int:
     Raises:
         UserError: the request can't be done (source, store or cluster).
     """
+    if run.log is not logs.LogStyle.text:
+        logs.begin(run.log)
     budget.use(None, run.hub)
     catalogue = StoredCatalogue(Store.open(run.store), writes=not run.extract.dry_run)
     return extract_parts(run, stream_source(run.source, catalogue))
@@ -93,8 +96,8 @@ def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Ar
     there from the first model that is to be extracted.
     """
     started = time.monotonic()
-    totals = Totals(waiting=lambda: budget.current().waiting() if run.asks_hub else "")
-    with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
+    totals = Totals(waiting=_waiting_for_the_hub if run.asks_hub else str)
+    with reporter_for(run.extract.progress, console, totals, run.log) as reporter, Recording(store) as recording:
         work = _Work(planner, arrivals, recording, totals, run.extract.variant)
         arriving = iter(work)
         for first in arriving:
@@ -111,6 +114,12 @@ def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Ar
         _keep_rows(store, work.outcomes)
     told = same_content_told(work.outcomes, store)
     return RunReport(tuple(told), work.listed, time.monotonic() - started)
+
+
+def _waiting_for_the_hub() -> str:
+    waiting = budget.current().waiting()
+    metrics.waits(hub=bool(waiting))
+    return waiting
 
 
 class _Work:
@@ -166,6 +175,7 @@ class _Work:
 
     def _settle(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        metrics.ended(outcome)
         self._recording.keep(outcome, self._recorded.get(outcome.reference.reference_key, ()))
 
 

@@ -12,13 +12,16 @@ Every message is one line that names the place and says what to do.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
 
 def in_one_line(text: str) -> str:
-    """The text without its line breaks: names of files and models may hold some."""
-    return " ".join(text.splitlines())
+    """The text without its line breaks, control characters as ``\\xNN``: names may hold some, and terminals obey."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(text.splitlines()))
 
 
 class FilterShiftError(Exception):

@@ -19,6 +19,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from distributed import metrics
 from distributed.errors import ClusterError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import Reporter
@@ -58,8 +59,8 @@ class ExtractionPool:
     """Runs references through actors and yields one outcome for each, exactly once, in the order they end.
 
     ``new_actor()`` gives an actor with ``start.remote() -> str | None``, which says what keeps its node from the work,
-    and ``extract.remote(reference) -> Outcome``. A handle exists long before its process: only what has started gets a
-    model, so that a node that can't do the work costs no model a try.
+    and ``extract.remote(reference, attempt) -> Outcome``. A handle exists long before its process: only what
+    has started gets a model, so that a node that can't do the work costs no model a try.
     """
 
     def __init__(self, new_actor: Callable[[], Any], settings: PoolSettings, reporter: Reporter) -> None:
@@ -88,6 +89,7 @@ class ExtractionPool:
                     waiting.sort(key=lambda work: work.reference.size, reverse=True)
                 self._start_actors(len(waiting))
                 self._hand_out(waiting)
+                metrics.waits(models=len(waiting), actors=len(self._starting))
                 for work, outcome in self._collect():
                     if self._try_again(work, outcome):
                         waiting.append(work)
@@ -149,7 +151,7 @@ class ExtractionPool:
             waiting.remove(work)
             actor = self._idle.pop()
             work.attempts += 1
-            self._in_flight[actor.extract.remote(work.reference)] = (actor, work)
+            self._in_flight[actor.extract.remote(work.reference, work.attempts)] = (actor, work)
             in_flight += work.held
 
     def _collect(self) -> list[tuple[_Work, Outcome]]:
@@ -186,6 +188,7 @@ class ExtractionPool:
         wait = min(FIRST_BACKOFF_SECONDS * 2 ** (work.attempts - 1), MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
         work.not_before = time.monotonic() + wait
         self._reporter.retried(outcome, wait)
+        metrics.retried(outcome)
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -11,8 +12,12 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from distributed.errors import in_one_line
+from distributed.logs import LogStyle, fields_of
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.settings import ProgressStyle
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two plain lines; a failure or a skip gets its own line at once.
 PLAIN_INTERVAL = 10.0
@@ -91,7 +96,8 @@ def human_bytes(count: float) -> str:
 
 def trouble_line(outcome: Outcome) -> str:
     """One line that says which model, and why."""
-    return f"{outcome.kind}: {outcome.reference.name}: {outcome.message}"
+    tries = f" (try {outcome.attempts})" if outcome.attempts > 1 else ""
+    return in_one_line(f"{outcome.kind}: {outcome.reference.name}: {outcome.message}{tries}")
 
 
 class PlainReporter:
@@ -112,7 +118,9 @@ class PlainReporter:
 
     def retried(self, outcome: Outcome, wait: float) -> None:
         self._print(
-            f"retry: {outcome.reference.name}: {outcome.message} (try {outcome.attempts}; again in {wait:.0f} s)"
+            in_one_line(
+                f"retry: {outcome.reference.name}: {outcome.message} (try {outcome.attempts}; again in {wait:.0f} s)"
+            )
         )
 
     def tick(self) -> None:
@@ -129,6 +137,22 @@ class PlainReporter:
     ) -> None:
         if self._totals.models:
             self._print(self._totals.line())
+
+
+class LogReporter(PlainReporter):
+    """Lines of the log, what they are about as fields: of each model, each retry, every ``PLAIN_INTERVAL`` seconds."""
+
+    def _print(self, line: str) -> None:
+        logger.info("%s", line)
+
+    def finished(self, outcome: Outcome) -> None:
+        self._totals.add(outcome)
+        level = logging.WARNING if outcome.kind is OutcomeKind.FAILED else logging.INFO
+        logger.log(level, "%s", outcome.message or outcome.kind, extra=fields_of(outcome))
+        self.tick()
+
+    def retried(self, outcome: Outcome, wait: float) -> None:
+        logger.warning("retry: %s", outcome.message, extra={**fields_of(outcome), "again_in_seconds": round(wait, 1)})
 
 
 class _Bar(Progress):
@@ -171,9 +195,8 @@ class BarReporter:
         self._update()
 
     def retried(self, outcome: Outcome, wait: float) -> None:
-        self._progress.console.print(
-            f"retry: {outcome.reference.name}: {outcome.message} (again in {wait:.0f} s)", markup=False, highlight=False
-        )
+        line = in_one_line(f"retry: {outcome.reference.name}: {outcome.message} (again in {wait:.0f} s)")
+        self._progress.console.print(line, markup=False, highlight=False)
 
     def tick(self) -> None:
         self._update()
@@ -208,10 +231,12 @@ class SilentReporter:
     ) -> None: ...
 
 
-def reporter_for(style: ProgressStyle, console: Console, totals: Totals) -> Reporter:
-    """The reporter of ``style``; ``auto`` asks whether ``console`` is a terminal."""
+def reporter_for(style: ProgressStyle, console: Console, totals: Totals, log: LogStyle = LogStyle.text) -> Reporter:
+    """The reporter of ``style``; ``auto`` asks whether ``console`` is a terminal; a log of JSON takes all."""
     if style is ProgressStyle.off:
         return SilentReporter()
+    if log is LogStyle.json:
+        return LogReporter(console, totals)
     if style is ProgressStyle.bar or (style is ProgressStyle.auto and console.is_terminal):
         return BarReporter(console, totals)
     return PlainReporter(console, totals)

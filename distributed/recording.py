@@ -11,6 +11,7 @@ from typing import Self
 
 from distributed import __version__
 from distributed.errors import RetryableError, StoreError
+from distributed.logs import fields_of
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.store import Reject, RejectKind, Store
 
@@ -70,7 +71,10 @@ def record(outcome: Outcome, store: Store, before: Collection[RejectKind]) -> No
         else:
             store.clear_reject(outcome.reference.reference_key, before)
     except (RetryableError, StoreError) as error:
-        logger.warning("%s: the outcome %r is not recorded: %s", outcome.reference.name, str(outcome.kind), error)
+        name = outcome.reference.name
+        logger.warning(
+            "%s: the outcome %r is not recorded: %s", name, str(outcome.kind), error, extra=fields_of(outcome)
+        )
 
 
 def _forget(reference_key: str, store: Store, before: Collection[RejectKind]) -> None:

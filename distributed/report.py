@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from distributed.errors import in_one_line
 from distributed.labels import LabelChange
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
@@ -79,7 +80,7 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
             markup=False,
         )
     if beside:
-        console.print(beside, soft_wrap=True, highlight=False, markup=False)
+        console.print(in_one_line(beside), soft_wrap=True, highlight=False, markup=False)
     console.print(report.line(), soft_wrap=True, highlight=False)
 
 
@@ -109,7 +110,7 @@ def _of_one_content(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
 
 def _say(line: str, console: Console) -> None:
     """One line with names in it as they are."""
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(in_one_line(line), soft_wrap=True, highlight=False, markup=False)
 
 
 def _trouble_table(trouble: Sequence[Outcome]) -> Table:
@@ -119,5 +120,5 @@ def _trouble_table(trouble: Sequence[Outcome]) -> Table:
     for outcome in trouble[:MOST_ROWS]:
         what = f"{outcome.kind} (recorded)" if outcome.known else str(outcome.kind)
         cells = [outcome.reference.name, what, outcome.reason or "", outcome.message or ""]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     return table

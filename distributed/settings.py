@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from distributed.hub.settings import HubAccess
+from distributed.logs import LogStyle
 from distributed.name_patterns import NamePatterns, Patterns, several
 from distributed.setting import check_bounds, setting
 from distributed.sources.settings import SourceSettings
@@ -136,6 +137,9 @@ class ExtractionRun:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     hub: HubAccess = field(default_factory=HubAccess)
+    log: LogStyle = setting(
+        LogStyle.text, "text | json: lines on standard error, here and on the nodes; json has a line a model"
+    )
 
     @property
     def asks_hub(self) -> bool:

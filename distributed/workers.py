@@ -48,7 +48,14 @@ def _new_actor(run: ExtractionRun, store: Store, requests: Any) -> Any:
     actor = ray.remote(ExtractionActor).options(**options)
     device = "cuda" if cluster.num_gpus else "cpu"
     return actor.remote(
-        store.settings, run.extract, int(cluster.num_cpus), device, environment_for_workers(), run.hub, requests
+        store.settings,
+        run.extract,
+        int(cluster.num_cpus),
+        device,
+        environment_for_workers(),
+        run.hub,
+        requests,
+        run.log,
     )
 
 

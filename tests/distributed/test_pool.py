@@ -49,7 +49,7 @@ class ScriptedActor:
         (self.folder / f"up.{os.getpid()}").touch()
         return None
 
-    def extract(self, ref: ModelReference) -> Outcome:
+    def extract(self, ref: ModelReference, attempt: int) -> Outcome:
         tries = len(list(self.folder.glob(f"{ref.name}.try*")))
         (self.folder / f"{ref.name}.try{tries}").write_text(f"{time.time()} {os.getpid()}")
         if ref.name.startswith("dies-once") and tries == 0:

@@ -91,8 +91,13 @@ def wait_for(dashboard: str, token: str, process: subprocess.Popen[bytes], log: 
     raise AssertionError(f"the head did not answer: {log.read_text(errors='replace')}")
 
 
-def submit(head: Head, *entrypoint: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / "ray"), "job", "submit", "--address", head.dashboard, "--working-dir", ".", "--", *entrypoint]
+def submit(
+    head: Head,
+    *entrypoint: str,
+    environment: dict[str, str] | None = None,
+    uploads: tuple[str, ...] = ("--working-dir", "."),
+) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "ray"), "job", "submit", "--address", head.dashboard, *uploads, "--", *entrypoint]
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment or head.environment, capture_output=True, text=True, timeout=400
     )
@@ -144,6 +149,39 @@ def test_submitted_jobs_on_s3_equal_the_local_run(head: Head, s3_server: S3Serve
     assert compared == 3 * len([info for info in listing if info.path.endswith(".parquet")])
     for axis in ("task", "visual_category", "depth"):
         assert matrix(tmp_path / "s3", axis) == pytest.approx(matrix(tmp_path / "local", axis), rel=1e-9, abs=1e-12)
+
+
+#: Prints where the driver and a worker of a job have the project from, and whether the samples' weights are there.
+PLACES = (
+    "import distributed, ray; ray.init('auto', log_to_driver=False);"
+    "there = ray.remote(lambda: __import__('distributed').__file__);"
+    "print('PLACES', distributed.__file__, ray.get(there.remote()), __import__('os').path.exists('samples/models'))"
+)
+
+
+@pytest.mark.ray
+def test_what_is_uploaded_goes_before_what_is_installed(head: Head) -> None:
+    """The project is installed on this machine as well: driver and workers of a job take what was uploaded with it."""
+    for uploads, has_samples in (
+        (("--working-dir", "."), "True"),
+        (("--working-dir", ".", "--runtime-env", "launch/runtime_env.yaml"), "False"),
+    ):
+        ran = submit(head, "python", "-c", PLACES, uploads=uploads)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        [line] = [line for line in ran.stdout.splitlines() if line.startswith("PLACES ")]
+        _, *modules, samples = line.split()
+        assert all("working_dir_files" in module for module in modules), modules
+        assert samples == has_samples
+
+
+@pytest.mark.ray
+def test_an_installed_project_needs_no_upload(head: Head, tmp_path: Path) -> None:
+    if not (BIN / "filter-shift").is_file():
+        pytest.skip("the project is not installed here")
+    models = "source.models=[maps-espcn]"
+    ran = submit(head, "filter-shift", "extract", "cluster=ray", models, f"store.uri={tmp_path}/store", uploads=())
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "listed 1 = extracted 1" in ran.stdout
 
 
 @pytest.mark.ray
