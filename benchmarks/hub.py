@@ -137,6 +137,7 @@ def models(place: Path, names: Sequence[str]) -> list[Row]:
                     "outcome": ours["kind"],
                 }
             )
+            print(f"{repo}: {counts_text(counts)} requests, {counts['bytes']:,} bytes", flush=True)
     return rows
 
 

@@ -91,7 +91,7 @@ class HubProcess:
 @contextmanager
 def hub_process(root: Path, **settings: Any) -> Iterator[HubProcess]:
     """A server over ``root`` in another process, until the end of the block."""
-    command = [sys.executable, "-m", "tests.hub", str(root)]
+    command = [sys.executable, "-m", "tests.hub", "--until-eof", str(root)]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
