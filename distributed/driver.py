@@ -66,7 +66,7 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
                 raise arrivals.error
             return OK
         report, error = run_listing(run, store, planner, arrivals, console)
-    changes = label_changes(report.outcomes, store)
+    changes = [] if isinstance(error, StoreError) else label_changes(report.outcomes, store)
     if run.extract.update_labels:
         for change in changes:
             store.relabel_model(change.model_id, change.values)
@@ -119,9 +119,10 @@ def run_listing(
             else:
                 reporter.tick()
                 arrivals.wait(LISTING_POLL_SECONDS)
-        _keep_rows(store, work.outcomes)
-    told = same_content_told(work.outcomes, store)
-    return RunReport(tuple(told), work.listed, time.monotonic() - started), ended_by
+        if not isinstance(ended_by, StoreError):
+            _keep_rows(store, work.outcomes)
+            work.outcomes = list(same_content_told(work.outcomes, store))
+    return RunReport(tuple(work.outcomes), work.listed, time.monotonic() - started), ended_by
 
 
 class _Work:
