@@ -3,6 +3,7 @@
 The type of an error says what may be done about it, so that no caller ever reads its text:
 
 * ``UserError``: what was asked for cannot be done as asked (settings, paths, overrides). Ends the command, exit code 2.
+* ``UnusableStoreError``, one of these: nothing can be done with the store by anybody. Met by an actor it ends the run.
 * ``UnextractableError``: a permanent fact about one model. It is recorded as a skip, never tried again unasked.
 * ``RetryableError``: the same call may go well later (network, a node, a full disk). Tried again up to the limit.
 * ``PermanentError``: it failed and would fail again. Recorded as a failure at once.
@@ -38,6 +39,13 @@ class SourceError(UserError):
 
 class StoreError(UserError):
     """The store cannot be opened, read or written as a whole."""
+
+
+class UnusableStoreError(StoreError):
+    """The whole store is out of reach until a person acts: permission, credentials, bucket, room.
+
+    It is no fact about the model that met it: a run that meets it ends, and charges no model.
+    """
 
 
 class ClusterError(UserError):
