@@ -12,11 +12,11 @@ from typing import Any
 
 from distributed import lean_imports
 from distributed.environment import take_over
-from distributed.errors import FilterShiftError, RetryableError, UnextractableError
+from distributed.errors import FilterShiftError, RetryableError, UnextractableError, UnusableStoreError, in_one_line
 from distributed.hub import budget as hub_budget
 from distributed.hub.settings import HubAccess
 from distributed.hub.shared_budget import SharedBudget
-from distributed.outcomes import Outcome, OutcomeKind
+from distributed.outcomes import MEMORY_ADVICE, FailureReason, NotReady, Outcome, OutcomeKind
 from distributed.references import ModelReference
 from distributed.settings import ExtractSettings
 from distributed.sources.naming import some
@@ -30,6 +30,7 @@ class ExtractionActor:
     """Opens one checkpoint after another and writes its filters into the store.
 
     Its life: ``start`` once, which finds out whether this node can do the work at all, then ``extract`` for each model.
+    ``ExtractionProcess`` is where it lives.
 
     Args:
         store: where to write.
@@ -58,11 +59,14 @@ class ExtractionActor:
         self._store_settings, self._settings, self._hub = store, extract, hub
         self._num_threads, self._device_name = num_threads, device
 
-    def start(self) -> str | None:
-        """Make ready; what keeps this node from the work, in one line, or None.
+    def start(self, is_first: bool = True) -> NotReady | None:
+        """Make ready; what keeps this node from the work, or None.
 
         What would fail for every model alike (an import, the device, the store out of reach, no room for downloads)
         shows here, before any model is tried.
+
+        Args:
+            is_first: on its node: it tries the store for those that follow.
         """
         try:
             import torch
@@ -74,14 +78,15 @@ class ExtractionActor:
             statistics.layer_statistics(torch.ones(1, 1, 3, 3, device=self._device))
             self._extract_model = extraction.extract_model
             self._store = Store.open(self._store_settings)
-            self._store.prepare()
+            if is_first:
+                self._store.prepare()
             with _scratch():
                 return None
         except FilterShiftError as error:
-            return str(error)
+            return NotReady(str(error), isinstance(error, RetryableError))
         except Exception as error:
             logger.exception("this actor cannot start")
-            return _describe(error)
+            return NotReady(_describe(error))
 
     def extract(self, reference: ModelReference) -> Outcome:
         """What became of ``reference``. Errors come back as outcomes: one model's failure stops nothing else."""
@@ -109,12 +114,22 @@ def _scratch() -> Iterator[Path]:
 
 
 def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcome:
-    """``work()``, with every error turned into the outcome its type stands for."""
+    """``work()``, with every error turned into the outcome its type stands for.
+
+    Raises:
+        UnusableStoreError: no fact about this model: it ends the run.
+    """
     try:
         return work()
     except UnextractableError as error:
         message = f"{error}{_not_tried(reference)}"
         return Outcome(reference, OutcomeKind.SKIPPED, reason=str(error.reason), message=message, place=error.place)
+    except UnusableStoreError:
+        raise
+    except MemoryError as error:
+        message = f"memory was not enough for this model ({error or 'no more is given'}): {MEMORY_ADVICE}"
+        reason = str(FailureReason.OUT_OF_MEMORY)
+        return Outcome(reference, OutcomeKind.FAILED, reason=reason, message=in_one_line(message), retryable=True)
     except FilterShiftError as error:
         return Outcome(
             reference,

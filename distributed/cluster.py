@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from distributed.errors import ClusterError
+from distributed.interrupt import take_sigterm
 from distributed.settings import ClusterSettings
 
 #: Where this project's packages lie: a checkout, or an installation.
@@ -59,6 +60,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
             f"cannot reach Ray at {cluster.address!r}: {reason} "
             "(start one with 'ray start --head', or use cluster=local)"
         ) from error
+    take_sigterm()
     try:
         yield
     finally:

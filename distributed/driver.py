@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +16,7 @@ from rich.console import Console
 from distributed.arrivals import Arrivals
 from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
-from distributed.errors import RetryableError, StoreError
+from distributed.errors import ClusterError, RetryableError, StoreError, UnusableStoreError, UserError
 from distributed.hub import budget
 from distributed.hub.catalogue import StoredCatalogue
 from distributed.labels import label_changes, same_content_told
@@ -64,7 +65,7 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
             if arrivals.error is not None:
                 raise arrivals.error
             return OK
-        report = run_listing(run, store, planner, arrivals, console)
+        report, error = run_listing(run, store, planner, arrivals, console)
     changes = label_changes(report.outcomes, store)
     if run.extract.update_labels:
         for change in changes:
@@ -72,6 +73,8 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
     print_labels(changes, console, updated=run.extract.update_labels)
     if report.listed or arrivals.error is None:
         print_report(report, store.uri, console, not_read(arrivals.not_read))
+    if error is not None:
+        raise error
     if arrivals.error is not None:
         raise arrivals.error
     _reconcile(report, store)
@@ -86,13 +89,15 @@ def _console() -> Console:
     return console
 
 
-def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console) -> RunReport:
-    """Extract what arrives; every listed model has one outcome in the report.
+def run_listing(
+    run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console
+) -> tuple[RunReport, UserError | None]:
+    """Extract what arrives; every listed model has one outcome in the report. And what ended it early, if anything did.
 
     Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing. Ray is
     there from the first model that is to be extracted.
     """
-    started = time.monotonic()
+    started, ended_by = time.monotonic(), None
     totals = Totals(waiting=lambda: budget.current().waiting() if run.asks_hub else "")
     with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
         work = _Work(planner, arrivals, recording, totals, run.extract.variant)
@@ -102,15 +107,21 @@ def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Ar
                 from distributed.workers import extracted  # and with it Ray: two seconds to import and start
 
                 store.prepare()
-                with closing(extracted(chain([first], arriving), run, store, reporter)) as outcomes:
-                    for outcome in outcomes:
-                        work.ended(outcome)
+                of_actors = extracted(chain([first], arriving), run, store, reporter, work.deaths)
+                try:
+                    with closing(of_actors) as outcomes:
+                        for outcome in outcomes:
+                            work.ended(outcome)
+                except (ClusterError, UnusableStoreError) as error:
+                    ended_by = error
+                    work.leave()
+                    break
             else:
                 reporter.tick()
                 arrivals.wait(LISTING_POLL_SECONDS)
         _keep_rows(store, work.outcomes)
     told = same_content_told(work.outcomes, store)
-    return RunReport(tuple(told), work.listed, time.monotonic() - started)
+    return RunReport(tuple(told), work.listed, time.monotonic() - started), ended_by
 
 
 class _Work:
@@ -119,6 +130,7 @@ class _Work:
     Attributes:
         listed: models that the source has brought so far.
         outcomes: of those that have ended.
+        deaths: ``reference_key`` → actors that died of the model in earlier runs.
     """
 
     def __init__(
@@ -129,6 +141,8 @@ class _Work:
         self._twins = Twins()
         self._recorded: dict[str, tuple[RejectKind, ...]] = {}
         self._next: list[ModelReference] = []
+        self._planned: list[ModelReference] = []
+        self.deaths: dict[str, int] = {}
         self.listed = 0
         self.outcomes: list[Outcome] = []
 
@@ -153,9 +167,21 @@ class _Work:
             self._settle(twin)
         self._next += to_read
 
+    def leave(self) -> None:
+        """What has no outcome yet gets none in this run."""
+        ended = Counter(outcome.reference.reference_key for outcome in self.outcomes)
+        for reference in self._planned:
+            key = reference.reference_key
+            if ended[key]:
+                ended[key] -= 1
+            else:
+                self.outcomes.append(Outcome(reference, OutcomeKind.NOT_FINISHED))
+
     def _plan(self, references: list[ModelReference]) -> None:
         self.listed += len(references)
+        self._planned += references
         plan = self._planner.plan(references)
+        self.deaths |= plan.deaths
         self._recorded |= plan.recorded
         to_read, twins = self._twins.sort_out(plan.to_extract)
         for outcome in (*plan.settled, *twins):

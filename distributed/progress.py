@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from distributed.outcomes import Outcome, OutcomeKind
 from distributed.settings import ProgressStyle
 
 #: Seconds between two plain lines; a failure or a skip gets its own line at once.
-PLAIN_INTERVAL = 10.0
+PLAIN_INTERVAL = 5.0
 
 
 class Reporter(Protocol):
@@ -27,8 +27,8 @@ class Reporter(Protocol):
     def retried(self, outcome: Outcome, wait: float) -> None:
         """One try has failed; the next comes in ``wait`` seconds."""
 
-    def tick(self) -> None:
-        """Some time has passed."""
+    def tick(self, waiting: str = "") -> None:
+        """Some time has passed; the pool is ``waiting for 3 actors: …`` now, or for nothing."""
 
     def __enter__(self) -> Reporter: ...
 
@@ -44,13 +44,14 @@ class Totals:
         models: to be extracted, of those listed so far.
         listed: by the source so far, those with nothing to extract among them.
         is_listing: whether there may be more.
-        waiting: says what the run waits for now, "" where for nothing.
+        waiting: says what models wait for now, "" where for nothing.
+        actors: what the pool waits for, "" where for nothing.
     """
 
     def __init__(self, models: int = 0, waiting: Callable[[], str] = lambda: "") -> None:
         self.models = models
         self.listed, self.is_listing = 0, False
-        self.waiting = waiting
+        self.waiting, self.actors = waiting, ""
         self.done = self.skipped = self.failed = self.filters = self.bytes_read = 0
         self.started = time.monotonic()
 
@@ -65,6 +66,12 @@ class Totals:
     def line(self) -> str:
         """``3/11 models (19 listed so far), 87 312 filters (43 656/s), 6.1 MB read, 0 skipped, 0 failed``."""
         return f"{self.done}/{self.models} models{self.listing and f' ({self.listing})'}, {self.sums()}"
+
+    @property
+    def waits(self) -> list[str]:
+        """What is waited for now, in words."""
+        waiting = self.waiting()
+        return [each for each in (waiting and f"waiting: {waiting}", self.actors) if each]
 
     @property
     def listing(self) -> str:
@@ -108,18 +115,18 @@ class PlainReporter:
         self._totals.add(outcome)
         if outcome.kind in (OutcomeKind.SKIPPED, OutcomeKind.FAILED):
             self._print(trouble_line(outcome))
-        self.tick()
+        self.tick(self._totals.actors)
 
     def retried(self, outcome: Outcome, wait: float) -> None:
         self._print(
             f"retry: {outcome.reference.name}: {outcome.message} (try {outcome.attempts}; again in {wait:.0f} s)"
         )
 
-    def tick(self) -> None:
+    def tick(self, waiting: str = "") -> None:
+        self._totals.actors = waiting
         if time.monotonic() - self._last >= PLAIN_INTERVAL:
             self._last = time.monotonic()
-            waiting = self._totals.waiting()
-            self._print(f"{self._totals.line()}{waiting and f'; waiting: {waiting}'}")
+            self._print("; ".join([self._totals.line(), *self._totals.waits]))
 
     def __enter__(self) -> PlainReporter:
         return self
@@ -134,12 +141,11 @@ class PlainReporter:
 class _Bar(Progress):
     """A bar, and below it what is waited for."""
 
-    waiting = ""
+    waits: Sequence[str] = ()
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
-        if self.waiting:
-            yield Text(f"waiting: {self.waiting}")
+        yield from map(Text, self.waits)
 
 
 class BarReporter:
@@ -161,7 +167,7 @@ class BarReporter:
     def _update(self) -> None:
         totals = self._totals
         line = f"{totals.listing and f'{totals.listing}, '}{totals.sums()}"
-        self._progress.waiting = totals.waiting()
+        self._progress.waits = totals.waits
         self._progress.update(self._task, completed=totals.done, total=totals.models, line=line)
 
     def finished(self, outcome: Outcome) -> None:
@@ -175,7 +181,8 @@ class BarReporter:
             f"retry: {outcome.reference.name}: {outcome.message} (again in {wait:.0f} s)", markup=False, highlight=False
         )
 
-    def tick(self) -> None:
+    def tick(self, waiting: str = "") -> None:
+        self._totals.actors = waiting
         self._update()
 
     def __enter__(self) -> BarReporter:
@@ -186,7 +193,7 @@ class BarReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._update()
-        self._progress.waiting = ""
+        self._progress.waits = ()
         self._progress.update(self._task, visible=self._totals.models > 0)
         self._progress.stop()
 
@@ -198,7 +205,7 @@ class SilentReporter:
 
     def retried(self, outcome: Outcome, wait: float) -> None: ...
 
-    def tick(self) -> None: ...
+    def tick(self, waiting: str = "") -> None: ...
 
     def __enter__(self) -> SilentReporter:
         return self
