@@ -13,19 +13,28 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from distributed.errors import StoreError, UnusableStoreError
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA, REPOSITORIES_SCHEMA
+from distributed.records import (
+    FILTERS_SCHEMA,
+    LAYERS_SCHEMA,
+    MODELS_SCHEMA,
+    REJECTS_SCHEMA,
+    REPOSITORIES_SCHEMA,
+    RUNS_SCHEMA,
+)
 from distributed.store import kept_rows
 from distributed.store.backends import Backend, LocalBackend
+from distributed.store.conforming import as_stored
 from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
-from distributed.store.rows import ModelOrigin, Reject, RejectKind, StoredReject, reject_of, with_values
+from distributed.store.rows import ModelOrigin, Reject, RejectKind, RunRow, StoredReject, reject_of, run_of, with_values
 from distributed.store.settings import StoreSettings
 from distributed.store.writer import Finish, WriteReceipt, row_path, write_model, write_row
 
 _SKETCHES = "sketches/"
 _PROBES = ".probes"
+_RUNS = "runs"
 _REPOSITORIES = "repositories"
 
 
@@ -179,6 +188,17 @@ class Store:
         with writing(self.uri):
             self._backend.write(f"{_REPOSITORIES}/{uuid.uuid4().hex[:16]}.parquet", sink.getvalue().to_pybytes())
 
+    def write_run(self, row: RunRow) -> None:
+        """Record a run, in place of what was recorded of it before.
+
+        Raises:
+            UnusableStoreError, RetryableError: the store can't be written.
+        """
+        sink = pa.BufferOutputStream()
+        pq.write_table(as_stored(row.to_table()), sink, compression="none")
+        with writing(self.uri):
+            self._backend.write(f"{_RUNS}/{_key(row.run_id)}.parquet", sink.getvalue().to_pybytes())
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Put a small object at ``path`` (``sketches/…``) whole, in place of what is there.
 
@@ -271,6 +291,16 @@ class Store:
     def reject_keys(self) -> dict[str, StoredReject]:
         """``reference_key`` → what is recorded, skip or failure."""
         return {key: StoredReject(kind, reject) for kind in RejectKind for key, reject in self._rejects(kind).items()}
+
+    def runs(self) -> list[RunRow]:
+        """The runs, the earliest first.
+
+        Raises:
+            StoreError, RetryableError: they can't be read.
+        """
+        probe(self._location)
+        table = read_tables(self._arrow, list_folder(self._arrow, self._path(_RUNS)), RUNS_SCHEMA)
+        return sorted(map(run_of, table.to_pylist()), key=lambda run: run.started_at)
 
     def repositories(self) -> dict[tuple[str, str], str]:
         """(id, commit hash) of a repository → what the Hub said of it.

@@ -120,7 +120,7 @@ GOLDEN = {
     "extracted_at timestamp[ms, tz=UTC]!, tool_version string!, variant string",
     "skips": "reference_key string!, name string!, source string!, uri string!, revision string, file string, "
     "reason string!, message string!, tensor string, expected string, found string, retryable bool!, "
-    "attempts int32!, recorded_at timestamp[ms, tz=UTC]!, tool_version string!",
+    "attempts int32!, recorded_at timestamp[ms, tz=UTC]!, tool_version string!, node string, run_id string",
 }
 
 
