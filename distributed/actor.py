@@ -79,7 +79,7 @@ class ExtractionActor:
             self._extract_model = extraction.extract_model
             self._store = Store.open(self._store_settings)
             if is_first:
-                self._store.prepare()
+                self._store.probe_writing()
             with _scratch():
                 return None
         except FilterShiftError as error:

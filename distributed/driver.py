@@ -16,7 +16,7 @@ from rich.console import Console
 from distributed.arrivals import Arrivals
 from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
-from distributed.errors import ClusterError, RetryableError, StoreError, UnusableStoreError, UserError
+from distributed.errors import FilterShiftError, RetryableError, StoreError, UnusableStoreError
 from distributed.hub import budget
 from distributed.hub.catalogue import StoredCatalogue
 from distributed.labels import label_changes, same_content_told
@@ -26,6 +26,7 @@ from distributed.progress import Totals, reporter_for
 from distributed.recording import Recording
 from distributed.references import ModelReference
 from distributed.report import RunReport, print_labels, print_report
+from distributed.run_record import RunRecord
 from distributed.settings import ExtractionRun
 from distributed.sources import stream_source
 from distributed.sources.contents import Listing, not_read
@@ -65,19 +66,22 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
             if arrivals.error is not None:
                 raise arrivals.error
             return OK
-        report, error = run_listing(run, store, planner, arrivals, console)
-    changes = [] if isinstance(error, StoreError) else label_changes(report.outcomes, store)
-    if run.extract.update_labels:
-        for change in changes:
-            store.relabel_model(change.model_id, change.values)
-    print_labels(changes, console, updated=run.extract.update_labels)
-    if report.listed or arrivals.error is None:
+        record = RunRecord(store, run)
+        report, error = run_listing(run, store, planner, arrivals, console, record)
+    problems = [each for each in (error, arrivals.error) if each is not None]
+    if not isinstance(error, UnusableStoreError | KeyboardInterrupt):
+        try:
+            report = _settled(run, report, store, console)
+            _reconcile(report, store)
+        except FilterShiftError as unsettled:
+            problems.append(unsettled)
+    if report.listed or not problems:
         print_report(report, store.uri, console, not_read(arrivals.not_read))
-    if error is not None:
-        raise error
-    if arrivals.error is not None:
-        raise arrivals.error
-    _reconcile(report, store)
+    record.close(problems[0] if problems else None)
+    for problem in problems[1:]:
+        logger.error("error: %s", problem)
+    if problems:
+        raise problems[0]
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
 
 
@@ -90,8 +94,8 @@ def _console() -> Console:
 
 
 def run_listing(
-    run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console
-) -> tuple[RunReport, UserError | None]:
+    run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console, record: RunRecord
+) -> tuple[RunReport, FilterShiftError | KeyboardInterrupt | None]:
     """Extract what arrives; every listed model has one outcome in the report. And what ended it early, if anything did.
 
     Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing. Ray is
@@ -99,37 +103,51 @@ def run_listing(
     """
     started, ended_by = time.monotonic(), None
     totals = Totals(waiting=lambda: budget.current().waiting() if run.asks_hub else "")
-    with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
-        work = _Work(planner, arrivals, recording, totals, run.extract.variant)
-        arriving = iter(work)
-        for first in arriving:
-            if first:
-                from distributed.workers import extracted  # and with it Ray: two seconds to import and start
+    recording = Recording(store, record.run_id)
+    work = _Work(planner, arrivals, recording, totals, run.extract.variant)
+    try:
+        with reporter_for(run.extract.progress, console, totals) as reporter, recording:
+            arriving = iter(work)
+            for first in arriving:
+                record.keep_from(work)
+                if first:
+                    from distributed.workers import extracted  # and with it Ray: two seconds to import and start
 
-                store.prepare()
-                of_actors = extracted(chain([first], arriving), run, store, reporter, work.deaths)
-                try:
+                    store.prepare()
+                    of_actors = extracted(chain([first], arriving), run, store, reporter, work.deaths)
                     with closing(of_actors) as outcomes:
                         for outcome in outcomes:
                             work.ended(outcome)
-                except (ClusterError, UnusableStoreError) as error:
-                    ended_by = error
-                    work.leave()
-                    break
-            else:
-                reporter.tick()
-                arrivals.wait(LISTING_POLL_SECONDS)
-        if not isinstance(ended_by, StoreError):
-            _keep_rows(store, work.outcomes)
-            work.outcomes = list(same_content_told(work.outcomes, store))
+                else:
+                    reporter.tick()
+                    arrivals.wait(LISTING_POLL_SECONDS)
+            record.keep_from(work)
+    except (FilterShiftError, KeyboardInterrupt) as error:
+        ended_by = error
+        work.leave()
     return RunReport(tuple(work.outcomes), work.listed, time.monotonic() - started), ended_by
+
+
+def _settled(run: ExtractionRun, report: RunReport, store: Store, console: Console) -> RunReport:
+    """The report as the store completes it, once labels are told and rows kept for the next run.
+
+    Raises:
+        StoreError, RetryableError: the store can't be read, or not take the labels.
+    """
+    _keep_rows(store, report.outcomes)
+    report = replace(report, outcomes=tuple(same_content_told(report.outcomes, store)))
+    changes = label_changes(report.outcomes, store)
+    if run.extract.update_labels:
+        for change in changes:
+            store.relabel_model(change.model_id, change.values)
+    print_labels(changes, console, updated=run.extract.update_labels)
+    return report
 
 
 class _Work:
     """What is to be extracted, as it becomes known, and what became of everything listed.
 
     Attributes:
-        listed: models that the source has brought so far.
         outcomes: of those that have ended.
         deaths: ``reference_key`` → actors that died of the model in earlier runs.
     """
@@ -144,8 +162,12 @@ class _Work:
         self._next: list[ModelReference] = []
         self._planned: list[ModelReference] = []
         self.deaths: dict[str, int] = {}
-        self.listed = 0
         self.outcomes: list[Outcome] = []
+
+    @property
+    def listed(self) -> int:
+        """Models that the source has brought so far."""
+        return len(self._planned)
 
     def __iter__(self) -> Iterator[list[ModelReference]]:
         """What has become known since the last time, at once; ends when nothing can come any more."""
@@ -179,7 +201,6 @@ class _Work:
                 self.outcomes.append(Outcome(reference, OutcomeKind.NOT_FINISHED))
 
     def _plan(self, references: list[ModelReference]) -> None:
-        self.listed += len(references)
         self._planned += references
         plan = self._planner.plan(references)
         self.deaths |= plan.deaths

@@ -13,13 +13,17 @@ Every message is one line that names the place and says what to do.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: What steers a terminal: colours, cursors, titles.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
+
 
 def in_one_line(text: str) -> str:
-    """The text without its line breaks: names of files and models may hold some."""
-    return " ".join(text.splitlines())
+    """The text without line breaks, colours and escape codes: names of files and models, and logs, may hold some."""
+    return " ".join(_ESCAPES.sub("", text).splitlines())
 
 
 class FilterShiftError(Exception):

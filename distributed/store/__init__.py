@@ -6,7 +6,7 @@ from distributed.exports import lazily
 
 if TYPE_CHECKING:
     from distributed.store.row_groups import ROW_GROUP_ROWS, RowGroups
-    from distributed.store.rows import ModelOrigin, ModelRow, Reject, RejectKind, StoredReject
+    from distributed.store.rows import ModelOrigin, ModelRow, Reject, RejectKind, RunRow, StoredReject
     from distributed.store.settings import StoreSettings
     from distributed.store.store import Store
     from distributed.store.writer import Finish, WriteReceipt
@@ -19,6 +19,7 @@ __all__ = [
     "Reject",
     "RejectKind",
     "RowGroups",
+    "RunRow",
     "Store",
     "StoreSettings",
     "StoredReject",
@@ -35,6 +36,7 @@ if not TYPE_CHECKING:
         ModelRow="distributed.store.rows:ModelRow",
         Reject="distributed.store.rows:Reject",
         RejectKind="distributed.store.rows:RejectKind",
+        RunRow="distributed.store.rows:RunRow",
         RowGroups="distributed.store.row_groups:RowGroups",
         Store="distributed.store.store:Store",
         StoreSettings="distributed.store.settings:StoreSettings",

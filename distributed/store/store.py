@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -11,19 +12,29 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from distributed.errors import StoreError
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA, REPOSITORIES_SCHEMA
+from distributed.errors import StoreError, UnusableStoreError
+from distributed.records import (
+    FILTERS_SCHEMA,
+    LAYERS_SCHEMA,
+    MODELS_SCHEMA,
+    REJECTS_SCHEMA,
+    REPOSITORIES_SCHEMA,
+    RUNS_SCHEMA,
+)
 from distributed.store import kept_rows
 from distributed.store.backends import Backend, LocalBackend
+from distributed.store.conforming import as_stored
 from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
-from distributed.store.rows import ModelOrigin, Reject, RejectKind, StoredReject, reject_of, with_values
+from distributed.store.rows import ModelOrigin, Reject, RejectKind, RunRow, StoredReject, reject_of, run_of, with_values
 from distributed.store.settings import StoreSettings
-from distributed.store.writer import Finish, WriteReceipt, write_model, write_row
+from distributed.store.writer import Finish, WriteReceipt, row_path, write_model, write_row
 
 _SKETCHES = "sketches/"
+_PROBES = ".probes"
+_RUNS = "runs"
 _REPOSITORIES = "repositories"
 
 
@@ -72,35 +83,49 @@ class Store:
         """Make the folders (or see that the bucket is there), so that a run fails before it has read anything.
 
         Raises:
-            RetryableError: no permission, or no room.
-            StoreError: no such bucket.
+            UnusableStoreError: no permission, no credentials, no room, no such bucket.
+            StoreError: nothing answers at the endpoint.
+            RetryableError: it fails for a reason that may pass.
         """
+        probe(self._location)
         with writing(self.uri):
             self._backend.prepare()
 
+    def probe_writing(self) -> None:
+        """See that this process can write here, by a small object that is removed again.
+
+        Raises:
+            UnusableStoreError, StoreError, RetryableError: see ``prepare``.
+        """
+        self.prepare()
+        path = f"{_PROBES}/{socket.gethostname()}-{uuid.uuid4().hex[:16]}"
+        with writing(self.uri):
+            self._backend.write(path, b"Remove me: a run looked whether it may write here.\n")
+            self._backend.remove(path)
+
     def write_model(self, model_id: str, batches: Iterable[pa.RecordBatch], finish: Finish) -> WriteReceipt:
-        """Write one model, unless it is there.
+        """Write one model. Whoever can do without the reading asks ``has_model`` first.
 
         Args:
             model_id: 16 hex digits.
             batches: record batches of ``FILTERS_SCHEMA`` as ``RowGroups`` gives them, rows of one layer contiguous and
-                layers in order. Consumed only if the model isn't there yet; their errors pass through.
+                layers in order. Their errors pass through.
             finish: called after the last batch; gives the models row and the layers (``LAYERS_SCHEMA``).
 
         Returns:
-            a receipt; ``created`` is False if the model existed, or a concurrent writer was first.
+            a receipt; ``created`` is False if the model was there by then, or a concurrent writer was first: nothing of
+            it was changed.
 
         Raises:
-            RetryableError: full, not permitted, not reachable. Nothing became visible, staging is removed.
-            StoreError: no such bucket.
+            UnusableStoreError: full, not permitted, no credentials, no bucket. Nothing became visible, staging is
+                removed; likewise for the next.
+            RetryableError: not reachable, or no room for staging on this machine.
             ValueError: the row, the layers and the batches contradict each other.
         """
         _key(model_id)
-        if self.has_model(model_id):
-            return WriteReceipt(model_id, False, 0)
         with writing(self.uri):
             backend = self._backend
-        return write_model(backend, model_id, batches, finish, lambda: self.has_model(model_id))
+        return write_model(backend, model_id, batches, finish)
 
     def relabel_model(self, model_id: str, values: Mapping[str, object]) -> None:
         """Put other values into a model's row of ``models``. The file is replaced whole, no other is touched.
@@ -110,7 +135,7 @@ class Store:
             RetryableError: the store can't be written.
             ValueError: no column of ``MODELS_SCHEMA``, or None where there must be a value.
         """
-        relative = f"models/{_key(model_id)}.parquet"
+        relative = row_path(_key(model_id))
         row = read_small(self._arrow, self._path(relative), MODELS_SCHEMA)
         sink = pa.BufferOutputStream()
         write_row(with_values(row, MODELS_SCHEMA, values), sink)
@@ -163,6 +188,17 @@ class Store:
         with writing(self.uri):
             self._backend.write(f"{_REPOSITORIES}/{uuid.uuid4().hex[:16]}.parquet", sink.getvalue().to_pybytes())
 
+    def write_run(self, row: RunRow) -> None:
+        """Record a run, in place of what was recorded of it before.
+
+        Raises:
+            UnusableStoreError, RetryableError: the store can't be written.
+        """
+        sink = pa.BufferOutputStream()
+        pq.write_table(as_stored(row.to_table()), sink, compression="none")
+        with writing(self.uri):
+            self._backend.write(f"{_RUNS}/{_key(row.run_id)}.parquet", sink.getvalue().to_pybytes())
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Put a small object at ``path`` (``sketches/…``) whole, in place of what is there.
 
@@ -204,10 +240,13 @@ class Store:
     # What is there
 
     def has_model(self, model_id: str) -> bool:
-        """Whether the model exists."""
-        path = self._path(f"models/{_key(model_id)}.parquet")
-        with reading(path):
-            return bool(self._arrow.get_file_info(path).type is pafs.FileType.File)
+        """Whether the model exists, by one request.
+
+        Raises:
+            UnusableStoreError, RetryableError: it can't be told.
+        """
+        with reading(self.uri):
+            return self._backend.exists(row_path(_key(model_id)))
 
     def model_ids(self) -> set[str]:
         """The models that exist, by one listing; none in a store that is still empty.
@@ -252,6 +291,16 @@ class Store:
     def reject_keys(self) -> dict[str, StoredReject]:
         """``reference_key`` → what is recorded, skip or failure."""
         return {key: StoredReject(kind, reject) for kind in RejectKind for key, reject in self._rejects(kind).items()}
+
+    def runs(self) -> list[RunRow]:
+        """The runs, the earliest first.
+
+        Raises:
+            StoreError, RetryableError: they can't be read.
+        """
+        probe(self._location)
+        table = read_tables(self._arrow, list_folder(self._arrow, self._path(_RUNS)), RUNS_SCHEMA)
+        return sorted(map(run_of, table.to_pylist()), key=lambda run: run.started_at)
 
     def repositories(self) -> dict[tuple[str, str], str]:
         """(id, commit hash) of a repository → what the Hub said of it.
@@ -342,7 +391,7 @@ class Store:
                 bucket = self._location.bucket
                 with reading(self.uri):
                     if self._arrow.get_file_info(bucket).type is pafs.FileType.NotFound:
-                        raise StoreError(f"{self.uri}: bucket {bucket!r} does not exist (check store.uri)")
+                        raise UnusableStoreError(f"{self.uri}: bucket {bucket!r} does not exist (check store.uri)")
             raise StoreError(f"{self.uri} holds no models: run launch/extract.py with this store.uri")
         if table == "models":
             return models
