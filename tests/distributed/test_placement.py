@@ -26,18 +26,15 @@ SMALL = {"object_store_memory": 80 * 1024**2}
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A head of one CPU to which a test adds nodes; whatever Ray this process had is left for it."""
-    if ray.is_initialized():
-        ray.shutdown()
-    head = {"num_cpus": 1, "include_dashboard": False, **SMALL}
-    made = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        ray.init(address=made.address, log_to_driver=False)
-        yield made
-    finally:
-        ray.shutdown()
-        made.shutdown()
+def cluster(several_nodes: Cluster) -> Iterator[Cluster]:
+    """A head of one CPU to which a test adds nodes."""
+    yield several_nodes
+    for node in list(several_nodes.worker_nodes):
+        several_nodes.remove_node(node)
+    until = time.monotonic() + 30
+    while sum(node["Alive"] for node in ray.nodes()) > 1 or ray.available_resources().get("CPU") != 1:
+        assert time.monotonic() < until, "nodes or actors of this test stay"
+        time.sleep(0.1)
 
 
 class PlacedActor:
@@ -123,9 +120,15 @@ def test_who_finds_no_room_is_told_and_the_run_ends_in_time_or_at_once(cluster: 
 
 
 def test_more_actors_than_room_stop_nothing_and_a_node_that_joins_is_used(cluster: Cluster, tmp_path: Path) -> None:
-    waits, joined = Waits(), []
-    later(3, lambda: joined.append(cluster.add_node(num_cpus=2, **SMALL)))
-    outcomes = list(pool_of(tmp_path, waits, Need(1), actors=50).run([models(60, 0.5)]))
+    waits, joined = Waits(), list[Any]()
+
+    def arriving() -> Iterator[list[ModelReference]]:
+        yield models(60, 0.5)
+        while not any("each needs" in told for _, told in waits.told):
+            yield []
+        joined.append(cluster.add_node(num_cpus=2, **SMALL))
+
+    outcomes = list(pool_of(tmp_path, waits, Need(1), actors=50).run(arriving()))
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.EXTRACTED}
     assert starts(tmp_path, cluster.head_node) == 1
     assert starts(tmp_path, joined[0]) == 2
@@ -169,7 +172,7 @@ def test_an_ill_node_is_set_aside_by_name_after_one_start_and_the_good_one_goes_
     assert all(cluster.head_node.node_id[:8] in (outcome.node or "") for outcome in outcomes)
 
     (tmp_path / cluster.head_node.node_id).write_text("No module named 'torch'")
-    with pytest.raises(ClusterError, match="^no node can do the work: No module named 'torch'$"):
+    with pytest.raises(ClusterError, match=r"^no node can do the work: No module named 'torch'$"):
         list(pool_of(tmp_path, Waits(), Need(1), actors=4).run([models(8, 0.1)]))
     assert (starts(tmp_path, ill), starts(tmp_path, cluster.head_node)) == (2, 2)
 
