@@ -15,7 +15,9 @@ from distributed.outcomes import Outcome, OutcomeKind
 from distributed.settings import ProgressStyle
 
 #: Seconds between two plain lines; a failure or a skip gets its own line at once.
-PLAIN_INTERVAL = 5.0
+PLAIN_INTERVAL = 10.0
+#: The same while actors are waited for.
+WAITING_INTERVAL = 5.0
 
 
 class Reporter(Protocol):
@@ -124,7 +126,8 @@ class PlainReporter:
 
     def tick(self, waiting: str = "") -> None:
         self._totals.actors = waiting
-        if time.monotonic() - self._last >= PLAIN_INTERVAL:
+        interval = min(PLAIN_INTERVAL, WAITING_INTERVAL) if waiting else PLAIN_INTERVAL
+        if time.monotonic() - self._last >= interval:
             self._last = time.monotonic()
             self._print("; ".join([self._totals.line(), *self._totals.waits]))
 
