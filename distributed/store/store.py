@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -313,7 +314,49 @@ class Store:
         repo, revision, answer = (table[name].to_pylist() for name in REPOSITORIES_SCHEMA.names)
         return dict(zip(zip(repo, revision, strict=True), answer, strict=True))
 
+    # Upkeep
+
+    def files(self, table: str) -> list[StoredFile]:
+        """The files of a table (``filters``, ``runs`` …), those of models that don't exist among them."""
+        return list_folder(self._arrow, self._path(table))
+
+    def orphans(self, before: datetime) -> list[StoredFile]:
+        """What nobody needs and nobody has written to since ``before``: layers and filters without a model, probes.
+
+        Raises:
+            StoreError, RetryableError: the store can't be listed.
+        """
+        found = [file for table in ("filters", "layers") for file in self.files(table)]
+        models = self.model_ids()  # listed last: what became a model meanwhile is one
+        orphans = [file for file in found if file.key not in models]
+        full = self._path(_PROBES)
+        with reading(full):
+            probes = self._arrow.get_file_info(pafs.FileSelector(full, allow_not_found=True))
+        orphans += [StoredFile(info.base_name, info.path, info.size, info.mtime_ns) for info in probes]
+        return [file for file in orphans if file.changed < before.timestamp() * 1e9]
+
+    def remove_orphans(self, orphans: Iterable[StoredFile]) -> None:
+        """Remove files that ``orphans`` gave, but what has become a model's since.
+
+        Raises:
+            UnusableStoreError, RetryableError: the store can't be written.
+        """
+        models = self.model_ids()
+        with writing(self.uri):
+            for file in orphans:
+                if file.key not in models:
+                    self._backend.remove(file.path.removeprefix(self._path("")))
+
     # Reading
+
+    def filter_batches(self, model_id: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """A model's filters in the order of the file, at most ``rows`` at a time.
+
+        Raises:
+            StoreError, OSError, pa.ArrowException: they can't be read.
+        """
+        with self.open_filters(model_id) as file:
+            yield from file.iter_batches(rows, columns=FILTERS_SCHEMA.names, use_threads=False)
 
     def models(self) -> pa.Table:
         """All models, sorted by ``model_id``: ``MODELS_SCHEMA``, then whatever columns others added.
