@@ -20,6 +20,7 @@ ACTIONS = {
         "distributed.upkeep.verify:verify",
         "every model's counts and moments against its rows",
     ),
+    "compact": ("distributed.upkeep.settings:Compact", "distributed.upkeep.compact:compact", "merge small files"),
     "gc": (
         "distributed.upkeep.settings:CollectGarbage",
         "distributed.upkeep.garbage:collect",

@@ -39,3 +39,15 @@ class CollectGarbage(Look):
     def __post_init__(self) -> None:
         """Raises UserError where a number makes no sense."""
         check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Compact(Look):
+    """Of ``compact``."""
+
+    dry_run: bool = setting(False, "say what would be merged and removed, change nothing")
+    grace: float = setting(1.0, "hours for which files that were merged stay, for whoever is reading them", (0, 1e6))
+
+    def __post_init__(self) -> None:
+        """Raises UserError where a number makes no sense."""
+        check_bounds(self)

@@ -40,7 +40,7 @@ def basis_of(made: MadeStore) -> Basis:
 
 
 def units_of(made: MadeStore, target: int) -> list[WorkUnit]:
-    return plan_units(LayerIndex.from_table(made.layers), made.store.filters_path, target)
+    return plan_units(LayerIndex.from_table(made.layers), made.store.filter_places(), target)
 
 
 def expected_counts(made: MadeStore, basis: Basis) -> dict[int, np.ndarray]:
