@@ -54,7 +54,7 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
         # did, whatever lies in the folder where the command was typed.
         with chdir(_ROOT):
             ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, too: a machine on which it does not come up in time
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClusterError(
             f"cannot reach Ray at {cluster.address!r}: {reason} "

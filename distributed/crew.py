@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from distributed import rooms
 from distributed.errors import ClusterError
-from distributed.outcomes import NotReady
+from distributed.outcomes import MEMORY_ADVICE, NotReady
 from distributed.rooms import Need
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ class Crew:
         self._names: dict[str, str] = {}
         self._looked = self._not_before = float("-inf")
         self._is_new = False  # what was seen, to whom asks for as many as fit
+        self._last_cause = "nodes have room, but nothing answers from there: see Ray's logs"
         self._unplaced_since: float | None = None
         self._has_seen_room = self._has_placed = False
         self._surplus_since: float | None = None
@@ -125,7 +126,7 @@ class Crew:
             try:
                 member.node = ray.get(ref)
             except RayError as error:
-                self._not_placed(cause_of(error))
+                self._not_placed(error)
             else:
                 self._place(member)
             return
@@ -166,8 +167,7 @@ class Crew:
         why = rooms.shortage(self._need, self._usable) if self._placing else ""
         if why:
             return f"waiting for {_actors(len(self._placing))}: {why}"
-        coming = len(self._placing) + len(self._starting) + len(self._behind)
-        return f"waiting for {_actors(coming)} to start" if coming and not (self._idle or self._busy) else ""
+        return f"waiting for {_actors(self.coming)} to start" if self.coming and not (self._idle or self._busy) else ""
 
     @property
     def coming(self) -> int:
@@ -250,12 +250,15 @@ class Crew:
         for member in mine:
             self._start(member)
 
-    def _not_placed(self, cause: str) -> None:
+    def _not_placed(self, error: RayError) -> None:
         """An actor has ended before it could say where: no node is to blame by name."""
-        self._failures[""] += 1
         self._not_before = time.monotonic() + BACKOFF_SECONDS
+        self._last_cause = cause_of(error)
+        if isinstance(error, OutOfMemoryError):  # of what others hold: as good as no room
+            return
+        self._failures[""] += 1
         if self._failures[""] >= MOST_FAILURES:
-            raise ClusterError(f"none of {MOST_FAILURES} actors could be started: {cause}")
+            raise ClusterError(f"none of {MOST_FAILURES} actors could be started: {self._last_cause}")
 
     def _failed(self, member: Member, problem: NotReady) -> None:
         ray.kill(member.handle)
@@ -307,7 +310,7 @@ def _actors(number: int) -> str:
 
 def is_death(error: RayError) -> bool:
     """Whether the process is gone, not merely a call of it."""
-    return not isinstance(error, ray.exceptions.RayTaskError)
+    return not isinstance(error, RayTaskError)
 
 
 def is_loss_of_node(error: RayError) -> bool:
@@ -317,7 +320,9 @@ def is_loss_of_node(error: RayError) -> bool:
 
 def cause_of(error: RayError) -> str:
     """The line of a failed call that names the exception behind it; the first where none does."""
-    if isinstance(error, ray.exceptions.RayTaskError) and isinstance(error.cause, ImportError):
+    if isinstance(error, OutOfMemoryError):
+        return f"an actor was killed because its node ran out of memory: {MEMORY_ADVICE}"
+    if isinstance(error, RayTaskError) and isinstance(error.cause, ImportError):
         return f"{error.cause}: install it there, or submit the job with the project as its --working-dir"
     named = re.findall(r"^[\w.]*(?:Error|Exception|Exit|Interrupt): .*", str(error), re.MULTILINE)
     return str(named[-1]) if named else first_line(error)

@@ -22,7 +22,7 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
-from distributed.crew import Crew, Member, first_line, is_death, is_loss_of_node
+from distributed.crew import Crew, Member, cause_of, first_line, is_death, is_loss_of_node
 from distributed.errors import UnusableStoreError
 from distributed.outcomes import DEATHS, MEMORY_ADVICE, FailureReason, Outcome, OutcomeKind
 from distributed.progress import Reporter
@@ -190,8 +190,7 @@ class ExtractionPool:
 def _lost(reference: ModelReference, error: RayError) -> Outcome:
     """What is known of a model whose actor has not answered."""
     if isinstance(error, OutOfMemoryError):
-        reason = FailureReason.OUT_OF_MEMORY
-        message = f"the actor was killed because its node ran out of memory: {MEMORY_ADVICE}"
+        reason, message = FailureReason.OUT_OF_MEMORY, cause_of(error)
     elif is_loss_of_node(error):
         reason, message = FailureReason.NODE_LOST, "the actor died with its node"
     elif is_death(error):
