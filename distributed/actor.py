@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from distributed.hub.settings import HubAccess
 from distributed.hub.shared_budget import SharedBudget
 from distributed.outcomes import MEMORY_ADVICE, FailureReason, NotReady, Outcome, OutcomeKind
 from distributed.references import ModelReference
+from distributed.scratch import scratch
 from distributed.settings import ExtractSettings
 from distributed.sources.naming import some
 from distributed.store import Store
@@ -80,7 +79,7 @@ class ExtractionActor:
             self._store = Store.open(self._store_settings)
             if is_first:
                 self._store.probe_writing()
-            with _scratch():
+            with scratch():
                 return None
         except FilterShiftError as error:
             return NotReady(str(error), isinstance(error, RetryableError))
@@ -93,24 +92,8 @@ class ExtractionActor:
         return outcome_of(reference, lambda: self._extract(reference))
 
     def _extract(self, reference: ModelReference) -> Outcome:
-        with _scratch() as folder:
+        with scratch() as folder:
             return self._extract_model(reference, self._store, self._settings, self._device, folder, self._hub)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for downloads, removed afterwards.
-
-    Raises:
-        RetryableError: none can be made.
-    """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="filter-shift-", ignore_cleanup_errors=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RetryableError(f"no folder for downloads can be made ({reason}): make room, or set TMPDIR") from error
-    with folder as path:
-        yield Path(path)
 
 
 def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcome:

@@ -72,8 +72,7 @@ class RunRecord:
         """
         if self._row is not None or not progress.listed:
             return
-        self._progress = progress
-        self._row = RunRow(
+        row = RunRow(
             self.run_id,
             self._started,
             self._started,
@@ -85,44 +84,45 @@ class RunRecord:
             _git_commit(Path(__file__).parent),
             *(0, {}, 0, 0, 0, ()),
         )
-        self._store.write_run(self._now())
+        self._store.write_run(_as_of_now(row, progress))
+        self._row, self._progress = row, progress
         self._beat.start()
 
     def close(self, error: BaseException | None) -> None:
         """Write the end, if there is a beginning; ``error`` is what ended the run early."""
-        if self._row is None:
+        if self._row is None or self._progress is None:
             return
         self._ended.set()
         self._beat.join()
         ending = "complete" if error is None else INTERRUPTED if isinstance(error, KeyboardInterrupt) else str(error)
-        row = self._now()
+        row = _as_of_now(self._row, self._progress)
         try:
             self._store.write_run(replace(row, ended_at=row.updated_at, ending=ending))
         except (RetryableError, StoreError) as unwritten:
             logger.warning("the record of run %s stays open: %s", self.run_id, unwritten)
 
     def _keep_beating(self) -> None:
+        assert self._row is not None and self._progress is not None  # noqa: PT018 - one thing: it is open
         while not self._ended.wait(BEAT_SECONDS):
             try:
-                self._store.write_run(self._now())
+                self._store.write_run(_as_of_now(self._row, self._progress))
             except FilterShiftError as error:
                 logger.warning("the record of run %s is not up to date: %s", self.run_id, error)
 
-    def _now(self) -> RunRow:
-        assert self._row is not None
-        assert self._progress is not None
-        outcomes = list(self._progress.outcomes)
-        tried = [outcome for outcome in outcomes if not outcome.known and outcome.kind is not OutcomeKind.NOT_FINISHED]
-        return replace(
-            self._row,
-            updated_at=datetime.now(UTC),
-            listed=self._progress.listed,
-            outcomes=Counter(str(outcome.kind) for outcome in outcomes),
-            filters=sum(outcome.filters for outcome in outcomes),
-            bytes_read=sum(outcome.bytes_read for outcome in outcomes),
-            retries=sum(outcome.attempts - 1 for outcome in tried),
-            nodes=tuple(sorted({outcome.node for outcome in tried if outcome.node is not None})),
-        )
+
+def _as_of_now(row: RunRow, progress: Progress) -> RunRow:
+    outcomes = list(progress.outcomes)
+    tried = [outcome for outcome in outcomes if not outcome.known and outcome.kind is not OutcomeKind.NOT_FINISHED]
+    return replace(
+        row,
+        updated_at=datetime.now(UTC),
+        listed=progress.listed,
+        outcomes=Counter(str(outcome.kind) for outcome in outcomes),
+        filters=sum(outcome.filters for outcome in outcomes),
+        bytes_read=sum(outcome.bytes_read for outcome in outcomes),
+        retries=sum(outcome.attempts - 1 for outcome in tried),
+        nodes=tuple(sorted({outcome.node for outcome in tried if outcome.node is not None})),
+    )
 
 
 def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from distributed.exports import lazily
 
 if TYPE_CHECKING:
+    from distributed.store.packs import FilterPlace
     from distributed.store.row_groups import ROW_GROUP_ROWS, RowGroups
     from distributed.store.rows import ModelOrigin, ModelRow, Reject, RejectKind, RunRow, StoredReject
     from distributed.store.settings import StoreSettings
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROW_GROUP_ROWS",
+    "FilterPlace",
     "Finish",
     "ModelOrigin",
     "ModelRow",
@@ -31,6 +33,7 @@ if not TYPE_CHECKING:
     __getattr__ = lazily(
         __name__,
         ROW_GROUP_ROWS="distributed.store.row_groups:ROW_GROUP_ROWS",
+        FilterPlace="distributed.store.packs:FilterPlace",
         Finish="distributed.store.writer:Finish",
         ModelOrigin="distributed.store.rows:ModelOrigin",
         ModelRow="distributed.store.rows:ModelRow",

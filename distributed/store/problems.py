@@ -49,7 +49,7 @@ def writing(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if (what := _whole(error, where, "write in")) is not None:
+        if (what := _whole(error, where)) is not None:
             raise UnusableStoreError(what) from error
         raise RetryableError(f"cannot write in {where}: {_line(error)}") from error
 
@@ -64,7 +64,7 @@ def staging_on_node(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RetryableError(_whole(error, where, "write in") or f"cannot write in {where}: {_line(error)}") from error
+        raise RetryableError(_whole(error, where) or f"cannot write in {where}: {_line(error)}") from error
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def reading(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if (what := _whole(error, where, "read")) is not None:
+        if (what := _whole(error, where, is_read=True)) is not None:
             raise UnusableStoreError(what) from error
         if isinstance(error, _SETTLED):
             raise StoreError(f"cannot read {where}: {_line(error)} (check that it is there)") from error
@@ -91,7 +91,7 @@ def is_of_credentials(code: str) -> bool:
     return code.startswith(_CREDENTIALS)
 
 
-def _whole(error: OSError, where: str, what: str) -> str | None:
+def _whole(error: OSError, where: str, *, is_read: bool = False) -> str | None:
     """What is wrong with all of ``where``, and what to do; None where it may be this one file."""
     if isinstance(error, MissingBucketError) or "NO_SUCH_BUCKET" in str(error):
         return f"{_line(error)}: create it first, or correct store.uri"
@@ -103,7 +103,9 @@ def _whole(error: OSError, where: str, what: str) -> str | None:
         )
     # pyarrow's S3 errors carry no errno; s3fs gives PermissionError without one.
     if isinstance(error, PermissionError) or error.errno in _FORBIDDEN or "ACCESS_DENIED" in str(error):
-        return f"no permission to {what} {where}: {_line(error)} (grant it or choose another store.uri, then run again)"
+        if is_read:
+            return f"cannot read {where}: {_line(error)} (no permission: grant it, then run again)"
+        return f"no permission to write in {where}: {_line(error)} (grant it or choose another store.uri)"
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -26,11 +27,12 @@ from distributed.store.backends import Backend, LocalBackend
 from distributed.store.conforming import as_stored
 from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
+from distributed.store.packs import PACKS, FilterPlace, Pack, as_file, pack_table, packed, read_packs, rows_of
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
 from distributed.store.rows import ModelOrigin, Reject, RejectKind, RunRow, StoredReject, reject_of, run_of, with_values
 from distributed.store.settings import StoreSettings
-from distributed.store.writer import Finish, WriteReceipt, row_path, write_model, write_row
+from distributed.store.writer import Finish, WriteReceipt, row_path, write_model, write_pack, write_row
 
 _SKETCHES = "sketches/"
 _PROBES = ".probes"
@@ -313,7 +315,87 @@ class Store:
         repo, revision, answer = (table[name].to_pylist() for name in REPOSITORIES_SCHEMA.names)
         return dict(zip(zip(repo, revision, strict=True), answer, strict=True))
 
+    # Upkeep
+
+    def files(self, table: str) -> list[StoredFile]:
+        """The files of a table (``filters``, ``runs`` …), those of models that don't exist among them."""
+        return list_folder(self._arrow, self._path(table))
+
+    def orphans(self, before: datetime) -> list[StoredFile]:
+        """What nobody needs and nobody has written to since ``before``: layers and filters without a model, probes.
+
+        Raises:
+            StoreError, RetryableError: the store can't be listed.
+        """
+        found = [file for table in ("filters", "layers") for file in self.files(table)]
+        models = self.model_ids()  # listed last: what became a model meanwhile is one
+        orphans = [file for file in found if file.key not in models]
+        full = self._path(_PROBES)
+        with reading(full):
+            probes = self._arrow.get_file_info(pafs.FileSelector(full, allow_not_found=True))
+        orphans += [StoredFile(info.base_name, info.path, info.size, info.mtime_ns) for info in probes]
+        return [file for file in orphans if file.changed < before.timestamp() * 1e9]
+
+    def remove_orphans(self, orphans: Iterable[StoredFile]) -> None:
+        """Remove files that ``orphans`` gave, but what has become a model's since.
+
+        Raises:
+            UnusableStoreError, RetryableError: the store can't be written.
+        """
+        models = self.model_ids()
+        with writing(self.uri):
+            for file in orphans:
+                if file.key not in models:
+                    self._backend.remove(file.path.removeprefix(self._path("")))
+
+    def write_pack(self, model_ids: Sequence[str]) -> None:
+        """Put the filters of several models into a pack; their own files stay.
+
+        Raises:
+            StoreError: a model's file is not the store's, or the pack is not, row for row, what went into it.
+            UnusableStoreError, RetryableError: the store can't be read or written.
+        """
+        tables, sizes = {}, {}
+        for model_id in model_ids:
+            with self.open_filters(model_id) as file, reading(self.filters_path(model_id)):
+                tables[model_id] = file.read(columns=FILTERS_SCHEMA.names, use_threads=False)
+                sizes[model_id] = self._arrow.get_file_info(self.filters_path(model_id)).size
+        write_pack(self._backend, pack_table(tables, sizes))
+
+    def remove_packed(self, before: datetime) -> list[StoredFile]:
+        """Remove the own files of models that are in packs written by ``before``; gives what was removed.
+
+        A file that is younger than its pack, or of another size than the one that went into it, stays.
+        """
+        done = self.packed_files(before)
+        with writing(self.uri):
+            for file in done:
+                self._backend.remove(f"filters/{file.key}.parquet")
+        return done
+
+    def packed_files(self, before: datetime) -> list[StoredFile]:
+        """What ``remove_packed`` would remove."""
+        own = {file.key: file for file in self.files("filters")}
+        return [
+            own[member.model_id]
+            for pack in self.packs()
+            if pack.file.changed <= before.timestamp() * 1e9
+            for member in pack.members
+            if member.model_id in own
+            and own[member.model_id].size == member.size
+            and own[member.model_id].changed <= pack.file.changed
+        ]
+
     # Reading
+
+    def filter_batches(self, model_id: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """A model's filters in the order of the file, at most ``rows`` at a time.
+
+        Raises:
+            StoreError, OSError, pa.ArrowException: they can't be read.
+        """
+        with self.open_filters(model_id) as file:
+            yield from file.iter_batches(rows, columns=FILTERS_SCHEMA.names, use_threads=False)
 
     def models(self) -> pa.Table:
         """All models, sorted by ``model_id``: ``MODELS_SCHEMA``, then whatever columns others added.
@@ -340,23 +422,62 @@ class Store:
         return read_tables(self._arrow, self._existing("layers"), LAYERS_SCHEMA, columns)
 
     def filters_path(self, model_id: str) -> str:
-        """Where a model's filters are, for ``arrow_filesystem``."""
+        """Where a model's own file of filters is, for ``arrow_filesystem``; ``filter_places`` knows of packs."""
         return self._path(f"filters/{_key(model_id)}.parquet")
+
+    def filter_places(self) -> Callable[[str], FilterPlace]:
+        """Gives where a model's filters are, as of now; what has been there stays for a while (``compact``).
+
+        Raises:
+            StoreError, RetryableError: the store can't be listed.
+        """
+        packs = self.packs()
+        places = packed(packs, {file.key for file in self.files("filters")}) if packs else {}
+        return lambda model_id: places.get(model_id) or FilterPlace(self.filters_path(model_id))
+
+    def packs(self) -> list[Pack]:
+        """The packs of small models; none in a store that was never compacted.
+
+        Raises:
+            StoreError, RetryableError: they can't be read.
+        """
+        return read_packs(self._arrow, self.files(PACKS))
 
     def open_filters(self, model_id: str) -> pq.ParquetFile:
         """A model's filters, opened and checked; close it after use.
 
         Raises:
             StoreError: they can't be read or are not of ``FILTERS_SCHEMA``.
+            RetryableError: they can't be read now.
         """
         path = self.filters_path(model_id)
         with reading(path):
             try:
                 file = pq.ParquetFile(path, filesystem=self._arrow)
+            except FileNotFoundError:
+                if (table := self._from_packs(model_id)) is None:
+                    raise
+                return as_file(table)
             except pa.ArrowInvalid as error:
                 raise StoreError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
             check_schema(file.schema_arrow, FILTERS_SCHEMA, path)
         return file
+
+    def _from_packs(self, model_id: str) -> pa.Table | None:
+        """A model's rows in a pack; None if no pack has it."""
+        for is_fresh in (False, True):
+            if is_fresh:
+                self.__dict__.pop("_known_packs", None)  # compacted since they were looked at
+            for pack in self._known_packs:
+                for member in pack.members:
+                    if member.model_id == model_id:
+                        with pq.ParquetFile(pack.file.path, filesystem=self._arrow) as file:
+                            return rows_of(file, member.first_row, member.rows)
+        return None
+
+    @cached_property
+    def _known_packs(self) -> list[Pack]:
+        return self.packs()
 
     # Inside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
@@ -14,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
+from distributed.errors import StoreError
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, WEIGHT_COLUMNS
 from distributed.store.backends import Backend
 from distributed.store.conforming import as_stored
+from distributed.store.packs import PACKS
 from distributed.store.problems import writing
 from distributed.store.row_groups import ROW_GROUP_ROWS
 from distributed.store.rows import ModelRow
@@ -83,6 +86,31 @@ def write_row(row: pa.Table, where: Path | pa.NativeFile) -> None:
     """A row of ``models`` as a file. No two writers' have the same bytes: whoever reads one back knows whose it is."""
     signed = as_stored(row).replace_schema_metadata({"writer": uuid.uuid4().hex})
     pq.write_table(signed, where, **_SMALL_OPTIONS)
+
+
+def write_pack(backend: Backend, table: pa.Table) -> None:
+    """Stage a pack (``packs.pack_table``), read it back, publish it.
+
+    Raises:
+        StoreError: what was staged is not, row for row, what it was made of.
+        UnusableStoreError, RetryableError: the store or the staging folder can't be written.
+    """
+    name = hashlib.sha256(table.schema.metadata[b"models"]).hexdigest()[:16]  # the same models, the same pack
+    with ExitStack() as stack:
+        with backend.staging_errors():
+            staging = stack.enter_context(staged(backend.staging_folder(), name))
+            file = staging.path("pack.parquet")
+            pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, **_FILTERS_OPTIONS)
+            if not _bits(pq.read_table(file)).equals(_bits(table)):
+                raise StoreError(f"{file} reads other rows than were written to it: the disk or memory is at fault")
+        with writing(backend.place):
+            backend.publish(file, f"{PACKS}/{name}.parquet")
+
+
+def _bits(table: pa.Table) -> pa.Table:
+    """The weights as whole numbers of the same bits: NaN equals itself, and 0 is not −0."""
+    columns = [pa.array(table.column(name).to_numpy().view(np.int32)) for name in WEIGHT_COLUMNS]
+    return pa.table([table.column("layer_id").combine_chunks(), *columns], names=FILTERS_SCHEMA.names)
 
 
 def _publish(backend: Backend, model_id: str, files: list[Path]) -> bool:
