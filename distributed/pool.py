@@ -4,10 +4,10 @@ Work may still come while it goes on: the largest of what is known goes first.
 
 Ray's own pools, measured with Ray 2.60 on two CPUs: ``ray.util.ActorPool`` loses the item and the slot of an actor that
 dies. Ray Data's ``map_batches`` with an autoscaling pool of actors waits for ever, without a word, where none can be
-placed; it loses no item of a killed actor but tries it without end (nine deaths in a minute, and another item never
-came, where the limit is one for the data set and not one an item); its back-pressure counts the bytes of results, not
-those that a model holds; what it reads is known before it starts, so a listing can't come as a stream; and no node can
-be tried first and left out. Here the driver keeps each item until an outcome for it has come back.
+placed. It tries the item of a killed actor again, but without end (nine deaths in a minute, and another item never
+came). It takes no generator: a listing can't come as a stream. And it has no setting for the bytes that models in work
+hold, nor for trying a node first and leaving it out. Here the driver keeps each item until an outcome for it has come
+back.
 """
 
 from __future__ import annotations
