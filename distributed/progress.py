@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two plain lines; a failure or a skip gets its own line at once.
 PLAIN_INTERVAL = 10.0
+#: The same while actors are waited for.
+WAITING_INTERVAL = 5.0
 
 
 class Reporter(Protocol):
@@ -32,8 +34,8 @@ class Reporter(Protocol):
     def retried(self, outcome: Outcome, wait: float) -> None:
         """One try has failed; the next comes in ``wait`` seconds."""
 
-    def tick(self) -> None:
-        """Some time has passed."""
+    def tick(self, waiting: str = "") -> None:
+        """Some time has passed; the pool is ``waiting for 3 actors: …`` now, or for nothing."""
 
     def __enter__(self) -> Reporter: ...
 
@@ -49,13 +51,14 @@ class Totals:
         models: to be extracted, of those listed so far.
         listed: by the source so far, those with nothing to extract among them.
         is_listing: whether there may be more.
-        waiting: says what the run waits for now, "" where for nothing.
+        waiting: says what models wait for now, "" where for nothing.
+        actors: what the pool waits for, "" where for nothing.
     """
 
     def __init__(self, models: int = 0, waiting: Callable[[], str] = lambda: "") -> None:
         self.models = models
         self.listed, self.is_listing = 0, False
-        self.waiting = waiting
+        self.waiting, self.actors = waiting, ""
         self.done = self.skipped = self.failed = self.filters = self.bytes_read = 0
         self.started = time.monotonic()
 
@@ -70,6 +73,12 @@ class Totals:
     def line(self) -> str:
         """``3/11 models (19 listed so far), 87 312 filters (43 656/s), 6.1 MB read, 0 skipped, 0 failed``."""
         return f"{self.done}/{self.models} models{self.listing and f' ({self.listing})'}, {self.sums()}"
+
+    @property
+    def waits(self) -> list[str]:
+        """What is waited for now, in words."""
+        waiting = self.waiting()
+        return [each for each in (waiting and f"waiting: {waiting}", self.actors) if each]
 
     @property
     def listing(self) -> str:
@@ -114,7 +123,7 @@ class PlainReporter:
         self._totals.add(outcome)
         if outcome.kind in (OutcomeKind.SKIPPED, OutcomeKind.FAILED):
             self._print(trouble_line(outcome))
-        self.tick()
+        self.tick(self._totals.actors)
 
     def retried(self, outcome: Outcome, wait: float) -> None:
         self._print(
@@ -123,11 +132,12 @@ class PlainReporter:
             )
         )
 
-    def tick(self) -> None:
-        if time.monotonic() - self._last >= PLAIN_INTERVAL:
+    def tick(self, waiting: str = "") -> None:
+        self._totals.actors = waiting
+        interval = min(PLAIN_INTERVAL, WAITING_INTERVAL) if waiting else PLAIN_INTERVAL
+        if time.monotonic() - self._last >= interval:
             self._last = time.monotonic()
-            waiting = self._totals.waiting()
-            self._print(f"{self._totals.line()}{waiting and f'; waiting: {waiting}'}")
+            self._print("; ".join([self._totals.line(), *self._totals.waits]))
 
     def __enter__(self) -> PlainReporter:
         return self
@@ -158,12 +168,11 @@ class LogReporter(PlainReporter):
 class _Bar(Progress):
     """A bar, and below it what is waited for."""
 
-    waiting = ""
+    waits: Sequence[str] = ()
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
-        if self.waiting:
-            yield Text(f"waiting: {self.waiting}")
+        yield from map(Text, self.waits)
 
 
 class BarReporter:
@@ -185,7 +194,7 @@ class BarReporter:
     def _update(self) -> None:
         totals = self._totals
         line = f"{totals.listing and f'{totals.listing}, '}{totals.sums()}"
-        self._progress.waiting = totals.waiting()
+        self._progress.waits = totals.waits
         self._progress.update(self._task, completed=totals.done, total=totals.models, line=line)
 
     def finished(self, outcome: Outcome) -> None:
@@ -198,7 +207,8 @@ class BarReporter:
         line = in_one_line(f"retry: {outcome.reference.name}: {outcome.message} (again in {wait:.0f} s)")
         self._progress.console.print(line, markup=False, highlight=False)
 
-    def tick(self) -> None:
+    def tick(self, waiting: str = "") -> None:
+        self._totals.actors = waiting
         self._update()
 
     def __enter__(self) -> BarReporter:
@@ -209,7 +219,7 @@ class BarReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._update()
-        self._progress.waiting = ""
+        self._progress.waits = ()
         self._progress.update(self._task, visible=self._totals.models > 0)
         self._progress.stop()
 
@@ -221,7 +231,7 @@ class SilentReporter:
 
     def retried(self, outcome: Outcome, wait: float) -> None: ...
 
-    def tick(self) -> None: ...
+    def tick(self, waiting: str = "") -> None: ...
 
     def __enter__(self) -> SilentReporter:
         return self

@@ -33,10 +33,12 @@ class RunReport:
     @property
     def kinds(self) -> tuple[OutcomeKind, ...]:
         """The kinds of outcomes to speak of."""
-        return tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.SAME_CONTENT or self.count(kind))
+        rare = (OutcomeKind.SAME_CONTENT, OutcomeKind.NOT_FINISHED)
+        return tuple(kind for kind in OutcomeKind if kind not in rare or self.count(kind))
 
     def line(self) -> str:
-        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``; ``same content`` only where there is.
+        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``; the rare kinds only where
+        there are.
 
         Raises:
             AssertionError: the outcomes don't add up: a defect of ours that must never pass unseen.

@@ -20,6 +20,7 @@ from analysis.arrays.types import Float32, Float64, Int64, UInt32
 from analysis.scanning.units import FilePart, WorkUnit
 from distributed.errors import StoreError
 from distributed.records import WEIGHT_COLUMNS
+from distributed.store import FilterPlace
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ BATCH_ROWS = 1 << 16
 class FilterStore(Protocol):
     """What a scan needs of ``distributed.store.Store``; must be picklable."""
 
-    def filters_path(self, model_id: str) -> str:
-        """Path of a model's filters for ``arrow_filesystem``."""
+    def filter_places(self) -> Callable[[str], FilterPlace]:
+        """Where each model's filters are, for ``arrow_filesystem``."""
 
     def arrow_filesystem(self) -> pafs.FileSystem:
         """The file system the store lies on."""

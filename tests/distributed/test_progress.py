@@ -102,12 +102,13 @@ def test_a_log_says_what_is_waited_for_and_that_the_listing_goes_on(monkeypatch:
         totals.models, totals.listed, totals.is_listing = 3, 1_200, True
         plain.tick()
         totals.models, totals.is_listing = 5, False
-        plain.tick()
+        plain.tick("waiting for 3 actors: each needs 1 GPU, the largest free node has 0")
     first, second, *_ = shown(console)
     assert first.startswith("0/3 models (1,200 listed so far), 0 filters")
     assert first.endswith(f"; waiting: {WAITS}")
     assert second.startswith("0/5 models, 0 filters")
-    assert "waiting" not in second
+    assert second.endswith("; waiting for 3 actors: each needs 1 GPU, the largest free node has 0")
+    assert WAITS not in second
 
 
 def test_the_bar_grows_with_the_listing_and_says_what_is_waited_for_while_it_is() -> None:

@@ -185,6 +185,28 @@ def test_an_installed_project_needs_no_upload(head: Head, tmp_path: Path) -> Non
 
 
 @pytest.mark.ray
+def test_a_stopped_job_says_what_becomes_of_it_and_nothing_else(head: Head, s3_server: S3Server) -> None:
+    bucket, name = f"stopped-{secrets.token_hex(4)}", f"stopped-{secrets.token_hex(4)}"
+    s3_server.make_bucket(bucket)
+
+    def job(*command: str) -> str:
+        ask = [str(BIN / "ray"), "job", command[0], "--address", head.dashboard, *command[1:]]
+        done = subprocess.run(ask, cwd=REPOSITORY, env=head.environment, capture_output=True, text=True, timeout=200)
+        return done.stdout + done.stderr
+
+    extract = ["python", "launch/extract.py", "cluster=ray", "cluster.num_gpus=1", f"store.uri=s3://{bucket}/filters"]
+    job("submit", "--no-wait", "--submission-id", name, "--working-dir", ".", "--", *extract)
+    until = time.monotonic() + 100
+    while "waiting for 1 actor: each needs 1 GPU, the largest free node has 0" not in job("logs", name):
+        assert time.monotonic() < until, job("logs", name)
+    job("stop", name)
+    said = job("logs", name)
+    assert "interrupted: what was finished is in the store" in said
+    for noise in ("SIGTERM", "***", "Traceback", "raylet", "\x1b["):
+        assert noise not in said.partition("waiting for 1 actor")[2]
+
+
+@pytest.mark.ray
 def test_a_submission_without_the_token_is_refused(head: Head) -> None:
     wrong = {**head.environment, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     refused = submit(head, "python", "-c", "print('must not run')", environment=wrong)
