@@ -27,8 +27,8 @@ from benchmarks.output import Column, Goal, Row, finish, number
 from distributed.convolutions import ConvolutionPlan, find_convolutions
 from distributed.convolutions.other_networks import other_networks
 from distributed.formats.base import TensorEntry
+from distributed.formats.naming import natural_key
 from distributed.graph.facts import GraphFacts
-from distributed.graph.name_order import natural_key
 from distributed.graph.order import order_depths
 from distributed.graph.tracing import TraceError, trace
 from distributed.name_patterns import NamePatterns

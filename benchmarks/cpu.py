@@ -3,7 +3,7 @@
     python -m benchmarks.cpu --runs 5
 
 ``--help`` of every command, ``shift`` without resampling on a store whose sketch is kept, and ``compare`` of an ONNX
-file of 6 MB with it. A figure is the least of several runs, user and system time of the process and its children:
+file of 7 MB with it. A figure is the least of several runs, user and system time of the process and its children:
 other processes only add to it. The bare interpreter says which part is the libraries' own.
 """
 
@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks.measuring import ROOT
+from benchmarks.measuring import run_timed
 from benchmarks.output import Column, Goal, Row, finish, number
 from benchmarks.synthetic import make_store
 
@@ -44,23 +41,11 @@ COLUMNS = (
 
 
 def cpu_seconds(arguments: Sequence[str], runs: int) -> float:
-    """Least CPU time of ``python ARGUMENTS`` and its children in several runs.
-
-    Raises:
-        RuntimeError: it failed; the end of its output.
-    """
-    least = float("inf")
-    for _ in range(runs):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        child = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if child.returncode:
-            raise RuntimeError(f"{' '.join(arguments)} ended with {child.returncode}:\n{child.stderr[-3000:]}")
-        least = min(least, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    return least
+    """Least CPU time of ``python ARGUMENTS`` and its children in several runs."""
+    return min(run_timed(arguments)[1] for _ in range(runs))
 
 
-def write_onnx(path: Path, channels: Sequence[int] = (3, 64, 128, 128, 192, 256, 256)) -> None:
+def write_onnx(path: Path, channels: Sequence[int] = (3, 64, 128, 128, 192, 256, 256, 128)) -> None:
     """A chain of 3x3 convolutions with random weights."""
     random, nodes, weights, value = np.random.default_rng(0), [], [], "image"
     for index, (inner, outer) in enumerate(itertools.pairwise(channels)):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,26 +136,49 @@ def _same(theirs: Path, ours: Path) -> None:
         assert extra == 0, f"{extra} filters are in only one of {theirs} and {ours}"
 
 
-def rates(place: Path, names: Sequence[str], repeats: int) -> list[Row]:
-    """Rows of the ``--rate`` table."""
+def rates(place: Path, names: Sequence[str], kinds: Sequence[str], repeats: int) -> list[Row]:
+    """Rows of the ``--rate`` table; ``kinds`` of ``SAVED_AS``."""
     import timm
     import torch
-    from safetensors.torch import save_file
 
     rows: list[Row] = []
     for name in names:
-        checkpoint = place / name
-        checkpoint.mkdir()
         torch.manual_seed(0)
-        state = timm.create_model(name).state_dict()
-        save_file({key: value.contiguous() for key, value in state.items()}, checkpoint / "model.safetensors")
-        found, usage = run_measured(
-            "benchmarks.extracting",
-            {"who": "rate", "checkpoint": str(checkpoint), "folder": str(place / "store"), "repeats": repeats},
-        )
-        rows += _rate_rows(name, found, usage.peak_bytes)
-        (checkpoint / "model.safetensors").unlink()
+        model = timm.create_model(name)
+        for kind in kinds:
+            checkpoint = place / name
+            checkpoint.mkdir()
+            file = checkpoint / ("model.safetensors" if kind == "safetensors" else "model.pt")
+            SAVED_AS[kind](model, file)
+            found, usage = run_measured(
+                "benchmarks.extracting",
+                {"who": "rate", "checkpoint": str(checkpoint), "folder": str(place / "store"), "repeats": repeats},
+            )
+            rows += _rate_rows(name if kind == "safetensors" else f"{name} as {kind}", found, usage.peak_bytes)
+            shutil.rmtree(checkpoint)
     return rows
+
+
+def _save_safetensors(model: Any, file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, file)
+
+
+def _save_state_dict(model: Any, file: Path) -> None:
+    import torch
+
+    torch.save(model.state_dict(), file)
+
+
+def _save_module(model: Any, file: Path) -> None:
+    import torch
+
+    torch.save(model, file)
+
+
+#: What ``--saved-as`` makes of a model.
+SAVED_AS = {"safetensors": _save_safetensors, "state_dict": _save_state_dict, "module": _save_module}
 
 
 def _rate_rows(name: str, found: dict[str, Any], peak: int) -> list[Row]:
@@ -229,6 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.extract", description=__doc__)
     parser.add_argument("--rate", action="store_true", help="one large local model against a bare pyarrow loop")
     parser.add_argument("--models", nargs="+", help="timm names: with tags, or with --rate architectures")
+    parser.add_argument("--saved-as", nargs="+", choices=SAVED_AS, default=["safetensors"], help="of --rate")
     parser.add_argument("--repeats", type=int, default=3, help="of --rate: the best counts")
     parser.add_argument(
         "--folder", type=made_folder, help="where checkpoints are made and deleted; default: a temporary folder"
@@ -237,7 +262,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="extract-") as place:
         if given.rate:
-            rows = rates(Path(place), given.models or LARGE, given.repeats)
+            rows = rates(Path(place), given.models or LARGE, given.saved_as, given.repeats)
             finish("extract_rate", given.out, rows, RATE_COLUMNS, _draw_rate, goals(rows))
         else:
             rows = compare(Path(place), given.models or MODELS)

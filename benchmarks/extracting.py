@@ -105,7 +105,9 @@ def _stages(reference: ModelReference, repeats: int) -> dict[str, float]:
     from distributed.local_files import LocalFile
     from distributed.settings import ExtractSettings
     from distributed.statistics import layer_statistics, orthogonality
+    from distributed.statistics.tensors import TENSORS
     from distributed.store import RowGroups
+    from distributed.values import as_tensor
 
     path = Path(reference.root, reference.files[0].path)
     with open_checkpoint([LocalFile(path, "model")], prefer_ema=False) as checkpoint:
@@ -117,17 +119,19 @@ def _stages(reference: ModelReference, repeats: int) -> dict[str, float]:
             for layer, (name, tensor) in zip(layers, checkpoint.read(names), strict=True)
         ]
 
+    tensors = [as_tensor(weight) for weight in weights]  # as an actor has them
+
     def columns() -> None:
         groups = RowGroups()
         for index, weight in enumerate(weights):
             deque(groups.add(index, weight.reshape(-1, 9)), maxlen=0)
 
-    products = _best(lambda: [orthogonality(weight) for weight in weights], repeats)
+    products = _best(lambda: [orthogonality(tensor, TENSORS) for tensor in tensors], repeats)
     return {
         "sha256": _best(lambda: LocalFile(path, "model").sha256(), repeats),
         "read": read,
         "orthogonality": products,
-        "other statistics": _best(lambda: [layer_statistics(weight) for weight in weights], repeats) - products,
+        "other statistics": _best(lambda: [layer_statistics(tensor) for tensor in tensors], repeats) - products,
         "columns": _best(columns, repeats),
     }
 

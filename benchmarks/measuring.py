@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,20 @@ def run_measured(module: str, arguments: dict[str, Any], timeout: float = 3600) 
             tail = log.read_text(errors="replace")[-3000:]
             raise RuntimeError(f"{module} {arguments} ended with {code}:\n{tail}")
         return json.loads(result.read_text()) if result.exists() else {}, usage
+
+
+def run_timed(arguments: Sequence[str]) -> tuple[float, float]:
+    """Seconds of ``python ARGUMENTS`` from its start to its end, and CPU time of it and its children.
+
+    Raises:
+        RuntimeError: it failed; the end of its output.
+    """
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    child = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {child.returncode}:\n{child.stderr[-3000:]}")
+    return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def arguments_of_child() -> dict[str, Any]:

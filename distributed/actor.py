@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distributed import lean_imports
+from distributed import lean_imports, logs
 from distributed.environment import take_over
-from distributed.errors import FilterShiftError, RetryableError, UnextractableError
+from distributed.errors import FilterShiftError, RetryableError, UnextractableError, UnusableStoreError, in_one_line
 from distributed.hub import budget as hub_budget
 from distributed.hub.settings import HubAccess
 from distributed.hub.shared_budget import SharedBudget
-from distributed.outcomes import Outcome, OutcomeKind
+from distributed.outcomes import MEMORY_ADVICE, FailureReason, NotReady, Outcome, OutcomeKind
 from distributed.references import ModelReference
+from distributed.scratch import scratch
 from distributed.settings import ExtractSettings
 from distributed.sources.naming import some
 from distributed.store import Store
@@ -30,6 +29,7 @@ class ExtractionActor:
     """Opens one checkpoint after another and writes its filters into the store.
 
     Its life: ``start`` once, which finds out whether this node can do the work at all, then ``extract`` for each model.
+    ``ExtractionProcess`` is where it lives.
 
     Args:
         store: where to write.
@@ -40,6 +40,7 @@ class ExtractionActor:
         hub: how the Hub is asked.
         budget: handle of the actor that keeps the cluster's budget of requests (``shared_budget``); None: this process
             keeps one of its own.
+        log: how lines of this process's log are written.
     """
 
     def __init__(
@@ -51,18 +52,23 @@ class ExtractionActor:
         environment: Mapping[str, str],
         hub: HubAccess = HubAccess(),
         budget: Any = None,
+        log: logs.LogStyle = logs.LogStyle.text,
     ) -> None:
         take_over(environment)
+        logs.begin(log)
         hub_budget.use(None if budget is None else SharedBudget(budget), hub)
         lean_imports.begin()
         self._store_settings, self._settings, self._hub = store, extract, hub
         self._num_threads, self._device_name = num_threads, device
 
-    def start(self) -> str | None:
-        """Make ready; what keeps this node from the work, in one line, or None.
+    def start(self, is_first: bool = True) -> NotReady | None:
+        """Make ready; what keeps this node from the work, or None.
 
         What would fail for every model alike (an import, the device, the store out of reach, no room for downloads)
         shows here, before any model is tried.
+
+        Args:
+            is_first: on its node: it tries the store for those that follow.
         """
         try:
             import torch
@@ -74,47 +80,43 @@ class ExtractionActor:
             statistics.layer_statistics(torch.ones(1, 1, 3, 3, device=self._device))
             self._extract_model = extraction.extract_model
             self._store = Store.open(self._store_settings)
-            self._store.prepare()
-            with _scratch():
+            if is_first:
+                self._store.probe_writing()
+            with scratch():
                 return None
         except FilterShiftError as error:
-            return str(error)
+            return NotReady(str(error), isinstance(error, RetryableError))
         except Exception as error:
             logger.exception("this actor cannot start")
-            return _describe(error)
+            return NotReady(_describe(error))
 
-    def extract(self, reference: ModelReference) -> Outcome:
+    def extract(self, reference: ModelReference, attempt: int = 1) -> Outcome:
         """What became of ``reference``. Errors come back as outcomes: one model's failure stops nothing else."""
-        return outcome_of(reference, lambda: self._extract(reference))
+        with logs.about(reference.name, attempt):
+            return outcome_of(reference, lambda: self._extract(reference))
 
     def _extract(self, reference: ModelReference) -> Outcome:
-        with _scratch() as folder:
+        with scratch() as folder:
             return self._extract_model(reference, self._store, self._settings, self._device, folder, self._hub)
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder for downloads, removed afterwards.
+def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcome:
+    """``work()``, with every error turned into the outcome its type stands for.
 
     Raises:
-        RetryableError: none can be made.
+        UnusableStoreError: no fact about this model: it ends the run.
     """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="filter-shift-", ignore_cleanup_errors=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RetryableError(f"no folder for downloads can be made ({reason}): make room, or set TMPDIR") from error
-    with folder as path:
-        yield Path(path)
-
-
-def outcome_of(reference: ModelReference, work: Callable[[], Outcome]) -> Outcome:
-    """``work()``, with every error turned into the outcome its type stands for."""
     try:
         return work()
     except UnextractableError as error:
         message = f"{error}{_not_tried(reference)}"
         return Outcome(reference, OutcomeKind.SKIPPED, reason=str(error.reason), message=message, place=error.place)
+    except UnusableStoreError:
+        raise
+    except MemoryError as error:
+        message = f"memory was not enough for this model ({error or 'no more is given'}): {MEMORY_ADVICE}"
+        reason = str(FailureReason.OUT_OF_MEMORY)
+        return Outcome(reference, OutcomeKind.FAILED, reason=reason, message=in_one_line(message), retryable=True)
     except FilterShiftError as error:
         return Outcome(
             reference,

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from distributed.errors import ClusterError
+from distributed.interrupt import take_sigterm
 from distributed.settings import ClusterSettings
 
 #: Where this project's packages lie: a checkout, or an installation.
@@ -53,12 +54,13 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
         # did, whatever lies in the folder where the command was typed.
         with chdir(_ROOT):
             ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, too: a machine on which it does not come up in time
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClusterError(
             f"cannot reach Ray at {cluster.address!r}: {reason} "
             "(start one with 'ray start --head', or use cluster=local)"
         ) from error
+    take_sigterm()
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,10 +13,11 @@ from itertools import chain
 
 from rich.console import Console
 
+from distributed import logs, metrics
 from distributed.arrivals import Arrivals
 from distributed.dry_run import show_plan
 from distributed.entry import FAILURES, OK
-from distributed.errors import RetryableError, StoreError
+from distributed.errors import FilterShiftError, RetryableError, StoreError, UnusableStoreError
 from distributed.hub import budget
 from distributed.hub.catalogue import StoredCatalogue
 from distributed.labels import label_changes, same_content_told
@@ -25,6 +27,7 @@ from distributed.progress import Totals, reporter_for
 from distributed.recording import Recording
 from distributed.references import ModelReference
 from distributed.report import RunReport, print_labels, print_report
+from distributed.run_record import RunRecord
 from distributed.settings import ExtractionRun
 from distributed.sources import stream_source
 from distributed.sources.contents import Listing, not_read
@@ -45,6 +48,8 @@ def extract(run: ExtractionRun) -> int:
     Raises:
         UserError: the request can't be done (source, store or cluster).
     """
+    if run.log is not logs.LogStyle.text:
+        logs.begin(run.log)
     budget.use(None, run.hub)
     catalogue = StoredCatalogue(Store.open(run.store), writes=not run.extract.dry_run)
     return extract_parts(run, stream_source(run.source, catalogue))
@@ -64,17 +69,22 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
             if arrivals.error is not None:
                 raise arrivals.error
             return OK
-        report = run_listing(run, store, planner, arrivals, console)
-    changes = label_changes(report.outcomes, store)
-    if run.extract.update_labels:
-        for change in changes:
-            store.relabel_model(change.model_id, change.values)
-    print_labels(changes, console, updated=run.extract.update_labels)
-    if report.listed or arrivals.error is None:
+        record = RunRecord(store, run)
+        report, error = run_listing(run, store, planner, arrivals, console, record)
+    problems = [each for each in (error, arrivals.error) if each is not None]
+    if not isinstance(error, UnusableStoreError | KeyboardInterrupt):
+        try:
+            report = _settled(run, report, store, console)
+            _reconcile(report, store)
+        except FilterShiftError as unsettled:
+            problems.append(unsettled)
+    if report.listed or not problems:
         print_report(report, store.uri, console, not_read(arrivals.not_read))
-    if arrivals.error is not None:
-        raise arrivals.error
-    _reconcile(report, store)
+    record.close(problems[0] if problems else None)
+    for problem in problems[1:]:
+        logger.error("error: %s", problem)
+    if problems:
+        raise problems[0]
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
 
 
@@ -86,39 +96,69 @@ def _console() -> Console:
     return console
 
 
-def run_listing(run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console) -> RunReport:
-    """Extract what arrives; every listed model has one outcome in the report.
+def run_listing(
+    run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console, record: RunRecord
+) -> tuple[RunReport, FilterShiftError | KeyboardInterrupt | None]:
+    """Extract what arrives; every listed model has one outcome in the report. And what ended it early, if anything did.
 
     Skips and failures are recorded in the store as they happen, so that an interrupted run has lost nothing. Ray is
     there from the first model that is to be extracted.
     """
-    started = time.monotonic()
-    totals = Totals(waiting=lambda: budget.current().waiting() if run.asks_hub else "")
-    with reporter_for(run.extract.progress, console, totals) as reporter, Recording(store) as recording:
-        work = _Work(planner, arrivals, recording, totals, run.extract.variant)
-        arriving = iter(work)
-        for first in arriving:
-            if first:
-                from distributed.workers import extracted  # and with it Ray: two seconds to import and start
+    started, ended_by = time.monotonic(), None
+    totals = Totals(waiting=_waiting_for_the_hub if run.asks_hub else str)
+    recording = Recording(store, record.run_id)
+    work = _Work(planner, arrivals, recording, totals, run.extract.variant)
+    try:
+        with reporter_for(run.extract.progress, console, totals, run.log) as reporter, recording:
+            arriving = iter(work)
+            for first in arriving:
+                record.keep_from(work)
+                if first:
+                    from distributed.workers import extracted  # and with it Ray: two seconds to import and start
 
-                store.prepare()
-                with closing(extracted(chain([first], arriving), run, store, reporter)) as outcomes:
-                    for outcome in outcomes:
-                        work.ended(outcome)
-            else:
-                reporter.tick()
-                arrivals.wait(LISTING_POLL_SECONDS)
-        _keep_rows(store, work.outcomes)
-    told = same_content_told(work.outcomes, store)
-    return RunReport(tuple(told), work.listed, time.monotonic() - started)
+                    store.prepare()
+                    of_actors = extracted(chain([first], arriving), run, store, reporter, work.deaths)
+                    with closing(of_actors) as outcomes:
+                        for outcome in outcomes:
+                            work.ended(outcome)
+                else:
+                    reporter.tick()
+                    arrivals.wait(LISTING_POLL_SECONDS)
+            record.keep_from(work)
+    except (FilterShiftError, KeyboardInterrupt) as error:
+        ended_by = error
+        work.leave()
+    return RunReport(tuple(work.outcomes), work.listed, time.monotonic() - started), ended_by
+
+
+def _settled(run: ExtractionRun, report: RunReport, store: Store, console: Console) -> RunReport:
+    """The report as the store completes it, once labels are told and rows kept for the next run.
+
+    Raises:
+        StoreError, RetryableError: the store can't be read, or not take the labels.
+    """
+    _keep_rows(store, report.outcomes)
+    report = replace(report, outcomes=tuple(same_content_told(report.outcomes, store)))
+    changes = label_changes(report.outcomes, store)
+    if run.extract.update_labels:
+        for change in changes:
+            store.relabel_model(change.model_id, change.values)
+    print_labels(changes, console, updated=run.extract.update_labels)
+    return report
+
+
+def _waiting_for_the_hub() -> str:
+    waiting = budget.current().waiting()
+    metrics.waits(hub=bool(waiting))
+    return waiting
 
 
 class _Work:
     """What is to be extracted, as it becomes known, and what became of everything listed.
 
     Attributes:
-        listed: models that the source has brought so far.
         outcomes: of those that have ended.
+        deaths: ``reference_key`` → actors that died of the model in earlier runs.
     """
 
     def __init__(
@@ -129,8 +169,14 @@ class _Work:
         self._twins = Twins()
         self._recorded: dict[str, tuple[RejectKind, ...]] = {}
         self._next: list[ModelReference] = []
-        self.listed = 0
+        self._planned: list[ModelReference] = []
+        self.deaths: dict[str, int] = {}
         self.outcomes: list[Outcome] = []
+
+    @property
+    def listed(self) -> int:
+        """Models that the source has brought so far."""
+        return len(self._planned)
 
     def __iter__(self) -> Iterator[list[ModelReference]]:
         """What has become known since the last time, at once; ends when nothing can come any more."""
@@ -153,9 +199,20 @@ class _Work:
             self._settle(twin)
         self._next += to_read
 
+    def leave(self) -> None:
+        """What has no outcome yet gets none in this run."""
+        ended = Counter(outcome.reference.reference_key for outcome in self.outcomes)
+        for reference in self._planned:
+            key = reference.reference_key
+            if ended[key]:
+                ended[key] -= 1
+            else:
+                self.outcomes.append(Outcome(reference, OutcomeKind.NOT_FINISHED))
+
     def _plan(self, references: list[ModelReference]) -> None:
-        self.listed += len(references)
+        self._planned += references
         plan = self._planner.plan(references)
+        self.deaths |= plan.deaths
         self._recorded |= plan.recorded
         to_read, twins = self._twins.sort_out(plan.to_extract)
         for outcome in (*plan.settled, *twins):
@@ -166,6 +223,7 @@ class _Work:
 
     def _settle(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
+        metrics.ended(outcome)
         self._recording.keep(outcome, self._recorded.get(outcome.reference.reference_key, ()))
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distributed.arrivals import Arrivals
-from distributed.errors import FilterShiftError
+from distributed.errors import FilterShiftError, in_one_line
 from distributed.hub import budget
 from distributed.hub.budget import RequestKind
 from distributed.labels import label_changes
@@ -114,7 +114,7 @@ def print_plan(plan: Plan, console: Console, beside: str = "", payloads: Mapping
             cells.append(human_bytes(payload) if isinstance(payload, int) else "–")
         cells += [reference.entry, _what(known.get(reference.reference_key), payload)]
         # Names and messages are data: Text keeps rich from reading markup in them.
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     console.print(table)
     if beside:
         _say(beside, console)
@@ -165,4 +165,4 @@ def _duration(seconds: float) -> str:
 
 
 def _say(line: str, console: Console) -> None:
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(in_one_line(line), soft_wrap=True, highlight=False, markup=False)

@@ -37,6 +37,7 @@ def run_command(config_name: str, load: Callable[[], type[Settings]], body: Call
         body: the command itself, which imports what it needs; returns the exit code.
     """
     print_anywhere()
+    interrupt.take_sigterm()
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(guarded(lambda: show_help(help_text(config_name, load()))))
     # The collector visits what imports leave (a million objects, nearly all for good) again and again while they run,

@@ -3,6 +3,7 @@
 The type of an error says what may be done about it, so that no caller ever reads its text:
 
 * ``UserError``: what was asked for cannot be done as asked (settings, paths, overrides). Ends the command, exit code 2.
+* ``UnusableStoreError``, one of these: nothing can be done with the store by anybody. Met by an actor it ends the run.
 * ``UnextractableError``: a permanent fact about one model. It is recorded as a skip, never tried again unasked.
 * ``RetryableError``: the same call may go well later (network, a node, a full disk). Tried again up to the limit.
 * ``PermanentError``: it failed and would fail again. Recorded as a failure at once.
@@ -12,13 +13,21 @@ Every message is one line that names the place and says what to do.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: What steers a terminal: colours, cursors, titles.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
 
 def in_one_line(text: str) -> str:
-    """The text without its line breaks: names of files and models may hold some."""
-    return " ".join(text.splitlines())
+    """The text without line breaks, colours and escape codes, other control characters as ``\\xNN``.
+
+    Names of files and models, and logs, may hold some, and terminals obey.
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(_ESCAPES.sub("", text).splitlines()))
 
 
 class FilterShiftError(Exception):
@@ -38,6 +47,13 @@ class SourceError(UserError):
 
 class StoreError(UserError):
     """The store cannot be opened, read or written as a whole."""
+
+
+class UnusableStoreError(StoreError):
+    """The whole store is out of reach until a person acts: permission, credentials, bucket, room.
+
+    It is no fact about the model that met it: a run that meets it ends, and charges no model.
+    """
 
 
 class ClusterError(UserError):

@@ -35,6 +35,7 @@ from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
 from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
+from distributed.metrics import Stage, stage
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
@@ -76,15 +77,18 @@ def extract_model(
         UnextractableError: the checkpoint holds nothing to extract.
         RetryableError: reading or writing failed for a reason that may pass.
     """
-    sources = open_sources(reference, scratch, access)
-    model_id = _model_id(reference, sources)
+    with stage(Stage.OPEN):
+        sources = open_sources(reference, scratch, access)
+        model_id = _model_id(reference, sources)
     if store.has_model(model_id):
         return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=_bytes_read(sources))
-    reference = described(reference, scratch, access)
     with ExitStack() as stack:
-        opened, sources, spent = _opened(reference, sources, settings, scratch, access)
-        checkpoint = stack.enter_context(opened)
-        layout = plan_layers(reference, checkpoint, settings)
+        with stage(Stage.OPEN):
+            reference = described(reference, scratch, access)
+            opened, sources, spent = _opened(reference, sources, settings, scratch, access)
+            checkpoint = stack.enter_context(opened)
+        with stage(Stage.PLAN):
+            layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
         def finish() -> tuple[ModelRow, pa.Table]:
@@ -93,7 +97,8 @@ def extract_model(
                 stream.layer_rows, schema=LAYERS_SCHEMA
             )
 
-        receipt = store.write_model(model_id, stream.batches(), finish)
+        with stage(Stage.WRITE):
+            receipt = store.write_model(model_id, stream.batches(), finish)
     kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
     written = stream.num_filters if receipt.created else 0
     layers = len(stream.layer_rows) if receipt.created else 0
@@ -294,7 +299,8 @@ class FilterStream:
         parts = [part for layer in self._layout.layers for part in layer.reads]
         tensors = self._checkpoint.read(parts)
         for layer in self._layout.layers:
-            mine = dict(next(tensors) for _ in layer.reads)
+            with stage(Stage.READ):
+                mine = dict(next(tensors) for _ in layer.reads)
             try:
                 weight = materialise(layer, mine)
             except UncertainWeightError as error:
@@ -322,9 +328,10 @@ class FilterStream:
     def _statistics(self, layer: Convolution, weight: NDArray[np.float32]) -> LayerStatistics | None:
         """Of one layer; None where it is left out because it is not finite."""
         try:
-            if self._device is None:
-                return layer_statistics(weight, name=layer.name)
-            return layer_statistics(as_tensor(weight).to(self._device), name=layer.name)
+            with stage(Stage.MEASURE):
+                if self._device is None:
+                    return layer_statistics(weight, name=layer.name)
+                return layer_statistics(as_tensor(weight).to(self._device), name=layer.name)
         except UnextractableError as error:
             if error.reason is not SkipReason.NON_FINITE:
                 raise

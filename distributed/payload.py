@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from distributed.byte_sources import open_sources
 from distributed.errors import FilterShiftError
 from distributed.hub.settings import Verify
 from distributed.references import ModelReference
+from distributed.scratch import scratch
 from distributed.settings import ExtractionRun
 
 if TYPE_CHECKING:  # the formats bring torch with them, which a quick plan needs not
@@ -74,8 +74,8 @@ def payload_of(reference: ModelReference, run: ExtractionRun) -> int:
     from distributed.formats import open_checkpoint
 
     settings, access = replace(run.extract, trace=False), replace(run.hub, verify=Verify.ranges)
-    with TemporaryDirectory(prefix="filter-shift-") as scratch:
-        sources: Sequence[ByteSource] = open_sources(reference, Path(scratch), access)
+    with scratch() as folder:
+        sources: Sequence[ByteSource] = open_sources(reference, folder, access)
         if reference.revision is not None:
             sources = [HeadersOnly(source) for source in sources]
         with open_checkpoint(sources, prefer_ema=settings.prefer_ema, wanted=settings.patterns.takes) as checkpoint:

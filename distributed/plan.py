@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from distributed.errors import Place, SkipReason, in_one_line
-from distributed.outcomes import Outcome, OutcomeKind
+from distributed.outcomes import DEATHS, Outcome, OutcomeKind
 from distributed.references import ModelReference, Problem
 from distributed.settings import NonFinite, Retry
 from distributed.store import ModelOrigin, Reject, RejectKind, Store
@@ -24,6 +24,7 @@ class Plan:
         settled: outcomes known without reading: already there, or skipped or failed before and not to be retried.
         recorded: ``reference_key`` → the side tables that hold an older outcome, of the references that have any.
         superseded: the same of records to be removed: of a repository that could not be listed then, and now is.
+        deaths: ``reference_key`` → actors that died of a model in earlier runs, of those to extract.
     """
 
     listed: tuple[ModelReference, ...]
@@ -31,6 +32,7 @@ class Plan:
     settled: tuple[Outcome, ...]
     recorded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
     superseded: Mapping[str, tuple[RejectKind, ...]] = field(default_factory=dict)
+    deaths: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -74,6 +76,7 @@ class Planner:
         settled: list[Outcome] = []
         recorded: dict[str, tuple[RejectKind, ...]] = {}
         superseded: dict[str, tuple[RejectKind, ...]] = {}
+        deaths: dict[str, int] = {}
         for reference in references:
             key = reference.reference_key
             if kinds := tuple(kind for kind, found in self._rejects.items() if key in found):
@@ -82,9 +85,11 @@ class Planner:
             outcome = self._there(reference) or self._known(reference, key) or self._twin(reference)
             if outcome is None:
                 to_extract.append(reference)
+                if dead := self._deaths(key):
+                    deaths[key] = dead
             else:
                 settled.append(outcome)
-        return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded, superseded)
+        return Plan(tuple(references), tuple(to_extract), tuple(settled), recorded, superseded, deaths)
 
     def _superseded(self, reference: ModelReference, key: str) -> dict[str, tuple[RejectKind, ...]]:
         """What is recorded of the repository as a whole: models of one that has several have its name and more."""
@@ -117,6 +122,12 @@ class Planner:
         if failure is not None and not failure.retryable and self._retry not in (Retry.failed, Retry.all):
             return _recorded(reference, OutcomeKind.FAILED, failure)
         return None
+
+    def _deaths(self, key: str) -> int:
+        """Asked for by ``retry``, a model starts anew."""
+        failure = self._rejects[RejectKind.FAILURE].get(key)
+        is_anew = self._retry in (Retry.failed, Retry.all)
+        return 0 if failure is None or is_anew or failure.reason not in DEATHS else failure.attempts
 
     def _twin(self, reference: ModelReference) -> Outcome | None:
         content = reference.content

@@ -2,32 +2,36 @@
 
 Work may still come while it goes on: the largest of what is known goes first.
 
-``ray.util.ActorPool`` loses the item and the slot of an actor that dies (measured, DESIGN §6); here the driver keeps
-each item until an outcome for it has come back.
+Ray's own pools, measured with Ray 2.60 on two CPUs: ``ray.util.ActorPool`` loses the item and the slot of an actor that
+dies. Ray Data's ``map_batches`` with an autoscaling pool of actors waits for ever, without a word, where none can be
+placed. It tries the item of a killed actor again, but without end (nine deaths in a minute, and another item never
+came). It takes no generator: a listing can't come as a stream. And it has no setting for the bytes that models in work
+hold, nor for trying a node first and leaving it out. Here the driver keeps each item until an outcome for it has come
+back.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
-from distributed.errors import ClusterError
-from distributed.outcomes import Outcome, OutcomeKind
+from distributed import metrics
+from distributed.crew import Crew, Member, cause_of, first_line, is_death, is_loss_of_node
+from distributed.errors import UnusableStoreError
+from distributed.outcomes import DEATHS, MEMORY_ADVICE, FailureReason, Outcome, OutcomeKind
 from distributed.progress import Reporter
 from distributed.references import ModelReference
+from distributed.rooms import Need
 
 logger = logging.getLogger(__name__)
 
-#: So many starts in a row must fail, and as many as there are actors, before the run ends: one node may be ill.
-LEAST_STARTS = 3
 #: Seconds the driver waits for an outcome before it looks at retries and progress again.
 POLL_SECONDS = 0.5
 #: First wait before a retry; doubled with each further try, with jitter so that retries don't come in step.
@@ -37,19 +41,30 @@ MAX_BACKOFF_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """``actors`` at a time, ``max_bytes_in_flight`` bytes held in all, ``max_attempts`` tries per model."""
+    """How many actors, of what size, and how much at a time.
 
-    actors: int
+    Attributes:
+        actors: at a time; None: as many as there is room for.
+        need: what Ray reserves for each.
+        wait: seconds that a run without any actor waits for room.
+        max_bytes_in_flight: bytes held in all.
+        max_attempts: tries per model in this run; deaths of actors per model in all runs.
+    """
+
+    actors: int | None
+    need: Need
+    wait: float
     max_bytes_in_flight: int
     max_attempts: int
 
 
 @dataclass(slots=True)
 class _Work:
-    """One model on its way: bytes it will hold, tries so far, and when it may be tried (monotonic seconds)."""
+    """One model on its way: bytes it will hold, tries and deaths so far, when it may be tried (monotonic seconds)."""
 
     reference: ModelReference
     held: int
+    deaths: int = 0
     attempts: int = 0
     not_before: float = 0.0
 
@@ -57,26 +72,30 @@ class _Work:
 class ExtractionPool:
     """Runs references through actors and yields one outcome for each, exactly once, in the order they end.
 
-    ``new_actor()`` gives an actor with ``start.remote() -> str | None``, which says what keeps its node from the work,
-    and ``extract.remote(reference) -> Outcome``. A handle exists long before its process: only what has started gets a
-    model, so that a node that can't do the work costs no model a try.
+    ``new_actor(but)`` gives an actor on none of the nodes with those ids, with ``where.remote() -> str``, the id of its
+    node, ``start.remote(is_first) -> NotReady | None``, which says what keeps its node from the work, and
+    ``extract.remote(reference, attempt) -> Outcome``. Only what has started gets a model (see ``Crew``): a node
+    that can't do the work costs no model a try.
     """
 
-    def __init__(self, new_actor: Callable[[], Any], settings: PoolSettings, reporter: Reporter) -> None:
-        self._new_actor, self._settings, self._reporter = new_actor, settings, reporter
-        self._starting: dict[Any, Any] = {}
-        self._idle: list[Any] = []
-        self._in_flight: dict[Any, tuple[Any, _Work]] = {}
-        self._failed_starts: list[str] = []  # why, since one went well
+    def __init__(self, new_actor: Callable[[Collection[str]], Any], settings: PoolSettings, reporter: Reporter) -> None:
+        self._settings, self._reporter = settings, reporter
+        self._crew = Crew(new_actor, settings.need, settings.actors, settings.wait)
+        self._in_flight: dict[Any, tuple[Member, _Work]] = {}
+        self._store_error: UnusableStoreError | None = None
 
-    def run(self, arriving: Iterable[Sequence[ModelReference]]) -> Iterator[Outcome]:
+    def run(
+        self, arriving: Iterable[Sequence[ModelReference]], deaths: Mapping[str, int] | None = None
+    ) -> Iterator[Outcome]:
         """One outcome per reference. Never raises for one model's sake.
 
         Args:
             arriving: asked at least every ``POLL_SECONDS``, gives at once what has become known since, be it nothing.
+            deaths: ``reference_key`` → actors that died of the model in earlier runs; may grow with what arrives.
 
         Raises:
-            ClusterError: no actor is left, and as many as the pool holds have failed to start, one after the other.
+            ClusterError: no node can do the work, or none has room.
+            UnusableStoreError: nobody can read or write the store. Models without an outcome have not failed.
         """
         source, waiting = iter(arriving), list[_Work]()
         more: Sequence[ModelReference] | None = ()
@@ -84,99 +103,80 @@ class ExtractionPool:
             while more is not None or waiting or self._in_flight:
                 more = None if more is None else next(source, None)
                 if more:
-                    waiting += (_Work(reference, reference.held_bytes) for reference in more)
+                    waiting += (
+                        _Work(each, each.held_bytes, deaths.get(each.reference_key, 0) if deaths else 0)
+                        for each in more
+                    )
                     waiting.sort(key=lambda work: work.reference.size, reverse=True)
-                self._start_actors(len(waiting))
+                self._crew.keep(len(waiting), len(self._in_flight))
                 self._hand_out(waiting)
+                metrics.waits(models=len(waiting), actors=self._crew.coming)
                 for work, outcome in self._collect():
                     if self._try_again(work, outcome):
                         waiting.append(work)
                     else:
                         self._reporter.finished(outcome)
                         yield outcome
-                self._reporter.tick()
-            self._tell_failed_starts()
+                if self._store_error is not None:
+                    raise self._store_error
+                self._reporter.tick(self._crew.waiting())
         finally:
-            for actor in [*self._starting.values(), *self._idle, *(actor for actor, _ in self._in_flight.values())]:
-                ray.kill(actor)
-            self._starting, self._idle, self._in_flight = {}, [], {}
-
-    def _start_actors(self, waiting: int) -> None:
-        """As many as there is work for, up to the pool's size, unless it is plain that none will start."""
-        there = len(self._starting) + len(self._idle) + len(self._in_flight)
-        wanted = min(self._settings.actors, waiting + len(self._in_flight))
-        if len(self._failed_starts) < self._most_failed_starts:
-            for _ in range(wanted - there):
-                actor = self._new_actor()
-                self._starting[actor.start.remote()] = actor
-        elif waiting and not there:
-            raise ClusterError(f"none of {len(self._failed_starts)} actors could start: {self._failed_starts[-1]}")
-
-    @property
-    def _most_failed_starts(self) -> int:
-        return max(LEAST_STARTS, self._settings.actors)
-
-    def _started(self, started: Any) -> None:
-        """An actor is ready, or has failed."""
-        actor = self._starting.pop(started)
-        try:
-            problem: str | None = ray.get(started)
-        except RayError as error:
-            problem = _cause(error)
-        if problem is None:
-            self._tell_failed_starts()
-            self._idle.append(actor)
-            return
-        ray.kill(actor)
-        self._failed_starts.append(problem)
-
-    def _tell_failed_starts(self) -> None:
-        if self._failed_starts:
-            number, last = len(self._failed_starts), self._failed_starts[-1]
-            logger.warning("%d actors could not start (the work went to others): %s", number, last)
-            self._failed_starts = []
+            for member, _ in self._in_flight.values():
+                ray.kill(member.handle)
+            self._in_flight = {}
+            self._crew.end()
 
     def _hand_out(self, waiting: list[_Work]) -> None:
         """Give idle actors the largest models that fit into the bytes left; one too large goes when it is alone."""
         in_flight = sum(work.held for _, work in self._in_flight.values())
         now = time.monotonic()
         for work in list(waiting):
-            if not self._idle:
-                return
             fits = in_flight + work.held <= self._settings.max_bytes_in_flight
             if work.not_before > now or not (fits or not self._in_flight):
                 continue
+            member = self._crew.take()
+            if member is None:
+                return
             waiting.remove(work)
-            actor = self._idle.pop()
             work.attempts += 1
-            self._in_flight[actor.extract.remote(work.reference)] = (actor, work)
+            self._in_flight[member.handle.extract.remote(work.reference, work.attempts)] = (member, work)
             in_flight += work.held
 
     def _collect(self) -> list[tuple[_Work, Outcome]]:
         """The outcomes that have come in; waits at most ``POLL_SECONDS``."""
-        if not (self._in_flight or self._starting):
+        pending = [*self._in_flight, *self._crew.pending]
+        if not pending:
             time.sleep(POLL_SECONDS / 10)
             return []
-        done, _ = ray.wait([*self._in_flight, *self._starting], num_returns=1, timeout=POLL_SECONDS)
+        done, _ = ray.wait(pending, num_returns=1, timeout=POLL_SECONDS)
         ended = []
         for ref in done:
-            if ref in self._starting:
-                self._started(ref)
+            if ref not in self._in_flight:
+                self._crew.answered(ref)
                 continue
-            actor, work = self._in_flight.pop(ref)
+            member, work = self._in_flight.pop(ref)
             try:
                 outcome: Outcome = ray.get(ref)
-                self._idle.append(actor)
-            except RayActorError as error:
-                outcome = _lost(work, f"the actor died: {_first_line(error)}")
-                self._tell_failed_starts()  # and try whether others can take its place
+                self._crew.free(member)
             except RayError as error:
-                # Not an actor's death but, say, an outcome lost with its node: the actor may be gone as well.
-                outcome = _lost(work, _first_line(error))
-                ray.kill(actor)
-                self._tell_failed_starts()
-            ended.append((work, replace(outcome, attempts=work.attempts)))
-        return ended
+                ray.kill(member.handle)
+                if isinstance(error, RayTaskError) and isinstance(error.cause, UnusableStoreError):
+                    self._store_error = error.cause
+                    continue
+                outcome = _lost(work.reference, error)
+            work.deaths += outcome.reason in DEATHS
+            attempts = work.deaths if outcome.reason in DEATHS else work.attempts
+            ended.append((work, replace(outcome, attempts=attempts, node=self._crew.node_name(member))))
+        return [(work, self._judged(work, outcome)) for work, outcome in ended]
+
+    def _judged(self, work: _Work, outcome: Outcome) -> Outcome:
+        """The outcome, for good where too many actors have died of the model, in this run and earlier ones."""
+        if outcome.reason not in DEATHS or work.deaths < self._settings.max_attempts:
+            return outcome
+        by_memory = outcome.reason == FailureReason.OUT_OF_MEMORY
+        message = f"quarantined, tried again only with extract.retry=failed: {outcome.message} ({work.deaths} times)"
+        reason = FailureReason.OUT_OF_MEMORY if by_memory else FailureReason.QUARANTINED
+        return replace(outcome, reason=str(reason), message=message, retryable=False)
 
     def _try_again(self, work: _Work, outcome: Outcome) -> bool:
         if outcome.kind is not OutcomeKind.FAILED or not outcome.retryable:
@@ -186,21 +186,19 @@ class ExtractionPool:
         wait = min(FIRST_BACKOFF_SECONDS * 2 ** (work.attempts - 1), MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
         work.not_before = time.monotonic() + wait
         self._reporter.retried(outcome, wait)
+        metrics.retried(outcome)
         return True
 
 
-def _lost(work: _Work, message: str) -> Outcome:
-    return Outcome(
-        work.reference, OutcomeKind.FAILED, reason="ActorDied", message=message, retryable=True, attempts=work.attempts
-    )
-
-
-def _cause(error: RayError) -> str:
-    """The line of an actor's death that names the exception behind it; the first where none does."""
-    named = re.findall(r"^[\w.]*(?:Error|Exception|Exit|Interrupt): .*", str(error), re.MULTILINE)
-    return named[-1] if named else _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _lost(reference: ModelReference, error: RayError) -> Outcome:
+    """What is known of a model whose actor has not answered."""
+    if isinstance(error, OutOfMemoryError):
+        reason, message = FailureReason.OUT_OF_MEMORY, cause_of(error)
+    elif is_loss_of_node(error):
+        reason, message = FailureReason.NODE_LOST, "the actor died with its node"
+    elif is_death(error):
+        reason = FailureReason.ACTOR_DIED
+        message = f"the actor died while it read this model; if the system killed it for memory, {MEMORY_ADVICE}"
+    else:  # an outcome lost with its node, say
+        reason, message = FailureReason.NODE_LOST, first_line(error)
+    return Outcome(reference, OutcomeKind.FAILED, reason=str(reason), message=message, retryable=True)

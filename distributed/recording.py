@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from distributed import __version__
-from distributed.errors import RetryableError, StoreError
+from distributed.errors import ClusterError, RetryableError, StoreError, in_one_line
+from distributed.logs import fields_of
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.store import Reject, RejectKind, Store
 
@@ -25,15 +26,15 @@ class Recording:
     begun is left out: nothing in the store says otherwise, so the next run looks at those models again.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, run_id: str | None = None) -> None:
+        self._store, self._run_id = store, run_id
         self._threads = ThreadPoolExecutor(THREADS, "record")
         self._records: list[Future[None]] = []
 
     def keep(self, outcome: Outcome, before: Collection[RejectKind]) -> None:
         """Begin to ``record`` it; what an earlier run recorded costs nothing."""
         if not outcome.known and (before or outcome.kind not in (OutcomeKind.EXTRACTED, OutcomeKind.ALREADY_THERE)):
-            self._records.append(self._threads.submit(record, outcome, self._store, before))
+            self._records.append(self._threads.submit(record, outcome, self._store, before, self._run_id))
 
     def forget(self, reference_key: str, before: Collection[RejectKind]) -> None:
         """Begin to remove what is recorded of a reference."""
@@ -45,13 +46,14 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.shutdown(wait=kind is None, cancel_futures=kind is not None)
-        if kind is None:
+        is_left = kind is not None and not issubclass(kind, ClusterError)  # which the store has no part in
+        self._threads.shutdown(wait=not is_left, cancel_futures=is_left)
+        if not is_left:
             for written in self._records:
                 written.result()
 
 
-def record(outcome: Outcome, store: Store, before: Collection[RejectKind]) -> None:
+def record(outcome: Outcome, store: Store, before: Collection[RejectKind], run_id: str | None = None) -> None:
     """Keep a skip or a failure in the store; forget an older one once the model is extracted.
 
     A store that can't take the record (full, gone) doesn't end the run: the outcome is still reported, and the next run
@@ -61,16 +63,20 @@ def record(outcome: Outcome, store: Store, before: Collection[RejectKind]) -> No
         outcome: of one model.
         store: where it is kept.
         before: the side tables that hold an older record of it: none costs no request.
+        run_id: of this run.
     """
     try:
         if outcome.kind in (OutcomeKind.SKIPPED, OutcomeKind.SAME_CONTENT):
-            store.write_skip(reject_of(outcome), before)
+            store.write_skip(reject_of(outcome, run_id), before)
         elif outcome.kind is OutcomeKind.FAILED:
-            store.write_failure(reject_of(outcome), before)
+            store.write_failure(reject_of(outcome, run_id), before)
         else:
             store.clear_reject(outcome.reference.reference_key, before)
     except (RetryableError, StoreError) as error:
-        logger.warning("%s: the outcome %r is not recorded: %s", outcome.reference.name, str(outcome.kind), error)
+        name = outcome.reference.name
+        logger.warning(
+            "%s: the outcome %r is not recorded: %s", name, str(outcome.kind), error, extra=fields_of(outcome)
+        )
 
 
 def _forget(reference_key: str, store: Store, before: Collection[RejectKind]) -> None:
@@ -80,7 +86,7 @@ def _forget(reference_key: str, store: Store, before: Collection[RejectKind]) ->
         logger.warning("an outcome that no longer holds stays recorded: %s", error)
 
 
-def reject_of(outcome: Outcome) -> Reject:
+def reject_of(outcome: Outcome, run_id: str | None = None) -> Reject:
     """The side-table row of an outcome without filters."""
     reference = outcome.reference
     return Reject(
@@ -91,7 +97,7 @@ def reject_of(outcome: Outcome) -> Reject:
         revision=reference.revision,
         file=outcome.place.file or reference.entry or None,
         reason=outcome.reason or "unknown",
-        message=outcome.message or "",
+        message=in_one_line(outcome.message or ""),
         tensor=outcome.place.tensor,
         expected=outcome.place.expected,
         found=outcome.place.found,
@@ -99,4 +105,6 @@ def reject_of(outcome: Outcome) -> Reject:
         attempts=outcome.attempts,
         recorded_at=datetime.now(UTC),
         tool_version=__version__,
+        node=outcome.node,
+        run_id=run_id,
     )

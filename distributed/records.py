@@ -1,4 +1,4 @@
-"""The three tables of the store, and the three side tables, in one place: names, types, units.
+"""The three tables of the store, and the four side tables, in one place: names, types, units.
 
 Every stage passes on the records of this file; ``distributed.store`` writes them, ``analysis`` reads them.
 The layout is DESIGN §3: one Parquet file per model in each of ``filters/``, ``layers/``, ``models/``.
@@ -76,7 +76,7 @@ LAYERS_SCHEMA = pa.schema(
 )
 
 #: Columns that files of older versions lack; they are read as null.
-LATER_COLUMNS = frozenset({"extreme_filters", "clean_sum", "clean_gram", "num_clean"})
+LATER_COLUMNS = frozenset({"extreme_filters", "node", "run_id", "clean_sum", "clean_gram", "num_clean"})
 
 #: One row per extracted model. Maps are lists of (key, value) on disk (``distributed.store.conforming``).
 MODELS_SCHEMA = pa.schema(
@@ -135,6 +135,30 @@ REJECTS_SCHEMA = pa.schema(
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("recorded_at", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("tool_version", pa.string(), nullable=False),
+        pa.field("node", pa.string()),  # of the last try; null where none was made, and in stores of older versions
+        pa.field("run_id", pa.string()),  # of the run that recorded it; likewise
+    ]
+)
+
+#: One row per run (``runs/``): opened when something is listed, kept up to date, closed at its end. Maps are lists of
+#: (key, value) on disk.
+RUNS_SCHEMA = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("started_at", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("updated_at", pa.timestamp("ms", tz="UTC"), nullable=False),  # a living run's is never minutes old
+        pa.field("ended_at", pa.timestamp("ms", tz="UTC")),  # null while it goes on, and for ever if it was killed
+        pa.field("ending", pa.string()),  # complete, or the line that it ended early with
+        pa.field("host", pa.string(), nullable=False),  # of the driver
+        pa.field("settings", pa.map_(pa.string(), pa.string()), nullable=False),  # extract.retry → none; no secrets
+        pa.field("versions", pa.map_(pa.string(), pa.string()), nullable=False),  # of Python and packages
+        pa.field("git_commit", pa.string()),  # null where the code is no checkout
+        pa.field("listed", pa.int64(), nullable=False),
+        pa.field("outcomes", pa.map_(pa.string(), pa.int64()), nullable=False),  # extracted → models
+        pa.field("filters", pa.int64(), nullable=False),
+        pa.field("bytes_read", pa.int64(), nullable=False),
+        pa.field("retries", pa.int64(), nullable=False),  # tries beyond the first
+        pa.field("nodes", pa.list_(pa.string()), nullable=False),  # that models were read on
     ]
 )
 

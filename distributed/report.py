@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from distributed.errors import in_one_line
 from distributed.labels import LabelChange
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import human_bytes
@@ -32,10 +33,12 @@ class RunReport:
     @property
     def kinds(self) -> tuple[OutcomeKind, ...]:
         """The kinds of outcomes to speak of."""
-        return tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.SAME_CONTENT or self.count(kind))
+        rare = (OutcomeKind.SAME_CONTENT, OutcomeKind.NOT_FINISHED)
+        return tuple(kind for kind in OutcomeKind if kind not in rare or self.count(kind))
 
     def line(self) -> str:
-        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``; ``same content`` only where there is.
+        """``listed 11 = extracted 11 + already there 0 + skipped 0 + failed 0``; the rare kinds only where
+        there are.
 
         Raises:
             AssertionError: the outcomes don't add up: a defect of ours that must never pass unseen.
@@ -79,7 +82,7 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
             markup=False,
         )
     if beside:
-        console.print(beside, soft_wrap=True, highlight=False, markup=False)
+        console.print(in_one_line(beside), soft_wrap=True, highlight=False, markup=False)
     console.print(report.line(), soft_wrap=True, highlight=False)
 
 
@@ -109,7 +112,7 @@ def _of_one_content(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
 
 def _say(line: str, console: Console) -> None:
     """One line with names in it as they are."""
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(in_one_line(line), soft_wrap=True, highlight=False, markup=False)
 
 
 def _trouble_table(trouble: Sequence[Outcome]) -> Table:
@@ -119,5 +122,5 @@ def _trouble_table(trouble: Sequence[Outcome]) -> Table:
     for outcome in trouble[:MOST_ROWS]:
         what = f"{outcome.kind} (recorded)" if outcome.known else str(outcome.kind)
         cells = [outcome.reference.name, what, outcome.reason or "", outcome.message or ""]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     return table

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from distributed.hub.settings import HubAccess
+from distributed.logs import LogStyle
 from distributed.name_patterns import NamePatterns, Patterns, several
 from distributed.setting import check_bounds, setting
 from distributed.sources.settings import SourceSettings
@@ -24,10 +25,12 @@ class ClusterSettings:
         local_ray_from: with ``address`` local, an analysis that reads fewer filters than this starts no Ray: threads
             of its own process are done before Ray would be up. 0: always Ray. Extraction always uses Ray.
         object_store_memory: bytes of the own local Ray's object store. Small: no raw filter passes through it.
-        actors: number of extraction actors; None: as many as the cluster's CPUs and GPUs hold, at most one a model.
+        actors: number of extraction actors, which is also the demand that an autoscaler sees; None: as many as the
+            nodes have room for, looked at again as they come and go, at most one a model.
         num_cpus: CPUs per actor.
         num_gpus: GPUs per actor; fractions share one GPU between actors. Statistics run on it.
         memory: bytes of memory Ray reserves per actor for scheduling; None: none.
+        wait: seconds that an extraction waits for room when it has no actor at all.
     """
 
     address: str = "local"
@@ -38,6 +41,11 @@ class ClusterSettings:
     num_cpus: float = 1.0
     num_gpus: float = 0.0
     memory: int | None = None
+    wait: float = setting(600.0, "seconds that a run without an actor waits for room for one; 0: not at all", (0, 1e9))
+
+    def __post_init__(self) -> None:
+        """Raises UserError where a number makes no sense."""
+        check_bounds(self, "cluster.")
 
 
 class Retry(StrEnum):
@@ -144,6 +152,9 @@ class ExtractionRun:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     hub: HubAccess = field(default_factory=HubAccess)
+    log: LogStyle = setting(
+        LogStyle.text, "text | json: lines on standard error, here and on the nodes; json has a line a model"
+    )
 
     @property
     def asks_hub(self) -> bool:

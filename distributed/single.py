@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from distributed.formats.base import ByteSource, Checkpoint
 from distributed.local_files import LocalFile
 from distributed.records import LAYERS_SCHEMA
 from distributed.references import ModelReference, content_digest, model_id_of
+from distributed.scratch import scratch
 from distributed.settings import ExtractSettings
 from distributed.sources import list_references
 from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
@@ -98,10 +98,10 @@ def open_model(name: str, settings: ExtractSettings) -> Iterator[OpenedModel]:
         UserError: see ``find_model``; or it cannot be read, or has no learned 3x3 convolution.
     """
     reference = replace(find_model(name), variant=settings.variant)
-    with tempfile.TemporaryDirectory(prefix="filter-shift-") as scratch:
+    with scratch() as folder:
         with _as_user_errors(reference):
-            reference = described(reference, Path(scratch))
-            sources = open_sources(reference, Path(scratch))
+            reference = described(reference, folder)
+            sources = open_sources(reference, folder)
             opened = open_checkpoint(sources, prefer_ema=settings.prefer_ema)
         with opened as checkpoint:
             with _as_user_errors(reference):

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "analysis.compare.__main__:main",
     "report": "analysis.report.__main__:main",
     "replicate": "analysis.replicate.__main__:main",
+    "store": "distributed.upkeep.command:main",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,23 +56,49 @@ def checkpoints() -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real Ray of two CPUs with a temporary folder of its own, shut down at the end of the session."""
-    # Unix socket paths are limited to 107 bytes: pytest's own temporary folders are too deep for Ray.
-    import tempfile
-
+def local_ray() -> Iterator[None]:
+    """A real Ray of two CPUs, shut down at the end of the session."""
     import ray
 
+    # Unix socket paths are limited to 107 bytes: pytest's own temporary folders are too deep for Ray.
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            object_store_memory=256 * 1024**2,
-            _temp_dir=folder,
-            log_to_driver=False,
-        )
+        _start_local_ray(folder)
+        _local_ray_folders.append(folder)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+#: Where the session's own Ray keeps its files, once it has been started.
+_local_ray_folders: list[str] = []
+
+
+def _start_local_ray(folder: str) -> None:
+    import ray
+
+    options = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 256 * 1024**2}
+    ray.init(address="local", log_to_driver=False, _temp_dir=folder, **options)
+
+
+@pytest.fixture(scope="module")
+def several_nodes() -> Iterator[Any]:
+    """A real Ray of several nodes on this machine (``ray.cluster_utils.Cluster``): a head of one CPU, to add to.
+
+    A process has one Ray: that of other tests is shut down before, and is there again afterwards.
+    """
+    import ray
+    from ray.cluster_utils import Cluster
+
+    other = _local_ray_folders if ray.is_initialized() else []
+    ray.shutdown()
+    head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 1024**2}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        for folder in other:
+            _start_local_ray(folder)

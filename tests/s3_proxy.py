@@ -18,13 +18,14 @@ from tests.s3 import S3Server
 class Rules:
     """What the proxy does besides passing on.
 
-    ``forbid``: pattern of requests that are answered by 403. ``seen`` counts creations that carried the condition,
-    ``requests`` everything: ``DELETE /bucket/key``.
+    ``forbid``: pattern of requests that are refused, ``refusal``: by what. ``seen`` counts creations that
+    carried the condition, ``requests`` everything: ``DELETE /bucket/key``.
     """
 
     refuse_condition: tuple[int, str] | None = None
     lose_first_answer: bool = False
     forbid: str | None = None
+    refusal: tuple[int, str] = (403, "AccessDenied")
     seen: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ def proxy(server: S3Server, rules: Rules) -> Iterator[str]:
                 status, code = rules.refuse_condition
                 return self.refuse(status, code, "A header is not implemented")
             if rules.forbid is not None and re.search(rules.forbid, unquote(rules.requests[-1])):
-                return self.refuse(403, "AccessDenied", "Access Denied")
+                return self.refuse(*rules.refusal, "Access Denied")
             upstream = http.client.HTTPConnection(target.hostname or "", target.port, timeout=30)
             upstream.request(self.command, self.path, body, dict(self.headers))
             response = upstream.getresponse()

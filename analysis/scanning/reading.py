@@ -22,6 +22,7 @@ from analysis.scanning.units import FilePart, WorkUnit
 from distributed.errors import StoreError
 from distributed.formulas import scale_filters
 from distributed.records import GRAM_LENGTH, WEIGHT_COLUMNS
+from distributed.store import FilterPlace
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ _LOWER = np.tril_indices(SIZE)
 class FilterStore(Protocol):
     """What a scan needs of ``distributed.store.Store``; must be picklable."""
 
-    def filters_path(self, model_id: str) -> str:
-        """Path of a model's filters for ``arrow_filesystem``."""
+    def filter_places(self) -> Callable[[str], FilterPlace]:
+        """Where each model's filters are, for ``arrow_filesystem``."""
 
     def arrow_filesystem(self) -> pafs.FileSystem:
         """The file system the store lies on."""

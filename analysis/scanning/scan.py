@@ -134,7 +134,7 @@ class FilterScan:
         began = time.perf_counter()
         target = scan_cost(self._layers) // (self._workers.parallel * _UNITS_PER_WORKER)
         target = min(max(target, FEWEST_ROWS_PER_UNIT), MOST_ROWS_PER_UNIT)
-        units = plan_units(self._layers, self._store.filters_path, target)
+        units = plan_units(self._layers, self._store.filter_places(), target)
         self._units = len(units)
         for result in self._workers.results(UnitTask(scan, self._store, basis, self._policy), units):
             self._filters += result["filters"]

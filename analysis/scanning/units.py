@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from analysis.arrays.moments import layer_sums
 from analysis.arrays.preparation import AS_STORED, Preparation, counted, sparse_limits
 from analysis.arrays.types import Bool, Float64, Int64
 from distributed.errors import StoreError
-from distributed.store import ROW_GROUP_ROWS
+from distributed.store import ROW_GROUP_ROWS, FilterPlace
 
 #: What a layer costs beside its rows, in rows: its counts (2.6 KB) are cleared, sent and added.
 LAYER_COST = 256
@@ -30,11 +30,11 @@ class FilePart:
 
     Attributes:
         path: as the store's Arrow file system knows it.
-        model_id: whose filters they are.
+        model_id: whose filters they are; of several the first.
         start: first row.
         stop: end of the rows.
-        rows: filters of the whole file, by the layers table.
-        layer_ids: (L,) int64, ascending: the model's layers.
+        rows: filters of the whole file, by the layers table or its index.
+        layer_ids: (L,) int64, ascending: the layers that may be in it.
         limits: (L,) float64, see ``LayerIndex``.
         preparation: of the filters.
     """
@@ -181,19 +181,19 @@ def scan_cost(layers: LayerIndex) -> int:
     return layers.total_filters + LAYER_COST * layers.layer_ids.size + FILE_COST * len(set(layers.model_ids))
 
 
-def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -> list[WorkUnit]:
+def plan_units(layers: LayerIndex, place_of: Callable[[str], FilterPlace], target: int) -> list[WorkUnit]:
     """Units that cost about as much as ``target`` rows, the largest first: small files together, large files in parts.
 
     Large files are divided where the store's writer ends row groups, so that none is read twice; only rows of
-    ``layers`` are read. ``path_of`` gives a model's file.
+    ``layers`` are read, those of models that lie side by side in one file together. ``place_of`` says where a model's
+    filters are.
     """
     parts: list[tuple[int, FilePart]] = []
-    for model, places in _models(layers).items():
-        path, rows, layer_ids = path_of(model), int(layers.file_rows[places[0]]), layers.layer_ids[places]
-        limits = None if layers.limits is None else layers.limits[places]
-        for first, last in _runs(layers, places):
-            start, stop = int(layers.first_rows[first]), int(layers.first_rows[last] + layers.num_filters[last])
-            cost = stop - start + LAYER_COST * (last - first + 1) + FILE_COST
+    for file in _files(layers, place_of):
+        ordered = np.asarray(file.layers)[np.argsort(layers.layer_ids[file.layers], kind="stable")]
+        layer_ids, limits = layers.layer_ids[ordered], None if layers.limits is None else layers.limits[ordered]
+        for start, stop, number in file.runs(layers.num_filters):
+            cost = stop - start + LAYER_COST * number + FILE_COST
             pieces = max(1, round(cost / target))
             inner = [start + (stop - start) * i // pieces for i in range(1, pieces)]
             aligned = [round(row / ROW_GROUP_ROWS) * ROW_GROUP_ROWS for row in inner]
@@ -201,7 +201,7 @@ def plan_units(layers: LayerIndex, path_of: Callable[[str], str], target: int) -
             parts += [
                 (
                     cost * (b - a) // (stop - start),
-                    FilePart(path, model, a, b, rows, layer_ids, limits, layers.preparation),
+                    FilePart(file.path, file.model_id, a, b, file.rows, layer_ids, limits, layers.preparation),
                 )
                 for a, b in itertools.pairwise(bounds)
                 if b > a
@@ -227,15 +227,38 @@ def _models(layers: LayerIndex) -> dict[str, list[int]]:
     return where
 
 
-def _runs(layers: LayerIndex, places: list[int]) -> Iterator[tuple[int, int]]:
-    """First and last place of each run of layers of one model that follow each other in its file."""
-    first = last = places[0]
-    for place in places[1:]:
-        if layers.first_rows[place] != layers.first_rows[last] + layers.num_filters[last]:
-            yield first, last
-            first = place
-        last = place
-    yield first, last
+@dataclass(slots=True)
+class _File:
+    """One file: its path, the first of its models, its rows; and the layers wanted of it (L), with their first rows."""
+
+    path: str
+    model_id: str
+    rows: int
+    layers: list[int]
+    starts: list[int]
+
+    def runs(self, num_filters: Int64) -> Iterator[tuple[int, int, int]]:
+        """First row, end and number of layers of each run of layers that follow each other in the file."""
+        first, end, number = self.starts[0], self.starts[0], 0
+        for layer, start in sorted(zip(self.layers, self.starts, strict=True), key=lambda each: each[::-1]):
+            if start != end:
+                if number:
+                    yield first, end, number
+                first, number = start, 0
+            end, number = start + int(num_filters[layer]), number + 1
+        yield first, end, number
+
+
+def _files(layers: LayerIndex, place_of: Callable[[str], FilterPlace]) -> Iterable[_File]:
+    """The files that hold them."""
+    files: dict[str, _File] = {}
+    for model, places in _models(layers).items():
+        place = place_of(model)
+        rows = int(layers.file_rows[places[0]]) if place.file_rows is None else place.file_rows
+        file = files.setdefault(place.path, _File(place.path, model, rows, [], []))
+        file.layers += places
+        file.starts += (layers.first_rows[places] + place.first_row).tolist()
+    return files.values()
 
 
 def _packed(parts: list[tuple[int, FilePart]], target: int) -> list[WorkUnit]:

@@ -48,8 +48,8 @@ def head_bytes_of(names: Sequence[str]) -> int:
 
 def may_be_convolution(name: str) -> bool:
     """Whether a tensor may be the weight of a 3x3 convolution, by its name: sure only where it says no."""
-    *modules, leaf = name.split(".")
-    return _NO_WEIGHTS.fullmatch(leaf) is None and not any(map(_NO_CONVOLUTIONS.fullmatch, modules))
+    _, module, leaf = f"..{name}".rsplit(".", 2)
+    return _NO_WEIGHTS.fullmatch(leaf) is None and _NO_CONVOLUTIONS.fullmatch(module) is None
 
 
 def may_be_3x3(shape: Sequence[int]) -> bool:

@@ -76,12 +76,8 @@ def flow_order(shapes: _Shapes) -> list[str]:
     return list(_walk(tree, shapes, _Place.PLAIN))
 
 
-def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """Sort key of a dotted name in which ``layer10`` follows ``layer9``."""
-    return tuple(_segment_key(segment) for segment in name.split("."))
-
-
 def _segment_key(segment: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key in which ``layer10`` follows ``layer9``."""
     return tuple(_number_key(part) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(segment) if part)
 
 

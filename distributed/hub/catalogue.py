@@ -102,7 +102,7 @@ class StoredCatalogue:
         if self._known is None:
             try:
                 self._known = self._store.repositories()
-            except StoreError as error:
+            except (RetryableError, StoreError) as error:
                 logger.warning("what is known of repositories cannot be read, they are asked again: %s", error)
                 self._known = {}
         return self._known

@@ -134,6 +134,7 @@ class HubFile:
         """
         with self._lock:
             if self._fetched is None:
+                self._place()
                 self._fetched = self._from_cache() or self._fetched_once()
             return self._fetched
 
@@ -218,10 +219,19 @@ class HubFile:
             return Path(cached)
         return None
 
-    def _download(self) -> Path:
+    def _place(self) -> Path:
+        """Where the file is put, in scratch.
+
+        Raises:
+            PermanentError: what the listing calls it leads elsewhere.
+        """
         path = self._scratch / self._repo.replace("/", "--") / self._revision / self._path
-        if ".." in path.parts:
+        if ".." in path.parts or not path.is_relative_to(self._scratch):  # absolute: replaces what it is joined to
             raise PermanentError(f"{self.what}: leads out of its repository")
+        return path
+
+    def _download(self) -> Path:
+        path = self._place()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)  # what an earlier try wrote may have another name in another process

@@ -30,7 +30,7 @@ def tensor_statistics(weight: torch.Tensor, name: str) -> LayerStatistics:
     else:
         max_abs = _largest_magnitude(weight, name)
         sums = _sums(weight, sparse_below(max_abs))
-    return assembled(sums, max_abs, orthogonality(weight, _TENSORS))
+    return assembled(sums, max_abs, orthogonality(weight, TENSORS))
 
 
 def _largest_magnitude(weight: torch.Tensor, name: str) -> float:
@@ -114,4 +114,4 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return product
 
 
-_TENSORS = Algebra(_product, lambda squares: torch.where(squares > 0, squares.rsqrt(), 0.0))
+TENSORS = Algebra(_product, lambda squares: torch.where(squares > 0, squares.rsqrt(), 0.0))

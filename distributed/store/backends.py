@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from distributed.store.problems import writing
 from distributed.store.staging import staged
 
 #: What ``os.link`` answers where hard links don't exist (FAT, some network and container mounts).
@@ -27,8 +29,14 @@ class Backend(Protocol):
     def staging_folder(self) -> Path:
         """Where files are written before they are published; may not exist yet."""
 
+    def staging_errors(self) -> AbstractContextManager[None]:
+        """What errors of the staging folder mean: for the whole store, or for this machine alone."""
+
     def prepare(self) -> None:
         """Make what must exist before the first file is published."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at ``path``, by one request."""
 
     def publish(self, file: Path, path: str) -> None:
         """Put a staged file at ``path``, in place of what is there; the staged file may be gone afterwards."""
@@ -56,9 +64,15 @@ class LocalBackend:
     def staging_folder(self) -> Path:
         return self._root / ".staging"
 
+    def staging_errors(self) -> AbstractContextManager[None]:
+        return writing(self.place)
+
     def prepare(self) -> None:
         for name in ("filters", "layers", "models"):
             (self._root / name).mkdir(parents=True, exist_ok=True)
+
+    def exists(self, path: str) -> bool:
+        return (self._root / path).is_file()
 
     def publish(self, file: Path, path: str) -> None:
         target = self._target(path)

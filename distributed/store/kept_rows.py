@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from distributed.errors import StoreError
+from distributed.errors import RetryableError, StoreError
 from distributed.records import MODELS_SCHEMA
 from distributed.store.conforming import as_stored
 from distributed.store.reading import StoredFile, read_small, read_tables
@@ -76,7 +76,7 @@ class KeptRows:
         if len(self._files) > MOST_NOT_KEPT and self._filesystem.get_file_info(self._path).type is pafs.FileType.File:
             try:
                 table = read_small(self._filesystem, self._path, _SCHEMA, wanted).select(wanted)
-            except StoreError as error:
+            except (RetryableError, StoreError) as error:
                 logger.warning("the models' own files are read, one by one: %s", error)
         stamps = {_stamp(file): file for file in self._files}
         found = [index for index, stamp in enumerate(table[_STAMP.name].to_pylist()) if stamps.pop(stamp, None)]

@@ -18,8 +18,8 @@ from distributed.store.settings import StoreSettings
 _S3_ATTEMPTS = 10
 #: Seconds. The SDK's own default of 3 s for a request is too short for a loaded service.
 _S3_CONNECT_TIMEOUT, _S3_REQUEST_TIMEOUT = 10.0, 60.0
-#: Tries of ``probe``, a second apart: a service may be restarting.
-_PROBES = 3
+#: Seconds that ``probe`` tries for, and between its tries: a service may be restarting.
+_PROBE_SECONDS, _PROBE_PAUSE = 5.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +59,34 @@ class Location:
 
 
 def probe(location: Location) -> None:
-    """See that something listens at an explicit endpoint: the SDK's own retries would hold a wrong one for a minute.
+    """See that something listens at the endpoint, within ``_PROBE_SECONDS``: the SDK's own retries would hold a wrong
+    one for minutes.
 
     Raises:
         StoreError: nothing does.
     """
-    if location.settings.endpoint_url is None:
-        return
-    endpoint = urlsplit(location.settings.endpoint_url)
-    port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-    for attempt in range(_PROBES):
+    if location.is_s3:
+        _see_that_it_answers(location.settings.endpoint_url or _aws(location.settings.region or ""))
+
+
+def _aws(region: str) -> str:
+    """AWS' own endpoint."""
+    return f"https://s3.{region and f'{region}.'}amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
+def _see_that_it_answers(url: str) -> None:
+    endpoint, end = urlsplit(url), time.monotonic() + _PROBE_SECONDS
+    address = endpoint.hostname or "", endpoint.port or (443 if endpoint.scheme == "https" else 80)
+    while True:
         try:
-            socket.create_connection((endpoint.hostname or "", port), timeout=_S3_CONNECT_TIMEOUT).close()
+            socket.create_connection(address, timeout=max(0.1, end - time.monotonic())).close()
         except OSError as error:
-            if attempt == _PROBES - 1:
+            if time.monotonic() + _PROBE_PAUSE > end:
                 raise StoreError(
-                    f"nothing answers at {location.settings.endpoint_url}: {error.strerror or error} "
-                    "(check store.endpoint_url or AWS_ENDPOINT_URL)"
+                    f"nothing answers at {url}: {error.strerror or error} "
+                    "(check store.endpoint_url or AWS_ENDPOINT_URL, and the network)"
                 ) from error
-            time.sleep(1.0)
+            time.sleep(_PROBE_PAUSE)
         else:
             return
 
@@ -134,6 +143,7 @@ def _s3(settings: StoreSettings, root: str) -> Location:
 
 def _bucket_region(bucket: str) -> str:
     """The region AWS says a bucket is in."""
+    _see_that_it_answers(_aws(""))
     try:
         region: str = pafs.resolve_s3_region(bucket)
     except OSError as error:

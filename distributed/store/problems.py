@@ -3,56 +3,110 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from distributed.errors import RetryableError, StoreError
+from distributed.errors import RetryableError, StoreError, UnusableStoreError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+#: What will be the same however often it is asked again.
+_SETTLED = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+#: What S3 and services that speak it call credentials that don't hold, or no longer.
+_CREDENTIALS = (
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClient",
+)
+#: In the texts of pyarrow's S3 errors, which carry nothing but text; its names of codes are spelled INVALID_ACCESS_KEY.
+_CREDENTIALS_IN_TEXT = re.compile(
+    "|".join((*_CREDENTIALS, *(re.sub("(?<=[a-z])(?=[A-Z])", "_", c).upper() for c in _CREDENTIALS)))
+)
 
 
 class MissingBucketError(OSError):
     """The S3 bucket itself does not exist: no retry will create it."""
 
 
+class CredentialsError(PermissionError):
+    """There are no credentials, or they don't hold."""
+
+
 @contextmanager
 def writing(where: str) -> Iterator[None]:
-    """Turn errors of writing into ``where`` (a folder or URI) into the project's.
+    """Turn errors of writing into ``where``, the store, into the project's.
 
     Raises:
-        RetryableError: full, not permitted, not reachable: it may go well later, and nothing became visible.
-        StoreError: the bucket does not exist.
+        UnusableStoreError: full, not permitted, no credentials, no bucket: the same for every model.
+        RetryableError: not reachable, or failing: it may go well later, and nothing became visible.
     """
     try:
         yield
-    except MissingBucketError as error:
-        raise StoreError(f"{_line(error)}: create it first, or correct store.uri") from error
     except OSError as error:
-        raise RetryableError(_write_message(error, where)) from error
+        if (what := _whole(error, where)) is not None:
+            raise UnusableStoreError(what) from error
+        raise RetryableError(f"cannot write in {where}: {_line(error)}") from error
+
+
+@contextmanager
+def staging_on_node(where: str) -> Iterator[None]:
+    """Turn errors of writing into ``where``, a folder of this machine alone, into the project's.
+
+    Raises:
+        RetryableError: another node may have the room or the permission that this one lacks.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RetryableError(_whole(error, where) or f"cannot write in {where}: {_line(error)}") from error
 
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turn errors of reading from or listing ``where`` into ``StoreError``."""
+    """Turn errors of reading from or listing ``where`` into the project's.
+
+    Raises:
+        UnusableStoreError: not permitted, no credentials, no bucket.
+        StoreError: there is nothing, or nothing of this kind.
+        RetryableError: not reachable, or failing: it may go well later.
+    """
     try:
         yield
     except OSError as error:
-        hint = "check permissions" if _forbidden(error) else "check that it is there and reachable"
-        raise StoreError(f"cannot read {where}: {_line(error)} ({hint})") from error
+        if (what := _whole(error, where, is_read=True)) is not None:
+            raise UnusableStoreError(what) from error
+        if isinstance(error, _SETTLED):
+            raise StoreError(f"cannot read {where}: {_line(error)} (check that it is there)") from error
+        raise RetryableError(f"cannot read {where}: {_line(error)} (try again once it is reachable)") from error
 
 
-def _write_message(error: OSError, where: str) -> str:
+def is_of_credentials(code: str) -> bool:
+    """Whether an error code of S3 says that credentials don't hold."""
+    return code.startswith(_CREDENTIALS)
+
+
+def _whole(error: OSError, where: str, *, is_read: bool = False) -> str | None:
+    """What is wrong with all of ``where``, and what to do; None where it may be this one file."""
+    if isinstance(error, MissingBucketError) or "NO_SUCH_BUCKET" in str(error):
+        return f"{_line(error)}: create it first, or correct store.uri"
     if error.errno in _FULL:
-        return f"no space left in {where}: free some or choose another place; nothing of this model was kept"
-    if _forbidden(error):
-        return f"no permission to write in {where}: {_line(error)} (grant it or choose another store.uri)"
-    return f"cannot write in {where}: {_line(error)}"
-
-
-def _forbidden(error: OSError) -> bool:
+        return f"no space left in {where}: free some or choose another place, then run again"
+    if isinstance(error, CredentialsError) or _CREDENTIALS_IN_TEXT.search(str(error)):
+        return (
+            f"no valid credentials for {where}: {_line(error)} (renew AWS_ACCESS_KEY_ID … or the role, then run again)"
+        )
     # pyarrow's S3 errors carry no errno; s3fs gives PermissionError without one.
-    return isinstance(error, PermissionError) or error.errno in _FORBIDDEN or "ACCESS_DENIED" in str(error)
+    if isinstance(error, PermissionError) or error.errno in _FORBIDDEN or "ACCESS_DENIED" in str(error):
+        if is_read:
+            return f"cannot read {where}: {_line(error)} (no permission: grant it, then run again)"
+        return f"no permission to write in {where}: {_line(error)} (grant it or choose another store.uri)"
+    return None
 
 
 def _line(error: OSError) -> str:

@@ -49,7 +49,8 @@ def list_folder(filesystem: pafs.FileSystem, folder: str) -> list[StoredFile]:
     Hidden files (``.x``, ``_x``) are none of the store's business and passed over.
 
     Raises:
-        StoreError: the folder can't be listed, or holds a file that is none of the store's.
+        StoreError: the folder holds a file that is none of the store's.
+        UnusableStoreError, RetryableError: it can't be listed.
     """
     with reading(folder):
         infos = filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import pyarrow as pa
 
-from distributed.records import MODELS_SCHEMA, REJECTS_SCHEMA
+from distributed.records import MODELS_SCHEMA, REJECTS_SCHEMA, RUNS_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,47 @@ class Reject:
     attempts: int
     recorded_at: datetime
     tool_version: str
+    node: str | None = None
+    run_id: str | None = None
 
     def to_table(self) -> pa.Table:
         """One row of ``REJECTS_SCHEMA``."""
         return _one_row(self, REJECTS_SCHEMA)
+
+
+#: Without news for so long a run that has not ended is dead.
+DEAD_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One row of ``runs``: the columns of ``RUNS_SCHEMA``, which says what each means."""
+
+    run_id: str
+    started_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    ending: str | None
+    host: str
+    settings: Mapping[str, str]
+    versions: Mapping[str, str]
+    git_commit: str | None
+    listed: int
+    outcomes: Mapping[str, int]
+    filters: int
+    bytes_read: int
+    retries: int
+    nodes: tuple[str, ...]
+
+    def to_table(self) -> pa.Table:
+        """One row of ``RUNS_SCHEMA``."""
+        return _one_row(self, RUNS_SCHEMA)
+
+    def state(self, now: datetime) -> str:
+        """``complete``, how it ended early, ``goes on``, or that it died."""
+        if self.ended_at is not None:
+            return self.ending or "ended"
+        return "goes on" if now - self.updated_at < DEAD_AFTER else "died without a word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +142,7 @@ class StoredReject:
     reject: Reject
 
 
-def _one_row(record: ModelRow | Reject, schema: pa.Schema) -> pa.Table:
+def _one_row(record: ModelRow | Reject | RunRow, schema: pa.Schema) -> pa.Table:
     """A dataclass whose fields are the columns of ``schema`` as a table of one row.
 
     Maps are sorted by key, so that equal records give equal bytes.
@@ -146,3 +183,10 @@ def with_values(row: pa.Table, schema: pa.Schema, values: Mapping[str, object]) 
 def reject_of(row: Mapping[str, object]) -> Reject:
     """The record of one row of ``REJECTS_SCHEMA``, as ``pa.Table.to_pylist`` gives it."""
     return Reject(**{field.name: row[field.name] for field in dataclasses.fields(Reject)})  # type: ignore[arg-type]
+
+
+def run_of(row: Mapping[str, object]) -> RunRow:
+    """The record of one row of ``RUNS_SCHEMA``, as ``pa.Table.to_pylist`` gives it."""
+    values = {field.name: row[field.name] for field in dataclasses.fields(RunRow)}
+    maps = {name: dict(values[name]) for name in ("settings", "versions", "outcomes")}  # type: ignore[call-overload]
+    return RunRow(**{**values, **maps, "nodes": tuple(values["nodes"])})  # type: ignore[arg-type]

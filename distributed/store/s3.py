@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from distributed.store.location import Location
-from distributed.store.problems import MissingBucketError
+from distributed.store.problems import CredentialsError, MissingBucketError, is_of_credentials, staging_on_node
 from distributed.store.staging import temporary_folder
 
 #: Parts of a multipart upload, and how many are in memory at a time: 64 MiB a writer.
@@ -24,6 +26,9 @@ _CONFLICT_ATTEMPTS, _CONFLICT_PAUSE = 6, 0.5
 _UNKNOWN_CONDITION = {"NotImplemented", "501", "InvalidArgument", "InvalidRequest", "MethodNotAllowed", "405"}
 _EXISTS = {"PreconditionFailed", "412"}
 _CONFLICT = {"ConditionalRequestConflict", "OperationAborted", "409"}
+#: How services with a disk or a quota of their own say that it is full.
+_FULL = {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage", "507"}
+_NO_BUCKET = {"NoSuchBucket", "404"}
 
 
 class S3Backend:
@@ -50,9 +55,23 @@ class S3Backend:
     def staging_folder(self) -> Path:
         return temporary_folder()
 
+    def staging_errors(self) -> AbstractContextManager[None]:
+        return staging_on_node(tempfile.gettempdir())
+
     def prepare(self) -> None:
+        with self._errors():  # a listing: refused, it says why, which a HEAD, without a body, does not
+            self._s3.call_s3("list_objects_v2", Bucket=self._location.bucket, MaxKeys=1)
+
+    def exists(self, path: str) -> bool:
+        # Likewise the first byte, which costs what a HEAD does.
         with self._errors():
-            self._s3.call_s3("head_bucket", Bucket=self._location.bucket)
+            try:
+                self._s3.cat_file(self._key(path), start=0, end=1)
+            except FileNotFoundError as error:
+                if _code(error) == "NoSuchBucket":
+                    raise
+                return False
+        return True
 
     def publish(self, file: Path, path: str) -> None:
         with self._errors():
@@ -101,15 +120,20 @@ class S3Backend:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """botocore's errors as ``OSError``, a missing bucket as its own."""
+        """botocore's errors as ``OSError``; those of credentials, the bucket and its room as their own."""
         try:
             yield
         except (NoCredentialsError, PartialCredentialsError) as error:
-            raise PermissionError(f"{error}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or give a role") from error
+            raise CredentialsError(str(error)) from error
         except (BotoCoreError, ClientError) as error:
             raise ConnectionError(str(error)) from error
-        except FileNotFoundError as error:
-            if _code(error) in ("NoSuchBucket", "404"):
+        except OSError as error:
+            code = _code(error) or ""
+            if is_of_credentials(code):
+                raise CredentialsError(f"{code}: {error.strerror or error}") from error
+            if code in _FULL:
+                raise OSError(errno.ENOSPC, f"{code}: {error.strerror or error}") from error
+            if isinstance(error, FileNotFoundError) and code in _NO_BUCKET:
                 raise MissingBucketError(f"bucket {self._location.bucket!r} does not exist") from error
             raise
 

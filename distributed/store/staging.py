@@ -1,4 +1,4 @@
-"""Files that are being written: complete before anybody sees them, gone when their writer is.
+"""Files that are being written, and downloads: complete before anybody sees them, gone when their writer is.
 
 Every writer holds a lock file while it works. The lock is the operating system's (``flock``), so it ends with the
 process however that ends, and whoever comes next can tell leftovers from work in progress.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import socket
 import tempfile
 import time
@@ -61,7 +62,7 @@ def staged(folder: Path, subject: str) -> Iterator[Staging]:
 
 
 def temporary_folder() -> Path:
-    """The staging folder for stores that are not on a file system: this user's own, under TMPDIR.
+    """Where stores that are not on a file system are staged, and downloads lie: this user's own, under TMPDIR.
 
     Raises:
         PermissionError: somebody else made a folder of this name.
@@ -121,10 +122,12 @@ def _touched(folder: Path, token: str) -> float:
 
 
 def _remove(folder: Path, token: str) -> None:
-    """Remove the files of a token, its lock last."""
+    """Remove the files and folders of a token, its lock last."""
     lock = folder / (token + _LOCK)
     for path in folder.glob(token + ".*"):
-        if path != lock:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path != lock:
             path.unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
 

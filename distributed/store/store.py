@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -11,19 +13,30 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from distributed.errors import StoreError
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, MODELS_SCHEMA, REJECTS_SCHEMA, REPOSITORIES_SCHEMA
+from distributed.errors import StoreError, UnusableStoreError
+from distributed.records import (
+    FILTERS_SCHEMA,
+    LAYERS_SCHEMA,
+    MODELS_SCHEMA,
+    REJECTS_SCHEMA,
+    REPOSITORIES_SCHEMA,
+    RUNS_SCHEMA,
+)
 from distributed.store import kept_rows
 from distributed.store.backends import Backend, LocalBackend
+from distributed.store.conforming import as_stored
 from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
+from distributed.store.packs import PACKS, FilterPlace, Pack, as_file, pack_table, packed, read_packs, rows_of
 from distributed.store.problems import reading, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
-from distributed.store.rows import ModelOrigin, Reject, RejectKind, StoredReject, reject_of, with_values
+from distributed.store.rows import ModelOrigin, Reject, RejectKind, RunRow, StoredReject, reject_of, run_of, with_values
 from distributed.store.settings import StoreSettings
-from distributed.store.writer import Finish, WriteReceipt, write_model, write_row
+from distributed.store.writer import Finish, WriteReceipt, row_path, write_model, write_pack, write_row
 
 _SKETCHES = "sketches/"
+_PROBES = ".probes"
+_RUNS = "runs"
 _REPOSITORIES = "repositories"
 
 
@@ -72,35 +85,49 @@ class Store:
         """Make the folders (or see that the bucket is there), so that a run fails before it has read anything.
 
         Raises:
-            RetryableError: no permission, or no room.
-            StoreError: no such bucket.
+            UnusableStoreError: no permission, no credentials, no room, no such bucket.
+            StoreError: nothing answers at the endpoint.
+            RetryableError: it fails for a reason that may pass.
         """
+        probe(self._location)
         with writing(self.uri):
             self._backend.prepare()
 
+    def probe_writing(self) -> None:
+        """See that this process can write here, by a small object that is removed again.
+
+        Raises:
+            UnusableStoreError, StoreError, RetryableError: see ``prepare``.
+        """
+        self.prepare()
+        path = f"{_PROBES}/{socket.gethostname()}-{uuid.uuid4().hex[:16]}"
+        with writing(self.uri):
+            self._backend.write(path, b"Remove me: a run looked whether it may write here.\n")
+            self._backend.remove(path)
+
     def write_model(self, model_id: str, batches: Iterable[pa.RecordBatch], finish: Finish) -> WriteReceipt:
-        """Write one model, unless it is there.
+        """Write one model. Whoever can do without the reading asks ``has_model`` first.
 
         Args:
             model_id: 16 hex digits.
             batches: record batches of ``FILTERS_SCHEMA`` as ``RowGroups`` gives them, rows of one layer contiguous and
-                layers in order. Consumed only if the model isn't there yet; their errors pass through.
+                layers in order. Their errors pass through.
             finish: called after the last batch; gives the models row and the layers (``LAYERS_SCHEMA``).
 
         Returns:
-            a receipt; ``created`` is False if the model existed, or a concurrent writer was first.
+            a receipt; ``created`` is False if the model was there by then, or a concurrent writer was first: nothing of
+            it was changed.
 
         Raises:
-            RetryableError: full, not permitted, not reachable. Nothing became visible, staging is removed.
-            StoreError: no such bucket.
+            UnusableStoreError: full, not permitted, no credentials, no bucket. Nothing became visible, staging is
+                removed; likewise for the next.
+            RetryableError: not reachable, or no room for staging on this machine.
             ValueError: the row, the layers and the batches contradict each other.
         """
         _key(model_id)
-        if self.has_model(model_id):
-            return WriteReceipt(model_id, False, 0)
         with writing(self.uri):
             backend = self._backend
-        return write_model(backend, model_id, batches, finish, lambda: self.has_model(model_id))
+        return write_model(backend, model_id, batches, finish)
 
     def relabel_model(self, model_id: str, values: Mapping[str, object]) -> None:
         """Put other values into a model's row of ``models``. The file is replaced whole, no other is touched.
@@ -110,7 +137,7 @@ class Store:
             RetryableError: the store can't be written.
             ValueError: no column of ``MODELS_SCHEMA``, or None where there must be a value.
         """
-        relative = f"models/{_key(model_id)}.parquet"
+        relative = row_path(_key(model_id))
         row = read_small(self._arrow, self._path(relative), MODELS_SCHEMA)
         sink = pa.BufferOutputStream()
         write_row(with_values(row, MODELS_SCHEMA, values), sink)
@@ -163,6 +190,17 @@ class Store:
         with writing(self.uri):
             self._backend.write(f"{_REPOSITORIES}/{uuid.uuid4().hex[:16]}.parquet", sink.getvalue().to_pybytes())
 
+    def write_run(self, row: RunRow) -> None:
+        """Record a run, in place of what was recorded of it before.
+
+        Raises:
+            UnusableStoreError, RetryableError: the store can't be written.
+        """
+        sink = pa.BufferOutputStream()
+        pq.write_table(as_stored(row.to_table()), sink, compression="none")
+        with writing(self.uri):
+            self._backend.write(f"{_RUNS}/{_key(row.run_id)}.parquet", sink.getvalue().to_pybytes())
+
     def write_bytes(self, path: str, data: bytes) -> None:
         """Put a small object at ``path`` (``sketches/…``) whole, in place of what is there.
 
@@ -204,10 +242,13 @@ class Store:
     # What is there
 
     def has_model(self, model_id: str) -> bool:
-        """Whether the model exists."""
-        path = self._path(f"models/{_key(model_id)}.parquet")
-        with reading(path):
-            return bool(self._arrow.get_file_info(path).type is pafs.FileType.File)
+        """Whether the model exists, by one request.
+
+        Raises:
+            UnusableStoreError, RetryableError: it can't be told.
+        """
+        with reading(self.uri):
+            return self._backend.exists(row_path(_key(model_id)))
 
     def model_ids(self) -> set[str]:
         """The models that exist, by one listing; none in a store that is still empty.
@@ -253,6 +294,16 @@ class Store:
         """``reference_key`` → what is recorded, skip or failure."""
         return {key: StoredReject(kind, reject) for kind in RejectKind for key, reject in self._rejects(kind).items()}
 
+    def runs(self) -> list[RunRow]:
+        """The runs, the earliest first.
+
+        Raises:
+            StoreError, RetryableError: they can't be read.
+        """
+        probe(self._location)
+        table = read_tables(self._arrow, list_folder(self._arrow, self._path(_RUNS)), RUNS_SCHEMA)
+        return sorted(map(run_of, table.to_pylist()), key=lambda run: run.started_at)
+
     def repositories(self) -> dict[tuple[str, str], str]:
         """(id, commit hash) of a repository → what the Hub said of it.
 
@@ -264,7 +315,87 @@ class Store:
         repo, revision, answer = (table[name].to_pylist() for name in REPOSITORIES_SCHEMA.names)
         return dict(zip(zip(repo, revision, strict=True), answer, strict=True))
 
+    # Upkeep
+
+    def files(self, table: str) -> list[StoredFile]:
+        """The files of a table (``filters``, ``runs`` …), those of models that don't exist among them."""
+        return list_folder(self._arrow, self._path(table))
+
+    def orphans(self, before: datetime) -> list[StoredFile]:
+        """What nobody needs and nobody has written to since ``before``: layers and filters without a model, probes.
+
+        Raises:
+            StoreError, RetryableError: the store can't be listed.
+        """
+        found = [file for table in ("filters", "layers") for file in self.files(table)]
+        models = self.model_ids()  # listed last: what became a model meanwhile is one
+        orphans = [file for file in found if file.key not in models]
+        full = self._path(_PROBES)
+        with reading(full):
+            probes = self._arrow.get_file_info(pafs.FileSelector(full, allow_not_found=True))
+        orphans += [StoredFile(info.base_name, info.path, info.size, info.mtime_ns) for info in probes]
+        return [file for file in orphans if file.changed < before.timestamp() * 1e9]
+
+    def remove_orphans(self, orphans: Iterable[StoredFile]) -> None:
+        """Remove files that ``orphans`` gave, but what has become a model's since.
+
+        Raises:
+            UnusableStoreError, RetryableError: the store can't be written.
+        """
+        models = self.model_ids()
+        with writing(self.uri):
+            for file in orphans:
+                if file.key not in models:
+                    self._backend.remove(file.path.removeprefix(self._path("")))
+
+    def write_pack(self, model_ids: Sequence[str]) -> None:
+        """Put the filters of several models into a pack; their own files stay.
+
+        Raises:
+            StoreError: a model's file is not the store's, or the pack is not, row for row, what went into it.
+            UnusableStoreError, RetryableError: the store can't be read or written.
+        """
+        tables, sizes = {}, {}
+        for model_id in model_ids:
+            with self.open_filters(model_id) as file, reading(self.filters_path(model_id)):
+                tables[model_id] = file.read(columns=FILTERS_SCHEMA.names, use_threads=False)
+                sizes[model_id] = self._arrow.get_file_info(self.filters_path(model_id)).size
+        write_pack(self._backend, pack_table(tables, sizes))
+
+    def remove_packed(self, before: datetime) -> list[StoredFile]:
+        """Remove the own files of models that are in packs written by ``before``; gives what was removed.
+
+        A file that is younger than its pack, or of another size than the one that went into it, stays.
+        """
+        done = self.packed_files(before)
+        with writing(self.uri):
+            for file in done:
+                self._backend.remove(f"filters/{file.key}.parquet")
+        return done
+
+    def packed_files(self, before: datetime) -> list[StoredFile]:
+        """What ``remove_packed`` would remove."""
+        own = {file.key: file for file in self.files("filters")}
+        return [
+            own[member.model_id]
+            for pack in self.packs()
+            if pack.file.changed <= before.timestamp() * 1e9
+            for member in pack.members
+            if member.model_id in own
+            and own[member.model_id].size == member.size
+            and own[member.model_id].changed <= pack.file.changed
+        ]
+
     # Reading
+
+    def filter_batches(self, model_id: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """A model's filters in the order of the file, at most ``rows`` at a time.
+
+        Raises:
+            StoreError, OSError, pa.ArrowException: they can't be read.
+        """
+        with self.open_filters(model_id) as file:
+            yield from file.iter_batches(rows, columns=FILTERS_SCHEMA.names, use_threads=False)
 
     def models(self) -> pa.Table:
         """All models, sorted by ``model_id``: ``MODELS_SCHEMA``, then whatever columns others added.
@@ -291,23 +422,62 @@ class Store:
         return read_tables(self._arrow, self._existing("layers"), LAYERS_SCHEMA, columns)
 
     def filters_path(self, model_id: str) -> str:
-        """Where a model's filters are, for ``arrow_filesystem``."""
+        """Where a model's own file of filters is, for ``arrow_filesystem``; ``filter_places`` knows of packs."""
         return self._path(f"filters/{_key(model_id)}.parquet")
+
+    def filter_places(self) -> Callable[[str], FilterPlace]:
+        """Gives where a model's filters are, as of now; what has been there stays for a while (``compact``).
+
+        Raises:
+            StoreError, RetryableError: the store can't be listed.
+        """
+        packs = self.packs()
+        places = packed(packs, {file.key for file in self.files("filters")}) if packs else {}
+        return lambda model_id: places.get(model_id) or FilterPlace(self.filters_path(model_id))
+
+    def packs(self) -> list[Pack]:
+        """The packs of small models; none in a store that was never compacted.
+
+        Raises:
+            StoreError, RetryableError: they can't be read.
+        """
+        return read_packs(self._arrow, self.files(PACKS))
 
     def open_filters(self, model_id: str) -> pq.ParquetFile:
         """A model's filters, opened and checked; close it after use.
 
         Raises:
             StoreError: they can't be read or are not of ``FILTERS_SCHEMA``.
+            RetryableError: they can't be read now.
         """
         path = self.filters_path(model_id)
         with reading(path):
             try:
                 file = pq.ParquetFile(path, filesystem=self._arrow)
+            except FileNotFoundError:
+                if (table := self._from_packs(model_id)) is None:
+                    raise
+                return as_file(table)
             except pa.ArrowInvalid as error:
                 raise StoreError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
             check_schema(file.schema_arrow, FILTERS_SCHEMA, path)
         return file
+
+    def _from_packs(self, model_id: str) -> pa.Table | None:
+        """A model's rows in a pack; None if no pack has it."""
+        for is_fresh in (False, True):
+            if is_fresh:
+                self.__dict__.pop("_known_packs", None)  # compacted since they were looked at
+            for pack in self._known_packs:
+                for member in pack.members:
+                    if member.model_id == model_id:
+                        with pq.ParquetFile(pack.file.path, filesystem=self._arrow) as file:
+                            return rows_of(file, member.first_row, member.rows)
+        return None
+
+    @cached_property
+    def _known_packs(self) -> list[Pack]:
+        return self.packs()
 
     # Inside
 
@@ -342,7 +512,7 @@ class Store:
                 bucket = self._location.bucket
                 with reading(self.uri):
                     if self._arrow.get_file_info(bucket).type is pafs.FileType.NotFound:
-                        raise StoreError(f"{self.uri}: bucket {bucket!r} does not exist (check store.uri)")
+                        raise UnusableStoreError(f"{self.uri}: bucket {bucket!r} does not exist (check store.uri)")
             raise StoreError(f"{self.uri} holds no models: run launch/extract.py with this store.uri")
         if table == "models":
             return models

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -14,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA
+from distributed.errors import StoreError
+from distributed.records import FILTERS_SCHEMA, LAYERS_SCHEMA, WEIGHT_COLUMNS
 from distributed.store.backends import Backend
 from distributed.store.conforming import as_stored
+from distributed.store.packs import PACKS
 from distributed.store.problems import writing
 from distributed.store.row_groups import ROW_GROUP_ROWS
 from distributed.store.rows import ModelRow
@@ -50,34 +53,32 @@ class WriteReceipt:
     bytes: int
 
 
-def write_model(
-    backend: Backend, model_id: str, batches: Iterable[pa.RecordBatch], finish: Finish, exists: Callable[[], bool]
-) -> WriteReceipt:
+def write_model(backend: Backend, model_id: str, batches: Iterable[pa.RecordBatch], finish: Finish) -> WriteReceipt:
     """Stage, then publish: filters, layers, and last and exclusively the models row.
 
     Until the last step nothing is visible in ``models/``. Filters and layers that a writer left by dying between the
     steps are replaced, by the same bytes, the next time.
 
     Raises:
-        RetryableError: the store or the staging folder can't be written.
-        StoreError: the bucket does not exist.
+        UnusableStoreError: the whole store can't be written.
+        RetryableError: the store or the staging folder can't be written now.
         ValueError: ``finish`` contradicts what was written.
     """
     with ExitStack() as stack:
-        # Only what touches the store runs under ``writing``: errors of ``batches`` and ``finish`` are the model's own.
-        with writing(backend.place):
-            folder = backend.staging_folder()
-            staging = stack.enter_context(staged(folder, model_id))
-        written = _stage_filters(staging, batches)
+        # Only what touches the store or staging runs under their errors: those of ``batches`` and ``finish`` are the
+        # model's own.
+        with backend.staging_errors():
+            staging = stack.enter_context(staged(backend.staging_folder(), model_id))
+        written = _stage_filters(staging, batches, backend.staging_errors)
         model, layers = finish()
         _check(model_id, model, layers, written)
         files = [written.file, staging.path("layers.parquet"), staging.path("models.parquet")]
-        with writing(str(folder)):
+        with backend.staging_errors():
             pq.write_table(layers.combine_chunks(), files[1], **_SMALL_OPTIONS)
             write_row(model.to_table(), files[2])
             size = sum(file.stat().st_size for file in files)
         with writing(backend.place):
-            created = not exists() and _publish(backend, model_id, files)
+            created = not backend.exists(row_path(model_id)) and _publish(backend, model_id, files)
     return WriteReceipt(model_id, created, size if created else 0)
 
 
@@ -87,10 +88,40 @@ def write_row(row: pa.Table, where: Path | pa.NativeFile) -> None:
     pq.write_table(signed, where, **_SMALL_OPTIONS)
 
 
+def write_pack(backend: Backend, table: pa.Table) -> None:
+    """Stage a pack (``packs.pack_table``), read it back, publish it.
+
+    Raises:
+        StoreError: what was staged is not, row for row, what it was made of.
+        UnusableStoreError, RetryableError: the store or the staging folder can't be written.
+    """
+    name = hashlib.sha256(table.schema.metadata[b"models"]).hexdigest()[:16]  # the same models, the same pack
+    with ExitStack() as stack:
+        with backend.staging_errors():
+            staging = stack.enter_context(staged(backend.staging_folder(), name))
+            file = staging.path("pack.parquet")
+            pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, **_FILTERS_OPTIONS)
+            if not _bits(pq.read_table(file)).equals(_bits(table)):
+                raise StoreError(f"{file} reads other rows than were written to it: the disk or memory is at fault")
+        with writing(backend.place):
+            backend.publish(file, f"{PACKS}/{name}.parquet")
+
+
+def _bits(table: pa.Table) -> pa.Table:
+    """The weights as whole numbers of the same bits: NaN equals itself, and 0 is not −0."""
+    columns = [pa.array(table.column(name).to_numpy().view(np.int32)) for name in WEIGHT_COLUMNS]
+    return pa.table([table.column("layer_id").combine_chunks(), *columns], names=FILTERS_SCHEMA.names)
+
+
 def _publish(backend: Backend, model_id: str, files: list[Path]) -> bool:
     backend.publish(files[0], f"filters/{model_id}.parquet")
     backend.publish(files[1], f"layers/{model_id}.parquet")
-    return backend.publish_new(files[2], f"models/{model_id}.parquet")
+    return backend.publish_new(files[2], row_path(model_id))
+
+
+def row_path(model_id: str) -> str:
+    """Where a model's row is, within the store: a model exists when it does."""
+    return f"models/{model_id}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +133,18 @@ class _Written:
     counts: NDArray[np.int64]
 
 
-def _stage_filters(staging: Staging, batches: Iterable[pa.RecordBatch]) -> _Written:
+def _stage_filters(
+    staging: Staging, batches: Iterable[pa.RecordBatch], errors: Callable[[], AbstractContextManager[None]]
+) -> _Written:
     """Stream ``batches`` into Parquet, a row group each.
 
     Raises:
         ValueError: other columns than ``FILTERS_SCHEMA``, or a batch before the last has not ``ROW_GROUP_ROWS`` rows:
             the same filters would give another file.
     """
-    file, folder = staging.path("filters.parquet"), str(staging.folder)
+    file = staging.path("filters.parquet")
     runs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    with writing(folder):
+    with errors():
         writer = _FiltersFile(file)
     rows = ROW_GROUP_ROWS
     try:
@@ -122,9 +155,9 @@ def _stage_filters(staging: Staging, batches: Iterable[pa.RecordBatch]) -> _Writ
                 raise ValueError(f"filters must come in batches of {ROW_GROUP_ROWS} rows, the last one smaller")
             rows = batch.num_rows
             runs.append(_runs(batch.column(0).to_numpy()))
-            with writing(folder):
+            with errors():
                 writer.write(batch)
-        with writing(folder):
+        with errors():
             writer.finish()
     finally:
         writer.close()

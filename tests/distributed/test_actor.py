@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from distributed.actor import ExtractionActor, outcome_of
-from distributed.errors import PermanentError, Place, RetryableError, SkipReason, StoreError, UnextractableError
+from distributed.errors import (
+    PermanentError,
+    Place,
+    RetryableError,
+    SkipReason,
+    StoreError,
+    UnextractableError,
+    UnusableStoreError,
+)
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.references import FileReference, ModelReference
 from distributed.settings import ExtractSettings
@@ -65,6 +73,17 @@ def test_ctrl_c_is_no_outcome() -> None:
         outcome_of(REFERENCE, interrupted)
 
 
+def test_a_store_that_nobody_can_use_is_no_outcome() -> None:
+    with pytest.raises(UnusableStoreError):
+        outcome_of(REFERENCE, raising(UnusableStoreError("no permission")))
+
+
+def test_memory_that_was_not_enough_says_what_to_do() -> None:
+    found = outcome_of(REFERENCE, raising(MemoryError("Unable to allocate 9. GiB")))
+    assert (found.reason, found.retryable) == ("OutOfMemory", True)
+    assert "cluster.memory" in (found.message or "")
+
+
 def test_outcomes_travel() -> None:
     found = outcome_of(REFERENCE, raising(UnextractableError(SkipReason.GATED, "gated", Place(file="a"))))
     assert pickle.loads(pickle.dumps(found)) == found
@@ -85,7 +104,9 @@ def test_a_node_that_cannot_says_why_in_one_line(tmp_path: Path, monkeypatch: py
     (tmp_path / "file").touch()
     told = actor(str(tmp_path / "file" / "store")).start()
     assert told is not None
-    assert "Not a directory" in told
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    assert "Not a directory" in told.message
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     told = actor(str(tmp_path / "store")).start()
-    assert told == "no folder for downloads can be made (No such file or directory): make room, or set TMPDIR"
+    assert told is not None
+    assert told.may_pass
+    assert told.message.startswith("no folder for downloads can be made (")

@@ -42,6 +42,19 @@ def failure(of: ModelReference, *, retryable: bool) -> Outcome:
     return Outcome(of, OutcomeKind.FAILED, reason="RetryableError", message="503", retryable=retryable, attempts=3)
 
 
+def test_deaths_of_earlier_runs_count_unless_a_model_is_asked_for_again(store: Store) -> None:
+    poison, poor = reference("poison"), reference("poor")
+    record(dataclasses.replace(failure(poison, retryable=True), reason="ActorDied", attempts=2), store, ())
+    record(failure(poor, retryable=True), store, ())
+    assert make_plan([poison, poor], store, Retry.none).deaths == {poison.reference_key: 2}
+    quarantined = dataclasses.replace(failure(poison, retryable=False), reason="quarantined")
+    record(quarantined, store, (RejectKind.FAILURE,))
+    plan = make_plan([poison, poor], store, Retry.none)
+    assert ([each.reason for each in plan.settled], plan.to_extract) == (["quarantined"], (poor,))
+    plan = make_plan([poison, poor], store, Retry.failed)
+    assert (plan.to_extract, plan.deaths) == ((poison, poor), {})
+
+
 def test_an_empty_store_has_everything_to_extract(store: Store) -> None:
     listed = [reference("a"), reference("b")]
     plan = make_plan(listed, store, Retry.none)

@@ -10,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from distributed import progress
+from distributed.errors import UserError
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.progress import BarReporter, PlainReporter, SilentReporter, Totals, human_bytes, reporter_for
-from distributed.references import ModelReference
+from distributed.references import FileReference, ModelReference
+from distributed.report import RunReport, print_report
 from distributed.settings import ProgressStyle
 
 
@@ -100,12 +102,13 @@ def test_a_log_says_what_is_waited_for_and_that_the_listing_goes_on(monkeypatch:
         totals.models, totals.listed, totals.is_listing = 3, 1_200, True
         plain.tick()
         totals.models, totals.is_listing = 5, False
-        plain.tick()
+        plain.tick("waiting for 3 actors: each needs 1 GPU, the largest free node has 0")
     first, second, *_ = shown(console)
     assert first.startswith("0/3 models (1,200 listed so far), 0 filters")
     assert first.endswith(f"; waiting: {WAITS}")
     assert second.startswith("0/5 models, 0 filters")
-    assert "waiting" not in second
+    assert second.endswith("; waiting for 3 actors: each needs 1 GPU, the largest free node has 0")
+    assert WAITS not in second
 
 
 def test_the_bar_grows_with_the_listing_and_says_what_is_waited_for_while_it_is() -> None:
@@ -153,3 +156,21 @@ def test_the_style_is_as_asked_or_as_the_console_is(style: ProgressStyle, is_ter
 )
 def test_bytes_are_told_in_decimal_units(count: float, text: str) -> None:
     assert human_bytes(count) == text
+
+
+def test_names_are_shown_and_never_obeyed() -> None:
+    """Neither as rich's markup nor as a terminal's control sequences: from files anyone may have named."""
+    named = ModelReference(
+        "local", "a\x1b[2J[red]net\x9b1m\x07", "/models", None, (FileReference("n.pth", 1, stamp=1),)
+    )
+    failed = Outcome(named, OutcomeKind.FAILED, reason="RetryableError", message="of \x1b]0;title\x07", attempts=2)
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    reporter = PlainReporter(console, Totals(1))
+    reporter.retried(failed, 1.0)
+    reporter.finished(failed)
+    print_report(RunReport((failed,), 1, 1.0), "store", console, "1 file not read: \x1b[2J.h5")
+    said = out.getvalue()
+    assert said.count("a\\x1b[2J[red]net\\x9b1m\\x07") == 3
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", said)
+    assert str(UserError("no \x1b[2J here")) == "no \\x1b[2J here"

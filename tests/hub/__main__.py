@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from pathlib import Path
 
@@ -17,12 +18,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--owner", default="samples", help="owner of folders one level deep")
     parser.add_argument("--cdn", action="store_true", help="serve weights from another origin, by redirect")
+    parser.add_argument("--until-eof", action="store_true", help="end with standard input: with whoever started it")
     given = parser.parse_args()
     with LoopbackHub(given.root, owner=given.owner, port=given.port, cdn=given.cdn) as server:
         print(f"HF_ENDPOINT={server.endpoint}", flush=True)
         print(f"CONTROL={server.serve(ControlHandler, 0)}", flush=True)
         try:
-            threading.Event().wait()
+            if given.until_eof:
+                sys.stdin.read()
+            else:
+                threading.Event().wait()
         except KeyboardInterrupt:
             return
 

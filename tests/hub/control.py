@@ -22,7 +22,7 @@ _READ: dict[str, Any] = {
 
 
 class ControlHandler(Handler):
-    """``GET /counts``, ``/requests``; ``POST`` of {"set": {attribute: value}, "faults", "heal", "forget", "revoke"}."""
+    """``GET /counts``, ``/requests``; ``POST`` of {"set": {attribute: value}, "faults", "heal", "forget", …}."""
 
     def _handle(self) -> None:
         self.request_seen, self.quota_headers = Request(self.command, self.path, {}, "control"), {}
@@ -44,4 +44,6 @@ class ControlHandler(Handler):
             self.hub.requests.clear()
         if wish.get("revoke"):
             self.hub.signer.revoke()
+        if "warm" in wish:
+            self.hub.repo(wish["warm"])
         self.hub.faults += [Fault.from_json(each) for each in wish.get("faults", [])]

@@ -9,9 +9,7 @@ from typing import Protocol
 class HasEndpoint(Protocol):
     """A server, in this process or another."""
 
-    @property
-    def endpoint(self) -> str:
-        """``http://host:port``."""
+    endpoint: str  # http://host:port
 
 
 def hub_environment(server: HasEndpoint, home: Path) -> dict[str, str]:

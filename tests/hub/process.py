@@ -18,10 +18,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class HubProcess:
-    """A server elsewhere, by its control channel. Attributes of ``LoopbackHub`` are set by ``set``."""
+    """A server elsewhere, by its control channel (``control``, an address).
+
+    Attributes of ``LoopbackHub`` are set by ``set``.
+    """
 
     def __init__(self, control: str) -> None:
-        self._control = control
+        self.control = control
         said = self._ask("/", {})
         self.endpoint: str = said["endpoint"]
         self.cdn_endpoint: str = said["cdn_endpoint"]
@@ -46,6 +49,28 @@ class HubProcess:
         """Count from zero."""
         self._ask("/", {"forget": True})
 
+    def settle(self) -> None:
+        """A healthy server as the Hub is, that has counted nothing: a CDN, all public, no quotas."""
+        self.heal()
+        self.set(
+            cdn=True,
+            resolve_cache=True,
+            gated=[],
+            private=[],
+            renamed={},
+            token=None,
+            quotas=None,
+            page_size=1000,
+            link_base=None,
+            several_ranges="multipart",
+            signature_seconds=3600,
+        )
+        self.forget()
+
+    def warm(self, repo_id: str) -> None:
+        """Have it compute the digests of a repository now."""
+        self._ask("/", {"warm": repo_id})
+
     def counts(self) -> dict[str, int]:
         """See ``LoopbackHub.counts``."""
         found: dict[str, int] = self._ask("/counts")
@@ -57,7 +82,7 @@ class HubProcess:
 
     def _ask(self, path: str, wish: dict[str, Any] | None = None) -> Any:
         body = None if wish is None else json.dumps(wish).encode()
-        request = urllib.request.Request(self._control + path, body, method="GET" if body is None else "POST")
+        request = urllib.request.Request(self.control + path, body, method="GET" if body is None else "POST")
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=60) as answer:
             return json.load(answer)
@@ -66,7 +91,7 @@ class HubProcess:
 @contextmanager
 def hub_process(root: Path, **settings: Any) -> Iterator[HubProcess]:
     """A server over ``root`` in another process, until the end of the block."""
-    command = [sys.executable, "-m", "tests.hub", str(root)]
+    command = [sys.executable, "-m", "tests.hub", "--until-eof", str(root)]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -91,8 +91,13 @@ def wait_for(dashboard: str, token: str, process: subprocess.Popen[bytes], log: 
     raise AssertionError(f"the head did not answer: {log.read_text(errors='replace')}")
 
 
-def submit(head: Head, *entrypoint: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / "ray"), "job", "submit", "--address", head.dashboard, "--working-dir", ".", "--", *entrypoint]
+def submit(
+    head: Head,
+    *entrypoint: str,
+    environment: dict[str, str] | None = None,
+    uploads: tuple[str, ...] = ("--working-dir", "."),
+) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / "ray"), "job", "submit", "--address", head.dashboard, *uploads, "--", *entrypoint]
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment or head.environment, capture_output=True, text=True, timeout=400
     )
@@ -144,6 +149,61 @@ def test_submitted_jobs_on_s3_equal_the_local_run(head: Head, s3_server: S3Serve
     assert compared == 3 * len([info for info in listing if info.path.endswith(".parquet")])
     for axis in ("task", "visual_category", "depth"):
         assert matrix(tmp_path / "s3", axis) == pytest.approx(matrix(tmp_path / "local", axis), rel=1e-9, abs=1e-12)
+
+
+#: Prints where the driver and a worker of a job have the project from, and whether the samples' weights are there.
+PLACES = (
+    "import distributed, ray; ray.init('auto', log_to_driver=False);"
+    "there = ray.remote(lambda: __import__('distributed').__file__);"
+    "print('PLACES', distributed.__file__, ray.get(there.remote()), __import__('os').path.exists('samples/models'))"
+)
+
+
+@pytest.mark.ray
+def test_what_is_uploaded_goes_before_what_is_installed(head: Head) -> None:
+    """The project is installed on this machine as well: driver and workers of a job take what was uploaded with it."""
+    for uploads, has_samples in (
+        (("--working-dir", "."), "True"),
+        (("--working-dir", ".", "--runtime-env", "launch/runtime_env.yaml"), "False"),
+    ):
+        ran = submit(head, "python", "-c", PLACES, uploads=uploads)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        [line] = [line for line in ran.stdout.splitlines() if line.startswith("PLACES ")]
+        _, *modules, samples = line.split()
+        assert all("working_dir_files" in module for module in modules), modules
+        assert samples == has_samples
+
+
+@pytest.mark.ray
+def test_an_installed_project_needs_no_upload(head: Head, tmp_path: Path) -> None:
+    if not (BIN / "filter-shift").is_file():
+        pytest.skip("the project is not installed here")
+    models = "source.models=[maps-espcn]"
+    ran = submit(head, "filter-shift", "extract", "cluster=ray", models, f"store.uri={tmp_path}/store", uploads=())
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "listed 1 = extracted 1" in ran.stdout
+
+
+@pytest.mark.ray
+def test_a_stopped_job_says_what_becomes_of_it_and_nothing_else(head: Head, s3_server: S3Server) -> None:
+    bucket, name = f"stopped-{secrets.token_hex(4)}", f"stopped-{secrets.token_hex(4)}"
+    s3_server.make_bucket(bucket)
+
+    def job(*command: str) -> str:
+        ask = [str(BIN / "ray"), "job", command[0], "--address", head.dashboard, *command[1:]]
+        done = subprocess.run(ask, cwd=REPOSITORY, env=head.environment, capture_output=True, text=True, timeout=200)
+        return done.stdout + done.stderr
+
+    extract = ["python", "launch/extract.py", "cluster=ray", "cluster.num_gpus=1", f"store.uri=s3://{bucket}/filters"]
+    job("submit", "--no-wait", "--submission-id", name, "--working-dir", ".", "--", *extract)
+    until = time.monotonic() + 100
+    while "waiting for 1 actor: each needs 1 GPU, the largest free node has 0" not in job("logs", name):
+        assert time.monotonic() < until, job("logs", name)
+    job("stop", name)
+    said = job("logs", name)
+    assert "interrupted: what was finished is in the store" in said
+    for noise in ("SIGTERM", "***", "Traceback", "raylet", "\x1b["):
+        assert noise not in said.partition("waiting for 1 actor")[2]
 
 
 @pytest.mark.ray

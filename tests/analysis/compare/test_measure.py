@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from scipy.stats import percentileofscore
 
@@ -23,12 +25,12 @@ from analysis.compare.measure import CompareResult
 from analysis.settings import Filters
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
-from tests import reference
+from tests import reference, stores
 from tests.analysis.shift.test_measure import decile
 from tests.checkpoints import real_models
-from tests.cli import called
+from tests.cli import called, run_command
 from tests.distributed.checkpoint_files import conv, extracted
-from tests.stores import Model, blob_filters, chain, sample_models, write_store
+from tests.stores import Model, blob_filters, sample_models, write_store
 
 
 def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safetensors") -> Path:
@@ -37,6 +39,14 @@ def checkpoint(folder: Path, layers: list[np.ndarray], name: str = "mine.safeten
     weights = {f"layer{index}.weight": torch.from_numpy(each.reshape(-1, 1, 3, 3)) for index, each in enumerate(layers)}
     save_file(weights, folder / name)
     return folder / name
+
+
+def chain(path: Path) -> None:
+    """An ONNX file of two convolutions, one after the other."""
+    weights = [numpy_helper.from_array(conv(seed, 6, 6).numpy(), f"w{seed}") for seed in (0, 1)]
+    nodes = [helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"], pads=[1, 1, 1, 1]) for i in (0, 1)]
+    image, output = (helper.make_tensor_value_info(x, TensorProto.FLOAT, [1, 6, 8, 8]) for x in ("x0", "x2"))
+    onnx.save(helper.make_model(helper.make_graph(nodes, "chain", [image], [output], weights)), path)
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +318,22 @@ def test_command_line_with_an_awkward_path(
     assert (tmp_path / "compare" / "compare.json").is_file()
 
 
+def test_torch_is_not_imported_for_safetensors_and_onnx_files(store: Path, model: Path, tmp_path: Path) -> None:
+    program = """
+import sys
+from analysis.compare.__main__ import main
+try:
+    main()
+finally:
+    print("imported:", {"ray", "torch"} & set(sys.modules))
+"""
+    chain(tmp_path / "mine.onnx")
+    for file in (model, tmp_path / "mine.onnx"):
+        done = run_command("-c", program, f"store.uri={store}", "axes=[task]", f"model={file}", "out=o", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "imported: set()" in done.stdout
+
+
 def test_real_checkpoint_is_nearest_to_its_twin(checkpoints: Path, tmp_path: Path) -> None:
     """The two face detectors with the same weights, as a pickle and as ONNX."""
     names = ("ulfg_rfb_320_pth", "resnet20_cifar10", "ulfg_slim_320_onnx")
@@ -324,7 +350,9 @@ def test_clean_filters_of_the_model_against_clean_ones_of_the_store(tmp_path: Pa
     weights = generator.standard_normal((40, 5, 3, 3)).astype(np.float32)
     with_sparse = np.concatenate([weights, np.float32(1e-5) * generator.standard_normal((40, 5, 3, 3))]).astype("f4")
     other = generator.standard_normal((40, 5, 3, 3)).astype(np.float32) + 1
-    store = write_store(tmp_path / "store", [chain("twin", {"a.weight": weights}), chain("other", {"a.weight": other})])
+    store = write_store(
+        tmp_path / "store", [stores.chain("twin", {"a.weight": weights}), stores.chain("other", {"a.weight": other})]
+    )
     path = tmp_path / "own.pth"
     torch.save({"a.weight": torch.from_numpy(with_sparse)}, path)
     drifts = {}

@@ -30,7 +30,7 @@ def counts_of(made: MadeStore, basis: Basis) -> np.ndarray:
     index = LayerIndex.from_table(made.layers)
     counts = np.zeros((index.layer_ids.size, 9, basis.bins + 2), np.int64)
     checks = np.zeros(index.layer_ids.size)
-    for unit in plan_units(index, made.store.filters_path, 1 << 20):
+    for unit in plan_units(index, made.store.filter_places(), 1 << 20):
         found = scan_histograms(unit, pafs.LocalFileSystem(), KERNELS, basis, ReadPolicy(1))
         at = np.searchsorted(index.layer_ids, found["layer_ids"])
         counts[at] += found["counts"]

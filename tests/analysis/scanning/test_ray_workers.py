@@ -75,7 +75,7 @@ def test_units_run_side_by_side_from_the_first_moment(tmp_path: Path) -> None:
     """Ray Data's own reservation would hand them out one by one for a second (see ``ray_workers``)."""
     made = make_store(tmp_path, [[100]] * 4)
     index = LayerIndex.from_table(made.layers)
-    units = plan_units(index, made.store.filters_path, 20_000)
+    units = plan_units(index, made.store.filter_places(), 20_000)
     assert len(units) == 4
     workers = RayWorkers()
     task = UnitTask(_wait_for_another, made.store, None, ReadPolicy(attempts=1))  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from analysis.scanning.task import Workers
 from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import FilePart, LayerIndex, WorkUnit, plan_units
 from distributed.errors import StoreError
+from distributed.store import FilterPlace
 from tests.analysis.scanning.stores import MadeStore, make_store
 from tests.reference import scale
 
@@ -40,7 +41,7 @@ def basis_of(made: MadeStore) -> Basis:
 
 
 def units_of(made: MadeStore, target: int) -> list[WorkUnit]:
-    return plan_units(LayerIndex.from_table(made.layers), made.store.filters_path, target)
+    return plan_units(LayerIndex.from_table(made.layers), made.store.filter_places(), target)
 
 
 def expected_counts(made: MadeStore, basis: Basis) -> dict[int, np.ndarray]:
@@ -87,7 +88,7 @@ def test_units_cover_every_row_once_and_are_balanced(models: list[list[int]], ta
     names = [f"{i:016x}" for i, layers in enumerate(models) for _ in layers]
     counts = np.array([n for layers in models for n in layers])
     table = pa.table({"layer_id": np.arange(counts.size), "num_filters": counts, "model_id": names})
-    units = plan_units(LayerIndex.from_table(table), str, target)
+    units = plan_units(LayerIndex.from_table(table), FilterPlace, target)
     covered: dict[str, list[tuple[int, int]]] = {}
     for unit in units:
         for part in unit.parts:

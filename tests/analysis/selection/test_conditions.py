@@ -52,6 +52,29 @@ def test_unknown_column_lists_those_there_are(flat: pa.Table) -> None:
         select_layers(flat, "nope = 1")
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "name in (select file from glob('/etc/*'))",
+        "name = (select content::varchar from read_blob('/etc/hostname'))",
+        "name in (select column0 from read_csv('/etc/passwd'))",
+        "name in (select content from read_text('s3://bucket/key'))",
+        "name in (select name from read_parquet('http://127.0.0.1:9/x.parquet'))",
+        "name in (select name from duckdb_secrets())",
+        "name = getenv('HF_TOKEN')",
+        "name in (select * from query('install httpfs'))",
+        "name in (select * from query('copy flat to ''/tmp/x.csv'''))",
+        "true; attach '/tmp/x.db'",
+        "true; set enable_external_access = true",
+        "name in (select name from numbered)",
+    ],
+)
+def test_conditions_see_the_layers_and_nothing_else(flat: pa.Table, where: str) -> None:
+    """No file, network, extension, secret, environment, nor the variables of the Python around them."""
+    with pytest.raises(UserError, match="cannot be evaluated"):
+        select_layers(flat, where)
+
+
 def test_condition_cannot_write_files(flat: pa.Table, tmp_path: pytest.TempPathFactory) -> None:
     with pytest.raises(UserError):
         select_layers(flat, f"COPY flat TO '{tmp_path}/x.csv'")

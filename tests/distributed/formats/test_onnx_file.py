@@ -13,12 +13,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from distributed.errors import SkipReason, UnextractableError
+from distributed.formats import open_checkpoint
 from distributed.formats.base import Checkpoint
 from distributed.formats.onnx_file import OnnxCheckpoint
 from distributed.formats.onnx_tensors import TORCH_DTYPES
 from distributed.graph.facts import DepthMethod
 from distributed.graph.onnx_levels import FLOATING_TYPES
 from distributed.local_files import LocalFile
+from tests.distributed.formats.helpers import Served
 from tests.tensors import read
 
 IMAGE = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8])
@@ -182,6 +184,21 @@ def test_external_data_as_onnx_writes_it_is_read_in_ranges(tmp_path: Path) -> No
     assert np.array_equal(found.numpy(), other)
     assert data.bytes_read == other.nbytes
     assert np.array_equal(dict(read(checkpoint, ["a"]))["a"].numpy(), KERNEL)
+
+
+def test_external_data_is_asked_for_in_few_ranges(tmp_path: Path) -> None:
+    kernels = {f"w{i}": RNG.standard_normal((64, 64, 3, 3)).astype(np.float32) for i in range(6)}
+    model = model_of(*(numpy_helper.from_array(kernel, name) for name, kernel in kernels.items()))
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="data", size_threshold=0)
+    graph, data = (Served(tmp_path / name, name) for name in ("m.onnx", "data"))
+    with open_checkpoint([graph, data]) as checkpoint:
+        assert graph.is_whole  # and can so be verified
+        assert data.calls == []
+        found = dict(read(checkpoint, ["w1", "w2", "w5"]))
+    assert all(np.array_equal(tensor.numpy(), kernels[name]) for name, tensor in found.items())
+    assert [len(call) for call in data.calls] == [2]
+    assert data.bytes_read == sum(kernels[name].nbytes for name in found)
+    assert not data.is_whole
 
 
 def test_external_data_without_length_or_offset(tmp_path: Path) -> None:

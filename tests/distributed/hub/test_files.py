@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, hf_hub_download
 
-from distributed.errors import FilterShiftError, RetryableError, SkipReason, UnextractableError
+from distributed.errors import FilterShiftError, PermanentError, RetryableError, SkipReason, UnextractableError
 from distributed.hub import client, files
 from distributed.hub.files import HubFile
 from distributed.hub.settings import HubAccess, Verify
@@ -113,6 +113,15 @@ def test_the_token_goes_to_the_hub_and_to_no_other_host(
     assert any(each.headers.get("authorization") == "Bearer hf_secret" for each in hub.sent("GET", "hub"))
 
 
+@pytest.mark.parametrize("path", ["../../../up/model.safetensors", "a/../../../../up/model.safetensors", "ABSOLUTE"])
+def test_a_path_out_of_the_repository_is_never_written(hub_file: MakeFile, tmp_path: Path, path: str) -> None:
+    absolute = str(tmp_path / "up/model.safetensors")
+    (tmp_path / "up").mkdir()
+    with pytest.raises(PermanentError, match="leads out of its repository"):
+        hub_file(absolute if path == "ABSOLUTE" else path).local_path()
+    assert not list((tmp_path / "up").iterdir())
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -183,7 +192,7 @@ def test_an_address_is_renewed_when_it_expires(hub: LoopbackHub, content: bytes,
     for start in (0, 1000, 2000):
         assert source.read_ranges([(start, start + 8)]) == [content[start : start + 8]]
     assert served(hub) == (1, 3)
-    time.sleep(1.5)
+    time.sleep(2.1)  # an address is good to the whole second above
     assert source.read_ranges([(0, 8)]) == [content[:8]]
     assert served(hub) == (2, 5)
 

@@ -12,10 +12,11 @@ from huggingface_hub import constants
 from huggingface_hub.utils import close_session  # type: ignore[attr-defined]  # public, but not marked as exported
 
 from distributed.hub import budget
-from tests.loopback_hub import LoopbackHub, hub_environment
+from tests.hub.environment import HasEndpoint, hub_environment
+from tests.loopback_hub import LoopbackHub
 
 
-def point_client_at(server: LoopbackHub, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def point_client_at(server: HasEndpoint, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this process's ``huggingface_hub`` take ``server`` for the Hub.
 
     The client read its environment when it was imported, so the constants made of it are replaced, and the environment

@@ -30,6 +30,7 @@ from distributed.sources.settings import HubSettings, SourceSettings, TimmSettin
 from distributed.store import Store, StoreSettings
 from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
 from tests.loopback_hub import Fault, FaultKind, LoopbackHub, hub_environment
+from tests.tensors import read
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -197,7 +198,7 @@ def test_onnx_external_data_of_any_name_is_found_in_the_graph(hub: LoopbackHub, 
     # Only the graph that has a file of an unknown name beside it is looked into.
     assert [request.path.partition("/resolve/")[2].partition("/")[2] for request in hub.sent("resolve")] == [model]
     with open_checkpoint(open_sources(models[names[0]], tmp_path)) as checkpoint:
-        found = dict(checkpoint.read(list(weights())))
+        found = dict(read(checkpoint, list(weights())))
     assert all(torch.equal(found[name], weight) for name, weight in weights().items())
 
 

@@ -21,6 +21,7 @@ from distributed.references import ModelReference
 from distributed.sources import list_references
 from distributed.sources.settings import LocalSettings
 from tests.distributed.sources.models import weights, write_card, write_model, write_onnx, write_shards
+from tests.tensors import read
 
 
 def listed(path: Path, **changes: object) -> dict[str, ModelReference]:
@@ -127,7 +128,7 @@ def test_onnx_external_data_of_any_name_is_found_and_no_model_of_its_own(
     assert [each.path for each in only.files] == [f"{prefix}model.onnx", *(prefix + each for each in data)]
     assert only.size == sum(each.stat().st_size for each in (tmp_path / folder).iterdir())
     with open_checkpoint(open_sources(only, tmp_path)) as checkpoint:
-        found = dict(checkpoint.read(list(weights())))
+        found = dict(read(checkpoint, list(weights())))
     assert all(torch.equal(found[name], weight) for name, weight in weights().items())
     # Named by itself, the file has its data as well.
     (alone,) = listed(tmp_path / folder / "model.onnx").values()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
+import pyarrow.fs as pafs
 import pytest
 
-from distributed.errors import RetryableError, StoreError
+from distributed.errors import RetryableError, StoreError, UnusableStoreError
 from distributed.store import Store, StoreSettings, WriteReceipt
 from tests.distributed.store import build
 from tests.distributed.store.build import MODEL_ID
@@ -59,21 +63,102 @@ def test_the_second_writer_is_told(store: Store) -> None:
 
 
 def test_nobody_there() -> None:
-    """What a driver asks first fails at once, not after a minute of the SDK's retries."""
+    """What a driver or an actor asks first fails at once, not after a minute of the SDK's retries."""
     store = Store.open(StoreSettings("s3://bucket/x", endpoint_url="http://127.0.0.1:9"))
-    for action in (store.model_ids, store.models):
+    for action in (store.model_ids, store.models, store.probe_writing):
         started = time.monotonic()
         with pytest.raises(StoreError, match=r"nothing answers at http://127\.0\.0\.1:9: Connection refused \(check"):
             action()
         assert time.monotonic() - started < 10
 
 
-@pytest.mark.slow
-def test_nobody_there_while_writing() -> None:
-    """A service that went away in the middle: worth another try, after the client's own."""
-    store = Store.open(StoreSettings("s3://bucket/x", endpoint_url="http://127.0.0.1:9"))
-    started = time.monotonic()
-    with pytest.raises(RetryableError) as caught:
-        store.prepare()
-    assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 150
+def test_a_host_that_swallows_everything() -> None:
+    """A wrong address in a private network: connecting neither succeeds nor fails."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        with ExitStack() as stack:  # connections that nobody accepts fill its queue; from then on it is silent
+            for _ in range(4):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(silent.getsockname())
+            store = Store.open(StoreSettings("s3://bucket/x", f"http://127.0.0.1:{silent.getsockname()[1]}"))
+            started = time.monotonic()
+            with pytest.raises(StoreError, match="nothing answers at"):
+                store.model_ids()
+            assert time.monotonic() - started < 10
+
+
+def test_no_credentials(s3_server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with proxy(s3_server, Rules()) as endpoint:  # s3fs keeps its connections to an endpoint, credentials and all
+        store = Store.open(StoreSettings(f"s3://{bucket}/x", endpoint_url=endpoint))
+        started = time.monotonic()
+        with pytest.raises(UnusableStoreError, match=r"no valid credentials for s3://.*AWS_ACCESS_KEY_ID"):
+            store.probe_writing()
+    assert time.monotonic() - started < 10
+
+
+REFUSALS = [
+    ((403, "AccessDenied"), "no permission.*grant it"),
+    ((400, "ExpiredToken"), "no valid credentials .*renew"),
+    ((400, "InvalidToken"), "no valid credentials .*renew"),
+    ((403, "InvalidAccessKeyId"), "no valid credentials .*renew"),
+    ((507, "XMinioStorageFull"), "no space left in s3://.*free some"),
+    ((404, "NoSuchBucket"), "does not exist: create it"),
+]
+
+
+@pytest.mark.parametrize(("refusal", "expected"), REFUSALS)
+def test_refusals_are_of_the_whole_store(
+    s3_server: S3Server, bucket: str, refusal: tuple[int, str], expected: str
+) -> None:
+    """Whatever is asked: nothing that a model could help."""
+    rules = Rules(forbid=".", refusal=refusal)
+    with proxy(s3_server, rules) as endpoint:
+        store = Store.open(StoreSettings(f"s3://{bucket}/x", endpoint_url=endpoint))
+        writes = (store.probe_writing, lambda: store.has_model(MODEL_ID), lambda: write(store))
+        for action in (*writes, *((store.model_ids,) if refusal[0] in (400, 403) else ())):
+            rules.requests.clear()
+            with pytest.raises(UnusableStoreError, match=expected) as caught:
+                action()
+            assert "\n" not in str(caught.value)
+            assert len(rules.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [(500, "InternalError"), (503, "SlowDown")])
+def test_failures_of_the_service_may_pass(
+    s3_server: S3Server, bucket: str, answer: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that outlasts the client's own tries is nobody's fault."""
+    monkeypatch.setattr("distributed.store.s3._REQUEST_ATTEMPTS", 2)
+    rules = Rules(forbid=".", refusal=answer)
+    with proxy(s3_server, rules) as endpoint:
+        store = Store.open(StoreSettings(f"s3://{bucket}/x", endpoint_url=endpoint))
+        for action in (lambda: store.has_model(MODEL_ID), lambda: write(store)):
+            with pytest.raises(RetryableError):
+                action()
+        rules.forbid = None
+        assert write(store).created
+
+
+def test_requests_of_a_model(s3_server: S3Server, bucket: str) -> None:
+    """What a new model costs: each request is time and money, five hundred million filters are many."""
+    rules = Rules()
+    with proxy(s3_server, rules) as endpoint:
+        store = Store.open(StoreSettings(f"s3://{bucket}/x", endpoint_url=endpoint))
+        assert not store.has_model(MODEL_ID)
+        assert write(store).created
+    assert [request.split()[0] for request in rules.requests] == ["GET", "GET", "PUT", "PUT", "PUT"]
+
+
+def test_nothing_is_left_of_a_probe(store: Store) -> None:
+    store.probe_writing()
+    infos = store.arrow_filesystem().get_file_info(
+        pafs.FileSelector(store._path("x")[:-2], recursive=True, allow_not_found=True)
+    )
+    assert [info.path for info in infos if info.type is pafs.FileType.File] == []
+    assert store.model_ids() == set()
