@@ -105,8 +105,8 @@ def test_a_node_that_cannot_says_why_in_one_line(tmp_path: Path, monkeypatch: py
     told = actor(str(tmp_path / "file" / "store")).start()
     assert told is not None
     assert "Not a directory" in told.message
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
     told = actor(str(tmp_path / "store")).start()
     assert told == NotReady(
-        "no folder for downloads can be made (No such file or directory): make room, or set TMPDIR", may_pass=True
+        "no folder for downloads can be made (Not a directory): make room, or set TMPDIR", may_pass=True
     )
