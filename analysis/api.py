@@ -98,15 +98,16 @@ def models(store: StoreLike) -> pd.DataFrame:
     return frame
 
 
-def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
+def layers(store: StoreLike, where: str | None = None, labels: str | None = None) -> pd.DataFrame:
     """A row per layer, with the columns of its model (``analysis.selection.view``): all that ``where`` may name.
 
     Args:
         store: which.
         where: an SQL condition on these columns.
+        labels: a file of labels, as of every command (``distributed.label_files``).
 
     Raises:
-        UserError: the condition cannot be evaluated or leaves no filter.
+        UserError: the condition cannot be evaluated or leaves no filter; the labels cannot be read.
 
     >>> from analysis.api import layers
     >>> first = layers("data/demo", where="conv_depth = 0")
@@ -115,7 +116,7 @@ def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
     >>> bool((first["conv_depth_norm"] == 0).all())
     True
     """
-    frame: pd.DataFrame = StoreView.of(_open(store)).select(where).to_pandas(maps_as_pydicts="strict")
+    frame: pd.DataFrame = StoreView.of(_open(store), labels).select(where).to_pandas(maps_as_pydicts="strict")
     return frame
 
 

@@ -18,7 +18,8 @@ from distributed.entry import FAILURES, OK
 from distributed.errors import RetryableError, StoreError
 from distributed.hub import budget
 from distributed.hub.catalogue import StoredCatalogue
-from distributed.labels import label_changes, same_content_told
+from distributed.label_files import read_labels
+from distributed.labels import label_changes, label_notes, labelled, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Planner
 from distributed.progress import Totals, reporter_for
@@ -57,19 +58,23 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
     """
     console = _console()
     store = Store.open(run.store)
+    labels = None if run.labels is None else read_labels(run.labels, store.settings)
+    if labels is not None:
+        parts = (labelled(part, labels) for part in parts)
     with Arrivals(parts) as arrivals:
         planner = Planner(store, run.extract.retry, run.extract.non_finite)
         if run.extract.dry_run:
-            show_plan(run, store, planner, arrivals, console)
+            show_plan(run, store, planner, arrivals, console, labels)
             if arrivals.error is not None:
                 raise arrivals.error
             return OK
         report = run_listing(run, store, planner, arrivals, console)
-    changes = label_changes(report.outcomes, store)
-    if run.extract.update_labels:
-        for change in changes:
+    changes = label_changes(report.outcomes, store, labels)
+    for change in changes:
+        if run.extract.update_labels or change.is_new:
             store.relabel_model(change.model_id, change.values)
-    print_labels(changes, console, updated=run.extract.update_labels)
+    there = [change for change in changes if not change.is_new]
+    print_labels(there, console, label_notes(report.outcomes, labels), updated=run.extract.update_labels)
     if report.listed or arrivals.error is None:
         print_report(report, store.uri, console, not_read(arrivals.not_read))
     if arrivals.error is not None:

@@ -136,6 +136,9 @@ class ExtractionRun:
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     hub: HubAccess = field(default_factory=HubAccess)
+    labels: str | None = setting(
+        None, "CSV, Parquet or YAML, local or s3://: labels by model_id, name, uri or file, in place of what is found"
+    )
 
     @property
     def asks_hub(self) -> bool:

@@ -148,7 +148,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
 
     Args:
         settings: what to measure. ``where`` chooses what the model is compared with.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: the model cannot be had, read or compared; an axis, the condition or the store is not usable.
@@ -156,7 +156,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     divergence = divergence_named(settings.divergence)
     resampling = resampling_of(settings.replicates, settings.level, settings.seed)
     basis = basis_asked_for(settings)
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where)
     # A wrong axis is known at once; groups are made again of the other models alone.
     asked = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()

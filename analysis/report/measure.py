@@ -85,14 +85,14 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
 
     Args:
         settings: what to measure.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: an axis does not exist, or the condition, the basis or a number is not usable.
         StoreError: the store is empty or damaged.
     """
     drift_method(settings)  # checked before the store is read
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
     axes = tuple(grouping.axis for grouping in groupings.found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ DATA_SET_TABLE = "data set table"
 
 #: Characters of a card's front matter that are looked at: more would take the parser many seconds.
 MAX_FRONT_MATTER = 256 * 1024
+
+#: Fields that imply a visual category, the first that does counts.
+IMPLYING_FIELDS = ("training_dataset", "pretraining_dataset")
+
+_SQUARE = re.compile(r"([1-9]\d{0,4})(?:\.0+)?(?:\s*[x×]\s*\1)?", re.IGNORECASE)
 
 #: Facts that say where the file itself was published, not what it is.
 _ABOUT_THE_FILE = "file"
@@ -40,11 +46,9 @@ def metadata_of(sources: Iterable[Facts]) -> ModelMetadata:
         for name, fact in each.items():
             facts.setdefault(name, fact)
     if "visual_category" not in facts:
-        for name in ("training_dataset", "pretraining_dataset"):
-            data_set = known_data_set(facts[name][0]) if name in facts else None
-            if data_set is not None and data_set.visual_category is not None:
-                facts["visual_category"] = (data_set.visual_category, DATA_SET_TABLE)
-                break
+        implied = implied_category(facts[name][0] for name in IMPLYING_FIELDS if name in facts)
+        if implied is not None:
+            facts["visual_category"] = (implied, DATA_SET_TABLE)
     values: dict[str, Any] = {name: facts[name][0] for name in METADATA_FIELDS if name in facts}
     if "resolution" in values:
         values["resolution"] = int(values["resolution"])
@@ -60,6 +64,18 @@ def facts_of_metadata(metadata: ModelMetadata) -> Facts:
     values[_ABOUT_THE_FILE] = ""
     origins = metadata.origins
     return {name: (str(values[name]), origin) for name, origin in origins.items() if origin != DATA_SET_TABLE}
+
+
+def implied_category(data_sets: Iterable[str]) -> str | None:
+    """What the pictures of the first of these data sets show whose pictures show one kind of thing."""
+    known = (known_data_set(name) for name in data_sets)
+    return next((each.visual_category for each in known if each is not None and each.visual_category), None)
+
+
+def resolution_of(value: object) -> str | None:
+    """The side of a square in pixels, of ``224``, ``224.0`` and ``224x224``; None for anything else."""
+    found = _SQUARE.fullmatch(text_of(value) or "")
+    return found[1] if found else None
 
 
 def text_of(value: object) -> str | None:
