@@ -111,15 +111,16 @@ def _by_field(names: list[str], rows: list[dict[str, Any]], found: list[dict[str
 
 
 def _by_model(names: list[str], rows: list[dict[str, Any]], found: list[dict[str, str]]) -> pa.Table:
-    columns = ("model_id", "name", "field", "value", "origin")
-    table = [
-        (row["model_id"], row["name"], name, each.get(name), dict(row["origins"]).get(name) if name in each else None)
-        for row, each in zip(rows, found, strict=True)
-        for name in names
-    ]
-    return pa.table(
-        {column: pa.array(values, pa.string()) for column, values in zip(columns, zip(*table), strict=True)}
-    )
+    pairs = [(row, each, name) for row, each in zip(rows, found, strict=True) for name in names]
+    origins = [dict(row["origins"]).get(name) if name in each else None for row, each, name in pairs]
+    columns = {
+        "model_id": [row["model_id"] for row, _, _ in pairs],
+        "name": [row["name"] for row, _, _ in pairs],
+        "field": [name for _, _, name in pairs],
+        "value": [each.get(name) for _, each, name in pairs],
+        "origin": origins,
+    }
+    return pa.table({column: pa.array(values, pa.string()) for column, values in columns.items()})
 
 
 def _changed(view: StoreView, model_ids: set[str]) -> dict[str, dict[str, object]]:

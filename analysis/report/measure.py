@@ -42,6 +42,7 @@ class ReportResult:
             each axis.
         quality: of each layer, and summaries by axis.
         left_out: axis → why it is not drawn.
+        label_notes: on the join of the labels.
         made_at: when.
     """
 
@@ -54,6 +55,7 @@ class ReportResult:
     structure: StructureResult
     quality: QualityResult
     left_out: dict[str, str]
+    label_notes: tuple[str, ...]
     made_at: datetime
 
     @property
@@ -109,6 +111,7 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
             part_of(settings, QualitySettings, axes=axes, standing=(), weight=settings.layer_weight), view
         ),
         left_out=dict(groupings.left_out),
+        label_notes=view.notes,
         made_at=datetime.now(UTC).replace(microsecond=0),
     )
 

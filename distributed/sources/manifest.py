@@ -77,7 +77,7 @@ def _entry(item: Any, place: str, origin: str) -> ManifestEntry:
         if key not in known and (meant := did_you_mean(str(key), known)):
             logger.warning("%s: %r is kept as an attribute of its own%s", place, key, meant)
     values: dict[str, str] = {}
-    for key, value in item.items():
+    for key, value in ((str(key), value) for key, value in item.items()):
         if isinstance(value, dict):
             raise SourceError(f"{place}: {key} is a mapping, expected text")
         text = text_of(value)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from distributed.references import METADATA_FIELDS, ModelMetadata
-from distributed.sources.vocabulary import IMAGE_TEXT_DATA, TASK_OF_PIPELINE, data_of_timm_tag, known_data_set
+from distributed.sources.vocabulary import (
+    IMAGE_TEXT_DATA,
+    LIBRARY_TAGS,
+    TASK_OF_PIPELINE,
+    data_of_timm_tag,
+    known_data_set,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +37,19 @@ _ABOUT_THE_FILE = "file"
 
 #: Library → the key of a ``config.json`` under which it writes its version.
 _VERSION_KEYS = {"transformers": "transformers_version", "diffusers": "_diffusers_version"}
+
+#: What cards write where they say nothing.
+NOTHING_SAID = frozenset(
+    {"null", "~", "none", "unknown", "n/a", "[more information needed]", "more information needed"}
+)
+
+#: What data sets are called by the libraries that load any folder or file.
+_LOADERS = frozenset(
+    {"imagefolder", "image_folder", "audiofolder", "generator", "csv", "json", "parquet", "webdataset"}
+)
+
+#: Parts of a result of a ``model-index`` → the keys that name it, the most telling first.
+_PARTS_OF_RESULT = {"task": ("type", "name"), "dataset": ("name", "type")}
 
 #: Field, or key of an attribute → (value, where it was read).
 Facts = dict[str, tuple[str, str]]
@@ -97,32 +116,77 @@ def text_of(value: object) -> str | None:
 
 
 def facts_of_card(card: Mapping[str, Any], origin: str = "README.md") -> Facts:
-    """Facts of a model card's metadata: our own keys first, then the Hub's."""
-    values = {name: text_of(card.get(name)) for name in METADATA_FIELDS}
-    values["library"] = values["library"] or text_of(card.get("library_name"))
+    """Facts of a model card's metadata: our own keys first, then the Hub's.
+
+    The Hub's fields: https://huggingface.co/docs/hub/model-cards#model-card-metadata . What a model was evaluated on
+    (``model-index``) is no training data; it and ``base_model`` are attributes.
+    """
+    values = {name: _card_text(card.get(name)) for name in METADATA_FIELDS}
+    values["resolution"] = resolution_of(values["resolution"])
+    tags = _listed(card.get("tags"))
+    values["library"] = values["library"] or _card_text(card.get("library_name")) or _only(tags, LIBRARY_TAGS)
     if values["license"] in (None, "other"):
-        values["license"] = text_of(card.get("license_name")) or values["license"]
-    pipeline = text_of(card.get("pipeline_tag"))
-    if values["task"] is None and pipeline is not None:
-        values["task"] = TASK_OF_PIPELINE.get(pipeline, pipeline)
+        values["license"] = _card_text(card.get("license_name")) or values["license"]
+    evaluations = _evaluations(card.get("model-index"))
+    if values["task"] is None:
+        pipeline = (
+            _card_text(card.get("pipeline_tag"))
+            or _only(tags, TASK_OF_PIPELINE)
+            or _only([each["task"] for each in evaluations], TASK_OF_PIPELINE)
+        )
+        values["task"] = None if pipeline is None else TASK_OF_PIPELINE.get(pipeline, pipeline)
     if values["training_dataset"] is None:
         values["training_dataset"] = _data_sets(card.get("datasets"))
     if values["paper"] is None:
-        values["paper"] = _only_paper(card.get("tags"))
+        values["paper"] = _only_paper(tags)
+    values["base_model"] = ", ".join(_listed(card.get("base_model"))) or None
+    values["evaluation_dataset"] = _data_sets([each["dataset"] for each in evaluations])
     return {name: (value, origin) for name, value in values.items() if value is not None}
 
 
+def _card_text(value: object) -> str | None:
+    """``text_of``, without what cards write for nothing."""
+    text = text_of(value)
+    return None if text is None or text.strip().casefold() in NOTHING_SAID else text
+
+
+def _listed(value: object) -> list[str]:
+    """The texts of a list, or the one that stands in its place."""
+    items = value if isinstance(value, list) else [value]
+    return [text for item in items if isinstance(item, str | int | float) and (text := _card_text(item)) is not None]
+
+
+def _only(texts: Iterable[str], known: Collection[str]) -> str | None:
+    """The one of the texts that is known; None where none is, or several."""
+    found = {text for text in texts if text in known}
+    return found.pop() if len(found) == 1 else None
+
+
+def _evaluations(index: object) -> list[dict[str, str]]:
+    """Task and data set (type, else name; "" where it says none) of each result of a ``model-index``."""
+    models = [each for each in index if isinstance(each, Mapping)] if isinstance(index, list) else []
+    results = [each for model in models for each in _mappings(model.get("results"))]
+    return [{part: _name_of(each.get(part), keys) for part, keys in _PARTS_OF_RESULT.items()} for each in results]
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _name_of(part: object, keys: Sequence[str]) -> str:
+    if not isinstance(part, Mapping):
+        return ""
+    return next((text for key in keys if (text := _card_text(part.get(key))) is not None), "")
+
+
 def _data_sets(value: object) -> str | None:
-    names = [text_of(item) for item in (value if isinstance(value, list) else [value])]
-    known = [(known_data_set(name), name) for name in names if name]
+    known = [(known_data_set(name), name) for name in _listed(value) if name not in _LOADERS]
     return ", ".join(dict.fromkeys(each.name if each is not None else name for each, name in known)) or None
 
 
-def _only_paper(tags: object) -> str | None:
-    papers = (
-        [tag for tag in tags if isinstance(tag, str) and tag.startswith("arxiv:")] if isinstance(tags, list) else []
-    )
-    return f"arXiv:{papers[0][len('arxiv:') :]}" if len(papers) == 1 else None
+def _only_paper(tags: Sequence[str]) -> str | None:
+    papers = {tag.removeprefix("arxiv:") for tag in tags if tag.startswith("arxiv:")}
+    return f"arXiv:{papers.pop()}" if len(papers) == 1 else None
 
 
 def facts_of_config(config: Mapping[str, Any], origin: str = "config.json") -> Facts:
@@ -166,9 +230,11 @@ def facts_of_timm(architecture: str, tag: str, pretrained: Mapping[str, Any], or
     if family is not None:
         facts["family"] = (family, "timm")
     data = data_of_timm_tag(tag)
-    for name, value in (("training_dataset", data.training), ("pretraining_dataset", data.pretraining)):
-        if value is not None:
-            facts[name] = (value, "timm tag")
+    said = {"training_dataset": data.training, "pretraining_dataset": data.pretraining, "recipe": data.recipe}
+    facts |= {name: (value, "timm tag") for name, value in said.items() if value is not None}
+    side = _side_of(pretrained.get("input_size"))
+    if side is not None:
+        facts["resolution"] = (side, origin)
     for name, key in (("license", "license"), ("paper", "paper_ids")):
         value = text_of(pretrained.get(key))
         if value is not None and value != "unknown":
@@ -176,6 +242,13 @@ def facts_of_timm(architecture: str, tag: str, pretrained: Mapping[str, Any], or
     if isinstance(classes := pretrained.get("num_classes"), int):
         facts |= _timm_task(classes, data.training, "timm")
     return facts
+
+
+def _side_of(shape: object) -> str | None:
+    """Of a square (channels, height, width); None for other pictures."""
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or shape[1] != shape[2]:
+        return None
+    return resolution_of(shape[1])
 
 
 def _timm_task(classes: int, training: str | None, origin: str) -> Facts:
