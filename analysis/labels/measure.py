@@ -16,6 +16,7 @@ from analysis.selection.attributes import KNOWLEDGE
 from analysis.selection.view import Extent, StoreView
 from distributed.errors import UserError
 from distributed.label_files import JOINED_BY
+from distributed.labels import columns_of, metadata_in
 from distributed.store import Store
 
 #: Where a value comes from of which nobody wrote it down.
@@ -126,15 +127,12 @@ def _by_model(names: list[str], rows: list[dict[str, Any]], found: list[dict[str
 def _changed(view: StoreView, model_ids: set[str]) -> dict[str, dict[str, object]]:
     """What the view, with its labels, says otherwise than the store."""
     columns = ["model_id", *KNOWLEDGE]
-    stored = {row["model_id"]: row for row in view.store.model_rows(model_ids, columns)}
+    stored = {row["model_id"]: metadata_in(row) for row in view.store.model_rows(model_ids, columns)}
     changed = {}
     for row in view.models.select(columns).to_pylist():
-        before = stored.get(row["model_id"])
-        if before is None or before == row:
-            continue
-        values = {name: row[name] for name in KNOWLEDGE if row[name] != before[name]}
-        for name in ("attributes", "origins"):
-            if values.get(name) is not None:
-                values[name] = dict(values[name])
-        changed[row["model_id"]] = values
+        now, before = metadata_in(row), stored.get(row["model_id"])
+        if before is not None and now != before:
+            unchanged = columns_of(before)
+            values = columns_of(now)
+            changed[row["model_id"]] = {name: value for name, value in values.items() if value != unchanged[name]}
     return changed
