@@ -13,6 +13,9 @@ from distributed.sources.contents import Listing
 from distributed.sources.metadata import DATA_SET_TABLE, IMPLYING_FIELDS, implied_category
 from distributed.store import Store
 
+#: The columns of ``models`` that say what is known of a model and not what was found in it.
+KNOWLEDGE = (*METADATA_FIELDS, "attributes", "origins")
+
 _IN_STORE = (OutcomeKind.EXTRACTED, OutcomeKind.ALREADY_THERE)
 
 
@@ -125,9 +128,9 @@ def metadata_in(row: Mapping[str, Any]) -> ModelMetadata:
     return ModelMetadata(**columns, attributes=dict(row["attributes"] or {}), origins=dict(row["origins"]))
 
 
-def columns_of(metadata: ModelMetadata) -> dict[str, object]:
-    """The columns of ``models`` that hold what is known."""
-    columns: dict[str, object] = {name: getattr(metadata, name) for name in METADATA_FIELDS}
+def columns_of(metadata: ModelMetadata) -> dict[str, Any]:
+    """The ``KNOWLEDGE`` of a row of ``models``."""
+    columns: dict[str, Any] = {name: getattr(metadata, name) for name in METADATA_FIELDS}
     return columns | {"attributes": dict(metadata.attributes) or None, "origins": dict(metadata.origins)}
 
 
@@ -161,7 +164,7 @@ def _is_on_pages(outcome: Outcome) -> bool:
 
 def _rows(store: Store, model_ids: Iterable[str]) -> list[dict[str, Any]]:
     wanted = set(model_ids)
-    columns = ("model_id", "reference_key", "name", *METADATA_FIELDS, "attributes", "origins")
+    columns = ("model_id", "reference_key", "name", *KNOWLEDGE)
     return store.model_rows(wanted, columns) if wanted else []
 
 

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.labels.settings import LabelsSettings
-from analysis.selection.attributes import KNOWLEDGE
 from analysis.selection.view import Extent, StoreView
 from distributed.errors import UserError
 from distributed.label_files import JOINED_BY
-from distributed.labels import columns_of, metadata_in
+from distributed.labels import KNOWLEDGE, columns_of, metadata_in
 from distributed.store import Store
 
 #: Where a value comes from of which nobody wrote it down.

@@ -8,11 +8,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from distributed.label_files import JOINED_BY, LabelFile
-from distributed.labels import ModelMetadata, columns_of, metadata_in, relabelled
+from distributed.labels import KNOWLEDGE, columns_of, metadata_in, relabelled
 from distributed.records import MODELS_SCHEMA
-
-#: The columns of ``models`` that say what is known and not what was found.
-KNOWLEDGE = tuple(columns_of(ModelMetadata()))
 
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")

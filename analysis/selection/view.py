@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from analysis.selection.attributes import with_attributes, with_labels
 from analysis.selection.axes import COMPUTED_AXES
 from analysis.selection.conditions import select_layers
-from analysis.wording import count
+from analysis.wording import count, one_line
 from distributed.label_files import read_labels
 from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.store import Store, StoreSettings
@@ -90,6 +90,7 @@ class StoreView:
         notes: tuple[str, ...] = ()
         if found is not None:
             models, notes = with_labels(models, found)
+            notes = tuple(map(one_line, notes))
             for note in notes:
                 logger.warning("%s", note)
         models = with_attributes(models)
