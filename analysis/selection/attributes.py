@@ -1,4 +1,4 @@
-"""What is known of models beyond the store's columns: labels of the user's, and attributes as columns of their own."""
+"""What is known of models beyond the store's columns: attributes as columns of their own."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from distributed.label_files import JOINED_BY, LabelFile
-from distributed.labels import KNOWLEDGE, columns_of, metadata_in, relabelled
 from distributed.records import MODELS_SCHEMA
 
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 
 _TRUTHS = {"true": True, "True": True, "false": False, "False": False}
-
-
-def with_labels(models: pa.Table, labels: LabelFile) -> tuple[pa.Table, tuple[str, ...]]:
-    """The table ``models`` with what ``labels`` say in place of what the store says, and what to say of the join."""
-    rows = models.select([*JOINED_BY, *KNOWLEDGE]).to_pylist()
-    found = [columns_of(relabelled(metadata_in(row), labels.labels_of(row), labels.origin)) for row in rows]
-    for name in KNOWLEDGE:
-        field = MODELS_SCHEMA.field(name)
-        values = [row[name] for row in found]
-        if pa.types.is_map(field.type):
-            values = [None if value is None else sorted(value.items()) for value in values]
-        models = models.set_column(models.schema.get_field_index(name), field, pa.array(values, field.type))
-    return models, tuple(labels.notes_on(rows))
 
 
 def with_attributes(models: pa.Table) -> pa.Table:

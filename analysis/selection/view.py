@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.selection.attributes import with_attributes, with_labels
+from analysis.selection.attributes import with_attributes
 from analysis.selection.axes import COMPUTED_AXES
 from analysis.selection.conditions import select_layers
-from analysis.wording import count, one_line
-from distributed.label_files import read_labels
+from analysis.wording import count
 from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.store import Store, StoreSettings
 
@@ -82,15 +81,15 @@ class StoreView:
             UserError: the store holds no models, or ``labels`` cannot be read.
             StoreError: a file is damaged or not the store's.
         """
-        found = None if labels is None else read_labels(labels, store.settings)
         models, layers = store.models(), store.layers()
         # A model that was finished between the two calls is in the second only.
         known = pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks())
         layers = layers.filter(known)
         notes: tuple[str, ...] = ()
-        if found is not None:
-            models, notes = with_labels(models, found)
-            notes = tuple(map(one_line, notes))
+        if labels is not None:
+            from analysis.selection.labelled import with_labels  # and YAML: most runs have no labels
+
+            models, notes = with_labels(models, labels, store.settings)
             for note in notes:
                 logger.warning("%s", note)
         models = with_attributes(models)

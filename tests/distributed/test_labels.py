@@ -17,12 +17,13 @@ from distributed.actor import outcome_of
 from distributed.driver import extract
 from distributed.extraction import extract_model
 from distributed.label_files import LabelFile, LabelRow
-from distributed.labels import label_changes, labelled, same_content_told
+from distributed.labels import label_changes, labelled, relabelled, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.references import ModelMetadata
+from distributed.references import FileReference, ModelMetadata, ModelReference
 from distributed.report import RunReport
 from distributed.settings import ExtractionRun, ExtractSettings
 from distributed.sources import list_references
+from distributed.sources.completing import completed
 from distributed.sources.contents import Listing
 from distributed.sources.settings import LocalSettings
 from distributed.store import Store, StoreSettings
@@ -238,4 +239,19 @@ def test_labels_of_a_pinned_model_are_looked_at_too(folder: Path) -> None:
     assert change.differing == {
         "training_dataset": ("CIFAR-10", "CelebA"),
         "visual_category": ("natural", "faces"),
+    }
+
+
+def test_a_description_read_later_does_not_take_labels_away() -> None:
+    """Of the Hub's repositories the ``config.json`` may be read by whoever reads the weights."""
+    known = relabelled(ModelMetadata(), {"architecture": "mine", "lab": "A", "resolution": "64"}, "l.csv")
+    unread = ModelReference("hub", "a/b", "a/b", "c0ffee", (), known, config=FileReference("config.json", 9))
+    found = completed(unread, '{"architectures": ["Net"], "model_type": "net"}').metadata
+    assert (found.architecture, found.family, found.resolution) == ("mine", "net", 64)
+    assert found.attributes == {"lab": "A"}
+    assert found.origins == {
+        "architecture": "l.csv",
+        "family": "config.json",
+        "lab": "l.csv",
+        "resolution": "l.csv",
     }

@@ -1,4 +1,4 @@
-"""How many of timm's tags have known training data, and that those which hold 3x3 filters and have none are documented."""
+"""How many of timm's tags have known training data; those with 3x3 filters that have none are documented."""
 
 from __future__ import annotations
 
