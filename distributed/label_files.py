@@ -102,11 +102,15 @@ class LabelFile:
                 several.append(f"{model['name']} ({places})")
         unused = [str(row) for number, row in enumerate(self.rows) if number not in used]
         kinds = (
-            (unused, "rows without a model"),
-            (without, "models without a row"),
-            (several, "models with several rows (the last counts, and names before patterns)"),
+            (unused, "row", "without a model"),
+            (without, "model", "without a row"),
+            (several, "model", "with several rows (the last counts, and names before patterns)"),
         )
-        return [f"labels {self.origin}: {len(names)} {what}: {some(names, _NAMED)}" for names, what in kinds if names]
+        return [
+            f"labels {self.origin}: {len(names)} {noun if len(names) == 1 else noun + 's'} {what}: {some(names, _NAMED)}"
+            for names, noun, what in kinds
+            if names
+        ]
 
 
 def read_labels(path: str, near: StoreSettings) -> LabelFile:

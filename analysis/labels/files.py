@@ -17,7 +17,7 @@ def write(result: LabelsResult, folder: Path) -> list[Path]:
         UserError: the disk refuses.
         RetryableError: the store cannot be written.
     """
-    about = {"store": result.store.uri, "where": result.where or "", "notes": "\n".join(result.notes)}
+    about = {"store": result.store.uri, "where": result.where or "", "notes": "\n".join(result.label_notes)}
     with Outputs(folder, "labels") as outputs:
         outputs.table("fields", result.fields, about)
         outputs.table("models", result.models, about)

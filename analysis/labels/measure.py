@@ -31,11 +31,10 @@ class LabelsResult:
         models: a row per model and field: ``model_id, name, field, value, origin``; null where it is not known.
         template: a row per model: what joins it, and its fields as text.
         changed: ``model_id`` → columns of its row that the labels would change, with their new values.
-        saved: whether ``write`` puts them into the store.
         settings: how.
         store: which.
         extent: what took part, after ``where``.
-        notes: on the join of the labels.
+        label_notes: on the join of the labels; they are said where the store is opened.
     """
 
     fields: pa.Table
@@ -45,7 +44,12 @@ class LabelsResult:
     settings: LabelsSettings
     store: Store
     extent: Extent
-    notes: tuple[str, ...]
+    label_notes: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to beware of beside ``label_notes``: nothing."""
+        return ()
 
     @property
     def where(self) -> str | None:
@@ -83,7 +87,7 @@ def measure(settings: LabelsSettings, view: StoreView | None = None) -> LabelsRe
         settings=settings,
         store=view.store,
         extent=Extent.of(selected),
-        notes=view.notes,
+        label_notes=view.notes,
     )
 
 

@@ -28,12 +28,11 @@ def show(result: LabelsResult, paths: Sequence[Path], console: Console) -> None:
     console.print(narrow_table("What is known about the models", columns, console.width))
     if result.settings.labels is not None:
         models = count(len(result.changed), "model")
-        saved = "are in the store now" if result.settings.save else "save=true writes them into the store"
-        console.print(
-            Text(
-                f"labels of {models} differ from the store's; {saved}"
-                if result.changed
-                else "the store has all these labels"
-            )
-        )
+        if not result.changed:
+            said = "the store has all these labels"
+        elif result.settings.save:
+            said = f"labels of {models} were written into the store"
+        else:
+            said = f"labels of {models} differ from the store's; save=true writes them into it"
+        console.print(Text(said))
     print_closing(console, result, "", paths)

@@ -87,12 +87,12 @@ def test_all_keys_of_a_row_must_agree_and_names_come_before_patterns(tmp_path: P
 def test_rows_models_and_doubles_are_named(tmp_path: Path) -> None:
     labels = read(tmp_path, "name,task\nalpha,x\nal*,y\nnobody,z\n")
     assert labels.notes_on([model("alpha"), model("beta")]) == [
-        "labels labels.csv: 1 rows without a model: labels.csv line 4 (name nobody)",
-        "labels labels.csv: 1 models without a row: beta",
-        "labels labels.csv: 1 models with several rows (the last counts, and names before patterns): "
+        "labels labels.csv: 1 row without a model: labels.csv line 4 (name nobody)",
+        "labels labels.csv: 1 model without a row: beta",
+        "labels labels.csv: 1 model with several rows (the last counts, and names before patterns): "
         "alpha (labels.csv line 3, labels.csv line 2)",
     ]
-    assert labels.notes_on([model("alpha"), model("nobody")])[0].startswith("labels labels.csv: 1 models with several")
+    assert labels.notes_on([model("alpha"), model("nobody")])[0].startswith("labels labels.csv: 1 model with several")
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ def test_labels_count_before_what_is_listed(folder: Path, capsys: pytest.Capture
     before = row(folder)
     for dry_run in (True, False):
         said = run(folder, capsys, labels=str(labels), dry_run=dry_run)
-        assert "labels mine.csv: 1 rows without a model: mine.csv line 4 (name other)" in said
+        assert "labels mine.csv: 1 row without a model: mine.csv line 4 (name other)" in said
         assert any(
-            "models with several rows" in line and "net (mine.csv line 2, mine.csv line 3)" in line for line in said
+            "1 model with several rows" in line and "net (mine.csv line 2, mine.csv line 3)" in line for line in said
         )
         (line,) = (line for line in said if line.startswith("  net (net.pt)"))
         assert "task: 'Segmentation' in mine.csv, 'Classification' in the store" in line

@@ -57,7 +57,7 @@ def test_a_template_says_what_is_known_and_nothing_new(store: StoreSettings, tmp
         rows = list(csv.DictReader(file))
     assert {row["name"]: row["lab"] for row in rows if row["lab"]} == {"alpha": "A"}
     result = measure_labels(LabelsSettings(store, labels=str(template)))
-    assert (result.changed, result.notes) == ({}, ())
+    assert (result.changed, result.label_notes) == ({}, ())
     run(store, tmp_path, labels=str(template), save=True)
     assert bytes_of(store) == before
     with pytest.raises(UserError, match=r"labels.csv is there already, and may have been edited"):
@@ -72,6 +72,7 @@ def test_saved_labels_are_everyones(store: StoreSettings, tmp_path: Path, capsys
     assert "labels of 4 models differ from the store's; save=true writes them" in capsys.readouterr().out
     assert bytes_of(store) == before
     run(store, tmp_path, labels=str(labels), save=True)
+    assert "labels of 4 models were written into the store" in capsys.readouterr().out
     after = bytes_of(store)
     changed = {path for path in before if before[path] != after[path]}
     assert len(changed) == 4

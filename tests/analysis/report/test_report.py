@@ -257,7 +257,7 @@ def test_labels_are_axes_kinds_and_columns_of_the_page(settings: ReportSettings,
     assert not [table for table in page.data["tables"] if table["caption"] == "Models by score"]
     shown = "".join(page.texts)
     assert f"labels={labels}" in shown
-    assert "1 rows without a model: labels.csv line 4 (name nobody)" in shown
+    assert "1 row without a model: labels.csv line 4 (name nobody)" in shown
 
 
 def test_every_figure_is_written_for_papers(settings: ReportSettings, tmp_path: Path) -> None:

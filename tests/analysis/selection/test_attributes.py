@@ -59,7 +59,7 @@ def test_labels_override_and_add(store: StoreSettings, tmp_path: Path, caplog: p
             assert changed == {"lab", "attributes", "origins"}
     assert {group.name: group.models for group in group_layers(view.flat, "lab").groups} == {"A 1": 1, "B 2": 6}
     assert set(view.select("lab = 'A 1'").column("name").to_pylist()) == {"alpha"}
-    assert "1 rows without a model: labels.csv line 5 (name x)" in caplog.text
+    assert "1 row without a model: labels.csv line 5 (name x)" in caplog.text
     assert view.notes
     assert set(view.notes) <= set(caplog.messages)
     assert StoreView.open(store).models == before.models  # nothing was written
