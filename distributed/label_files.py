@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -89,8 +90,8 @@ class LabelFile:
         return found
 
     def notes_on(self, models: Iterable[Mapping[str, Any]]) -> list[str]:
-        """Rows about none of the models, models without a row, and models of several rows, with their names."""
-        used: set[int] = set()
+        """Rows about none of the models, or about several by one name; models without a row, or of several: by name."""
+        used: Counter[int] = Counter()
         without, several = [], []
         for model in models:
             numbers = self.rows_of(model)
@@ -100,14 +101,17 @@ class LabelFile:
             elif len(numbers) > 1:
                 places = ", ".join(self.rows[number].place for number in numbers)
                 several.append(f"{model['name']} ({places})")
-        unused = [str(row) for number, row in enumerate(self.rows) if number not in used]
+        rows = list(enumerate(self.rows))
+        unused = [str(row) for number, row in rows if not used[number]]
+        shared = [f"{row}: {used[number]}" for number, row in rows if used[number] > 1 and not row.is_pattern]
         kinds = (
             (unused, "row", "without a model"),
+            (shared, "row", "about several models that bear the name"),
             (without, "model", "without a row"),
             (several, "model", "with several rows (the last counts, and names before patterns)"),
         )
         return [
-            f"labels {self.origin}: {len(names)} {noun if len(names) == 1 else noun + 's'} {what}: {some(names, _NAMED)}"
+            f"labels {self.origin}: {len(names)} {noun}{'' if len(names) == 1 else 's'} {what}: {some(names, _NAMED)}"
             for names, noun, what in kinds
             if names
         ]

@@ -92,7 +92,11 @@ def test_rows_models_and_doubles_are_named(tmp_path: Path) -> None:
         "labels labels.csv: 1 model with several rows (the last counts, and names before patterns): "
         "alpha (labels.csv line 3, labels.csv line 2)",
     ]
-    assert labels.notes_on([model("alpha"), model("nobody")])[0].startswith("labels labels.csv: 1 model with several")
+    twins = labels.notes_on([model("alpha"), *[model("nobody", file=f"{number}.pt") for number in range(2)]])
+    assert twins[0] == (
+        "labels labels.csv: 1 row about several models that bear the name: labels.csv line 4 (name nobody): 2"
+    )
+    assert len(twins) == 2
 
 
 @pytest.mark.parametrize(
