@@ -19,9 +19,9 @@ from distributed.lean_imports import import_matplotlib
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from analysis.settings import GroupSettings
+    from analysis.settings import ViewSettings
 
-S = TypeVar("S", bound="GroupSettings")
+S = TypeVar("S", bound="ViewSettings")
 R = TypeVar("R")
 
 
