@@ -36,6 +36,8 @@ from analysis.coefficients.measure import measure as measure_coefficients
 from analysis.coefficients.settings import CoefficientsSettings
 from analysis.compare.measure import measure as measure_compare
 from analysis.compare.settings import CompareSettings
+from analysis.labels.measure import measure as measure_labels
+from analysis.labels.settings import LabelsSettings
 from analysis.measures.eigenfilters import agreement_of
 from analysis.output.names import writable_folder
 from analysis.quality.measure import measure as measure_quality
@@ -99,15 +101,32 @@ def models(store: StoreLike) -> pd.DataFrame:
     return frame
 
 
-def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
+def labels(store: StoreLike, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """What is known about the models: a row per field, with the numbers of models and where it was read.
+
+    Raises:
+        UserError: see ``analysis.labels.measure.measure``.
+
+    >>> from analysis.api import labels
+    >>> labels("data/demo").set_index("field").loc["task", ["known", "unknown", "values"]].tolist()
+    [16, 0, 8]
+    """
+    if not {"save", "template"}.isdisjoint(settings):
+        raise UserError("labels are written by the command: python -m analysis.labels … save=true")
+    frame: pd.DataFrame = measure_labels(_settings(LabelsSettings, store, settings, where=where)).fields.to_pandas()
+    return frame
+
+
+def layers(store: StoreLike, where: str | None = None, labels: str | None = None) -> pd.DataFrame:
     """A row per layer, with the columns of its model (``analysis.selection.view``): all that ``where`` may name.
 
     Args:
         store: which.
         where: an SQL condition on these columns.
+        labels: a file of labels, as of every command (``distributed.label_files``).
 
     Raises:
-        UserError: the condition cannot be evaluated or leaves no filter.
+        UserError: the condition cannot be evaluated or leaves no filter; the labels cannot be read.
 
     >>> from analysis.api import layers
     >>> first = layers("data/demo", where="conv_depth = 0")
@@ -116,17 +135,20 @@ def layers(store: StoreLike, where: str | None = None) -> pd.DataFrame:
     >>> bool((first["conv_depth_norm"] == 0).all())
     True
     """
-    frame: pd.DataFrame = StoreView.of(_open(store)).select(where).to_pandas(maps_as_pydicts="strict")
+    frame: pd.DataFrame = StoreView.of(_open(store), labels).select(where).to_pandas(maps_as_pydicts="strict")
     return frame
 
 
-def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -> pd.DataFrame:
+def filters(
+    store: StoreLike, where: str | None = None, most: int = 2_000_000, labels: str | None = None
+) -> pd.DataFrame:
     """The raw 3x3 filters of the layers for which ``where`` is true: ``layer_id``, ``w0 … w8`` (row-major, float32).
 
     Args:
         store: which.
         where: an SQL condition on models and layers, as of ``layers``.
         most: more filters than this are refused; a store may hold more than the memory does.
+        labels: a file of labels, as of ``layers``.
 
     Raises:
         UserError: the condition leaves no filter, or more than ``most``.
@@ -138,7 +160,7 @@ def filters(store: StoreLike, where: str | None = None, most: int = 2_000_000) -
     dtype('float32')
     """
     opened = _open(store)
-    selected = StoreView.of(opened).select(where)
+    selected = StoreView.of(opened, labels).select(where)
     found = Extent.of(selected).filters
     if found > most:
         raise UserError(f"where={where!r} chooses {count(found, 'filter')}, more than most={most:,}: choose fewer")

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from distributed.entry import OK, run_command
 from distributed.lean_imports import import_matplotlib
@@ -19,16 +19,9 @@ from distributed.lean_imports import import_matplotlib
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from analysis.settings import ViewSettings
 
-class HasOut(Protocol):
-    """What the settings of every command have."""
-
-    @property
-    def out(self) -> str:
-        """Folder of the results."""
-
-
-S = TypeVar("S", bound=HasOut)
+S = TypeVar("S", bound="ViewSettings")
 R = TypeVar("R")
 
 

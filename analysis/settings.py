@@ -2,6 +2,7 @@
 
 A command's own settings extend one of these in ``analysis/<command>/settings.py``:
 
+* ``ViewSettings``: a store, and what the user knows about its models;
 * ``GroupSettings``: layers by group;
 * ``SketchSettings``: and the histograms of their filters;
 * ``DriftSettings``: and drifts between them, with how sure they are;
@@ -97,16 +98,25 @@ WHICH_FILTERS = "all | clean: clean leaves out sparse filters, all |w| < max|lay
 
 
 @dataclass(frozen=True, slots=True)
-class GroupSettings:
-    """Of every command. ``where`` chooses what is grouped; it never touches a basis."""
+class ViewSettings:
+    """Of every command."""
 
     store: StoreSettings
     _: KW_ONLY
-    axes: tuple[str, ...] = setting(DEFAULT_AXES, "columns of models and layers; depth (deciles), model, layer")
-    out: str = setting(..., "folder of the results; files of an earlier run in it are replaced")
+    labels: str | None = setting(
+        None, "CSV, Parquet or YAML, local or s3://: labels by model_id, name, uri or file, in place of the store's"
+    )
     where: str | None = setting(
         None, "SQL condition on models and layers: where=\"task = 'Segmentation' and conv_depth > 0\""
     )
+    out: str = setting(..., "folder of the results; files of an earlier run in it are replaced")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings(ViewSettings):
+    """Of commands that group. ``where`` chooses what is grouped; it never touches a basis."""
+
+    axes: tuple[str, ...] = setting(DEFAULT_AXES, "columns of models and layers; depth (deciles), model, layer")
     first_layer: FirstLayer = setting(
         FirstLayer.within, "within | apart: of the first decile of the axis depth, or a group beside ten deciles"
     )

@@ -20,7 +20,8 @@ from distributed.entry import FAILURES, OK
 from distributed.errors import FilterShiftError, RetryableError, StoreError, UnusableStoreError
 from distributed.hub import budget
 from distributed.hub.catalogue import StoredCatalogue
-from distributed.labels import label_changes, same_content_told
+from distributed.label_files import LabelFile, read_labels
+from distributed.labels import label_changes, label_notes, labelled, same_content_told
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.plan import Planner
 from distributed.progress import Totals, reporter_for
@@ -62,10 +63,13 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
     """
     console = _console()
     store = Store.open(run.store)
+    labels = None if run.labels is None else read_labels(run.labels, store.settings)
+    if labels is not None:
+        parts = (labelled(part, labels) for part in parts)
     with Arrivals(parts) as arrivals:
         planner = Planner(store, run.extract.retry, run.extract.non_finite)
         if run.extract.dry_run:
-            show_plan(run, store, planner, arrivals, console)
+            show_plan(run, store, planner, arrivals, console, labels)
             if arrivals.error is not None:
                 raise arrivals.error
             return OK
@@ -74,7 +78,7 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
     problems = [each for each in (error, arrivals.error) if each is not None]
     if not isinstance(error, UnusableStoreError | KeyboardInterrupt):
         try:
-            report = _settled(run, report, store, console)
+            report = _settled(run, report, store, console, labels)
             _reconcile(report, store)
         except FilterShiftError as unsettled:
             problems.append(unsettled)
@@ -131,7 +135,9 @@ def run_listing(
     return RunReport(tuple(work.outcomes), work.listed, time.monotonic() - started), ended_by
 
 
-def _settled(run: ExtractionRun, report: RunReport, store: Store, console: Console) -> RunReport:
+def _settled(
+    run: ExtractionRun, report: RunReport, store: Store, console: Console, labels: LabelFile | None
+) -> RunReport:
     """The report as the store completes it, once labels are told and rows kept for the next run.
 
     Raises:
@@ -139,11 +145,12 @@ def _settled(run: ExtractionRun, report: RunReport, store: Store, console: Conso
     """
     _keep_rows(store, report.outcomes)
     report = replace(report, outcomes=tuple(same_content_told(report.outcomes, store)))
-    changes = label_changes(report.outcomes, store)
-    if run.extract.update_labels:
-        for change in changes:
+    changes = label_changes(report.outcomes, store, labels)
+    for change in changes:
+        if run.extract.update_labels or change.is_new:
             store.relabel_model(change.model_id, change.values)
-    print_labels(changes, console, updated=run.extract.update_labels)
+    there = [change for change in changes if not change.is_new]
+    print_labels(there, console, label_notes(report.outcomes, labels), updated=run.extract.update_labels)
     return report
 
 

@@ -15,7 +15,8 @@ from distributed.arrivals import Arrivals
 from distributed.errors import FilterShiftError, in_one_line
 from distributed.hub import budget
 from distributed.hub.budget import RequestKind
-from distributed.labels import label_changes
+from distributed.label_files import LabelFile
+from distributed.labels import label_changes, label_notes
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.payload import NeedsWholeFileError, payload_of
 from distributed.plan import Plan, Planner
@@ -31,12 +32,21 @@ from distributed.twins import Twins, twin_outcome
 THREADS = 8
 
 
-def show_plan(run: ExtractionRun, store: Store, planner: Planner, arrivals: Arrivals, console: Console) -> None:
+def show_plan(
+    run: ExtractionRun,
+    store: Store,
+    planner: Planner,
+    arrivals: Arrivals,
+    console: Console,
+    labels: LabelFile | None = None,
+) -> None:
     """Print what a run would do with each listed model, and what it would cost."""
     plan = _with_twins(planner.plan(_listed(run, arrivals, console)))
     if arrivals.error is not None and not plan.listed:
         return
-    print_labels(label_changes(plan.settled, store), console, updated=False)
+    changes = label_changes(plan.settled, store, labels)
+    listed = [*plan.settled, *(Outcome(each, OutcomeKind.EXTRACTED, each.pinned_model_id) for each in plan.to_extract)]
+    print_labels(changes, console, label_notes(listed, labels), updated=False)
     payloads = _payloads(plan.to_extract, run) if run.extract.plan is PlanDetail.exact else None
     print_plan(plan, console, not_read(arrivals.not_read), payloads)
 

@@ -86,8 +86,13 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
     console.print(report.line(), soft_wrap=True, highlight=False)
 
 
-def print_labels(changes: Sequence[LabelChange], console: Console, *, updated: bool) -> None:
-    """The models whose labels differ from the store's, each with what differs, and what may be done about it."""
+def print_labels(changes: Sequence[LabelChange], console: Console, notes: Sequence[str] = (), *, updated: bool) -> None:
+    """The models whose labels differ from the store's, each with what differs, and what may be done about it.
+
+    Before them ``notes`` on a file of labels, one line each.
+    """
+    for note in notes:
+        _say(note, console)
     if not changes:
         return
     models = f"{len(changes)} {'model' if len(changes) == 1 else 'models'}"

@@ -155,6 +155,9 @@ class ExtractionRun:
     log: LogStyle = setting(
         LogStyle.text, "text | json: lines on standard error, here and on the nodes; json has a line a model"
     )
+    labels: str | None = setting(
+        None, "CSV, Parquet or YAML, local or s3://: labels by model_id, name, uri or file, in place of what is found"
+    )
 
     @property
     def asks_hub(self) -> bool:

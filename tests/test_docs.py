@@ -14,6 +14,7 @@ import analysis.api
 from analysis import api
 from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
+from analysis.labels.settings import LabelsSettings
 from analysis.quality import QualitySettings
 from analysis.replicate import ReplicateSettings
 from analysis.report import ReportSettings
@@ -37,6 +38,7 @@ SETTINGS = {
     "quality": QualitySettings,
     "coefficients": CoefficientsSettings,
     "compare": CompareSettings,
+    "labels": LabelsSettings,
     "report": ReportSettings,
     "replicate": ReplicateSettings,
 }

@@ -57,7 +57,7 @@ def measure(settings: CoefficientsSettings, view: StoreView | None = None) -> Co
 
     Args:
         settings: what to measure.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: an axis, a pair, a condition, the basis or the store is not usable, known before any filter is read;
@@ -65,7 +65,7 @@ def measure(settings: CoefficientsSettings, view: StoreView | None = None) -> Co
     """
     pairs = _checked(settings)
     kind = SketchKind.of(settings)
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     chosen = groupings.found if settings.layers is None else (_single_layers(selected, settings.layers),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from analysis.measures.uncertainty import resampling_of
 from analysis.measures.weighting import model_histograms
 from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.workers import scan_workers
+from analysis.selection.attributes import attribute_names
 from analysis.selection.axes import DEPTH_AXES
 from analysis.selection.grouping import Grouping, group_axes, group_layers, listed, whole
 from analysis.selection.view import Extent, StoreView
@@ -42,6 +44,9 @@ PERCENTILE_METRICS = (
 
 #: Columns of the models' table that say what a near model is, where the store has them.
 _DESCRIPTION = ("task", "visual_category", "architecture", "training_dataset", "source")
+
+#: The other columns of the table of near models.
+_NEAREST = ("rank", "model", "drift", "filters", "model_id")
 
 #: Beyond this share of coefficients outside the store's range the histograms miss part of the model.
 _MUCH_OUTSIDE = 0.01
@@ -149,7 +154,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
 
     Args:
         settings: what to measure. ``where`` chooses what the model is compared with.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: the model cannot be had, read or compared; an axis, the condition or the store is not usable.
@@ -157,7 +162,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     divergence = divergence_named(settings.divergence)
     resampling = resampling_of(settings.replicates, settings.level, settings.seed)
     kind = SketchKind.of(settings)
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
     # A wrong axis is known at once; groups are made again of the other models alone.
     asked = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
@@ -183,7 +188,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     return CompareResult(
         model=model,
         axes=tuple(axes),
-        nearest=_nearest(others, sketch, model, ruler, settings.weight),
+        nearest=_nearest(others, sketch, model, ruler, settings.weight, _described(view.models, others)),
         layers=_with_percentiles(layer_quality(model.flat), layer_quality(_whole_layers(view, others))),
         extent=Extent.of(others),
         settings=settings,
@@ -263,7 +268,15 @@ def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight
     return counts, filters_of
 
 
-def _nearest(others: pa.Table, sketch: Sketch, model: MeasuredModel, ruler: Ruler, weight: Weight) -> pa.Table:
+def _described(models: pa.Table, others: pa.Table) -> list[str]:
+    """Columns that say what a near model is: ours, then attributes and labels."""
+    more = [name for name in attribute_names(models) if name not in _NEAREST]
+    return [name for name in (*_DESCRIPTION, *more) if name in others.column_names]
+
+
+def _nearest(
+    others: pa.Table, sketch: Sketch, model: MeasuredModel, ruler: Ruler, weight: Weight, description: Sequence[str]
+) -> pa.Table:
     """Every other model, the nearest first: ``rank, model, drift, filters``, what it is, ``model_id``."""
     grouping = group_layers(others, "model")
     own = model_histograms(model.sketch, whole(model.flat, model.name), weight).counts[0]
@@ -277,7 +290,7 @@ def _nearest(others: pa.Table, sketch: Sketch, model: MeasuredModel, ruler: Rule
         "drift": pa.array(drift, from_pandas=True),
         "filters": pa.array([group.filters for group in grouping.groups], pa.int64()),
     }
-    described = others.select([*(c for c in _DESCRIPTION if c in others.column_names), "model_id"]).take(rows)
+    described = others.select([*description, "model_id"]).take(rows)
     columns |= dict(zip(described.column_names, described.columns, strict=True))
     table = pa.table(columns).sort_by([("drift", "ascending"), ("model", "ascending")])
     return table.add_column(0, "rank", pa.array(range(1, table.num_rows + 1), pa.int64()))

@@ -67,13 +67,13 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
 
     Args:
         settings: what to measure.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: the condition or an axis is not usable, or no axis asked for has a value.
         StoreError: the store is empty or damaged.
     """
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where)
     # Asked axes first: they are what is read first. Standing ones may be asked for as well.
     standing = settings.on_depth(settings.standing)

@@ -108,18 +108,18 @@ def measure(settings: ReplicateSettings, view: StoreView | None = None) -> Repli
     paper = paper_named(settings.paper)
     if settings.pairs is not None and not paper.robust:
         raise UserError(f"pairs is of paper=2204.02481; {settings.paper} has none")
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where)
     robust = robust_column(selected) if paper.robust else None
     if paper.robust and robust is None:
-        raise UserError(f"paper={settings.paper}: no column 'robust' says which models are: add it with labels")
+        raise UserError(f"paper={settings.paper}: no column 'robust' says which models are: add it with labels=FILE")
     numbers, notes = counts_of(selected, robust), list[str]()
     parts: list[MeasuredPart] = []
     for part in paper.parts:
         try:
             asked = _asked(part, paper, settings, robust or "")
             command = COMMANDS[part.command]
-            made: Any = settings_of(command.settings, {**asked, "store": settings.store})
+            made: Any = settings_of(command.settings, {**asked, "store": settings.store, "labels": settings.labels})
             parts.append(MeasuredPart(part, asked, command.measure(made, view)))
         except UserError as error:
             notes.append(f"left out {part.name} ({part.shows}): {one_line(str(error))}")

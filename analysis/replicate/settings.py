@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 
+from analysis.settings import ViewSettings
 from distributed.setting import setting
 from distributed.settings import ClusterSettings
-from distributed.store import StoreSettings
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicateSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateSettings(ViewSettings):
     """Everything ``python -m analysis.replicate`` needs; how to compute is the paper's preset (``conf/preset/``)."""
 
-    store: StoreSettings
-    _: KW_ONLY
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     paper: str = setting(
         ..., "2201.08465 | 2203.15331 (CNN Filter DB) | 2204.02481 (robustness) | 2210.13799 (medical)"

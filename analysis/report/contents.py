@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.output.markup import Markup, el
 from analysis.pictures.counts import Counts
 from analysis.report.cards import Cards, spaced
 from analysis.report.measure import ReportResult
 from analysis.report.tables import table_data
+from analysis.selection.attributes import attribute_names
 from analysis.wording import one_line
 
-#: Columns of ``models`` that are counted; one that is null everywhere is passed over.
-_KINDS = ("task", "visual_category", "architecture", "family", "training_dataset", "library", "license", "format")
+#: Columns of ``models`` that are counted; one that is null everywhere is passed over. So are attributes and labels of
+#: few kinds.
+_KINDS = (
+    *("task", "visual_category", "architecture", "family", "training_dataset", "library", "license", "format"),
+    *("recipe", "resolution"),
+)
+
+#: An attribute of more kinds is a name or a measurement: the record of a model shows it.
+_MOST_KINDS = 30
 
 #: Columns of the table of models, and of the record of one besides.
 _SHOWN = ("name", *_KINDS[:5], "num_parameters", "num_filters", "num_layers_3x3", "degenerate", "library", "license")
 _RECORDED = (
     *("pretraining_dataset", "format", "source", "uri", "file", "revision", "paper", "model_id", "tool_version"),
-    *("share_3x3", "bytes_total", "depth_method", "notes"),
+    *("recipe", "resolution", "share_3x3", "bytes_total", "depth_method", "notes"),
 )
 
 #: What people call columns, where the name does not say it.
@@ -41,7 +50,7 @@ _TITLES = {
 
 def contents_section(report: ReportResult, cards: Cards) -> Markup:
     """Models by kind, and what was skipped or failed."""
-    tables = [_kinds(report.models, column, cards) for column in _KINDS]
+    tables = [_kinds(report.models, column, cards) for column in _counted(report.models)]
     kinds = cards.card("Models by kind", "", el("div", tables, class_="aside"), stem="contents")
     return Markup(kinds + _rejects(report, cards))
 
@@ -53,23 +62,38 @@ def models_section(report: ReportResult, cards: Cards) -> Markup:
     degenerate = Counter(report.quality.degenerate.column("model_id").to_pylist())
     models = report.models.column("model_id").to_pylist()
     notes = ["; ".join(each or ()) or None for each in report.models.column("notes").to_pylist()]
-    found = {name: report.models.column(name) for name in (*_SHOWN, *_RECORDED) if name in report.models.column_names}
+    recorded = (*_RECORDED, *_attributes(report.models))
+    found = {name: report.models.column(name) for name in (*_SHOWN, *recorded) if name in report.models.column_names}
     found["degenerate"] = pa.array([degenerate[each] for each in models], pa.int64())
     found["depth_method"] = pa.array([method.get(each) for each in models], pa.string())
     found["notes"] = pa.array(notes, pa.string())
-    table = pa.table({_title(name): found[name] for name in (*_SHOWN, *_RECORDED)})
-    return cards.open_table(table_data("Models", table, sort="Name", aside=len(_RECORDED)), data_search="models")
+    titles = {name: _title(name) for name in (*_SHOWN, *recorded)}
+    often = Counter(titles.values())
+    # An attribute may be called like a title of ours: ``Task``.
+    table = pa.table({title if often[title] == 1 else name: found[name] for name, title in titles.items()})
+    return cards.open_table(table_data("Models", table, sort="Name", aside=len(recorded)), data_search="models")
+
+
+def _attributes(models: pa.Table) -> list[str]:
+    """Attributes and labels that fit a cell."""
+    return [name for name in attribute_names(models) if not pa.types.is_nested(models.schema.field(name).type)]
+
+
+def _counted(models: pa.Table) -> list[str]:
+    """The columns that are counted."""
+    more = [name for name in _attributes(models) if not pa.types.is_floating(models.schema.field(name).type)]
+    return [*_KINDS, *(name for name in more if len(pc.unique(models.column(name))) <= _MOST_KINDS)]
 
 
 def counts_of(models: pa.Table) -> list[Counts]:
     """For each counted column with a value: its values by falling number of models."""
     found = []
-    for column in _KINDS:
+    for column in _counted(models):
         values = models.column(column).to_pylist()
         often = Counter(value for value in values if value is not None)
-        order = sorted(often, key=lambda value: (-often[value], value.casefold()))
+        order = sorted(often, key=lambda value: (-often[value], str(value).casefold()))
         if order:
-            names = [one_line(value) for value in order]
+            names = [one_line(str(value)) for value in order]
             found.append(Counts(_title(column), names, [often[value] for value in order], values.count(None)))
     return found
 
@@ -85,6 +109,7 @@ def _kinds(models: pa.Table, column: str, cards: Cards) -> Markup | None:
     if not known.num_rows:
         return None
     counted = known.group_by(column).aggregate([("model_id", "count"), ("num_filters", "sum")])
+    counted = counted.set_column(0, column, counted.column(0).cast(pa.string()))
     title = _title(column)
     table = table_data(f"Models by {title.lower()}", counted.rename_columns([title, "models", "filters"]), "models")
     return cards.table(table, f"{title}: all {counted.num_rows}, with filters")

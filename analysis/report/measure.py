@@ -42,6 +42,7 @@ class ReportResult:
             each axis.
         quality: of each layer, and summaries by axis.
         left_out: axis → why it is not drawn.
+        label_notes: on the join of the labels.
         made_at: when.
     """
 
@@ -54,6 +55,7 @@ class ReportResult:
     structure: StructureResult
     quality: QualityResult
     left_out: dict[str, str]
+    label_notes: tuple[str, ...]
     made_at: datetime
 
     @property
@@ -85,14 +87,14 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
 
     Args:
         settings: what to measure.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: an axis does not exist, or the condition, the basis or a number is not usable.
         StoreError: the store is empty or damaged.
     """
     drift_method(settings)  # checked before the store is read
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected, counted = view.select(settings.where), view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, counted, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
     axes = tuple(grouping.axis for grouping in groupings.found)
@@ -109,6 +111,7 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
             part_of(settings, QualitySettings, axes=axes, standing=(), weight=settings.layer_weight), view
         ),
         left_out=dict(groupings.left_out),
+        label_notes=view.notes,
         made_at=datetime.now(UTC).replace(microsecond=0),
     )
 

@@ -35,7 +35,7 @@ def versions() -> str:
 
 def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, str]:
     """What gives the same numbers again: of the report, and of its parts alone."""
-    where = [] if settings.where is None else [f"where={settings.where}"]
+    where = [f"{name}={value}" for name in ("labels", "where") if (value := getattr(settings, name)) is not None]
     named = [f"axes=[{','.join(axes)}]"]
     store = _store(settings, uri)
     changed = _changed(settings, (*_SKETCHED, "first_layer", "subspace", "max_groups", "layer_weight", *_DRIFT))
@@ -80,6 +80,8 @@ def facts_of(report: ReportResult, made_with: str) -> Markup:
         "Condition": report.where or "none: all layers of all models",
         **settings_in_words(report.settings),
     }
+    if report.settings.labels is not None:
+        facts["Labels"] = "; ".join((report.settings.labels, *report.label_notes))
     if report.shift:
         basis = report.shift.basis
         histograms = f"{basis.bins} bins from {basis.low:.5g} to {basis.high:.5g}"

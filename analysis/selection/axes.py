@@ -41,7 +41,7 @@ DEPTH_NAMES = ("[0.0, 0.1]", *(f"({k / 10:.1f}, {(k + 1) / 10:.1f}]" for k in ra
 
 #: Columns of ``models`` by what they say of a model; those that stand nowhere say something else.
 _SAID: Mapping[str, tuple[str, ...]] = {
-    "training": ("training_dataset", "pretraining_dataset", "license", "paper"),
+    "training": ("training_dataset", "pretraining_dataset", "recipe", "resolution", "license", "paper"),
     "files": (
         *("model_id", "reference_key", "source", "uri", "revision", "file", "format", "sha256", "variant"),
         *("bytes_read", "bytes_total", "extracted_at", "tool_version"),

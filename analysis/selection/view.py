@@ -8,6 +8,7 @@ stand for one of ours: where the name is taken they become ``models_<name>`` or 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays.preparation import known_clean
+from analysis.selection.attributes import with_attributes
 from analysis.selection.axes import COMPUTED_AXES
 from analysis.selection.conditions import select_layers
 from analysis.settings import Filters
@@ -23,6 +25,8 @@ from analysis.wording import count
 from distributed.errors import UserError
 from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.store import Store, StoreSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +56,47 @@ class StoreView:
         models: the table ``models``.
         layers: the table ``layers``, of these models.
         flat: both as one, a row per layer.
+        notes: what to say of the labels that were joined, one line each.
     """
 
     store: Store
     models: pa.Table
     layers: pa.Table
     flat: pa.Table
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, settings: StoreSettings) -> StoreView:
+    def open(cls, settings: StoreSettings, labels: str | None = None) -> StoreView:
         """Open a store and read its tables; see ``of``.
 
         Raises:
             UserError: there is no store.
         """
-        return cls.of(Store.open(settings))
+        return cls.of(Store.open(settings), labels)
 
     @classmethod
-    def of(cls, store: Store) -> StoreView:
-        """Read the tables.
+    def of(cls, store: Store, labels: str | None = None) -> StoreView:
+        """Read the tables; what the file ``labels`` says of models counts before what the store says.
+
+        Attributes of models are columns of ``models`` (``analysis.selection.attributes``).
 
         Raises:
-            UserError: the store holds no models.
+            UserError: the store holds no models, or ``labels`` cannot be read.
             StoreError: a file is damaged or not the store's.
         """
         models, layers = store.models(), store.layers()
         # A model that was finished between the two calls is in the second only.
         known = pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks())
         layers = layers.filter(known)
-        return cls(store, models, layers, flat_view(models, layers))
+        notes: tuple[str, ...] = ()
+        if labels is not None:
+            from analysis.selection.labelled import with_labels  # and YAML: most runs have no labels
+
+            models, notes = with_labels(models, labels, store.settings)
+            for note in notes:
+                logger.warning("%s", note)
+        models = with_attributes(models)
+        return cls(store, models, layers, flat_view(models, layers), notes)
 
     def select(self, where: str | None, filters: Filters = Filters.all) -> pa.Table:
         """The rows of ``flat`` that take part; see ``analysis.selection.conditions.select_layers``.

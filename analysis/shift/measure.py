@@ -57,7 +57,7 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
 
     Args:
         settings: what to measure.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: an axis, the condition, the basis or the store is not usable, known before any filter is read; or
@@ -66,7 +66,7 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
     check_device(settings.device)
     method = drift_method(settings)
     kind = SketchKind.of(settings)
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     options = ScanOptions(

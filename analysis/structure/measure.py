@@ -60,13 +60,13 @@ def measure(settings: StructureSettings, view: StoreView | None = None) -> Struc
 
     Args:
         settings: what to measure. ``where`` chooses what is grouped; the structure of the whole store stands beside it.
-        view: of ``settings.store``, where it has been opened already.
+        view: of ``settings.store`` with ``settings.labels``, where it has been opened already.
 
     Raises:
         UserError: an axis, the condition or the store is not usable.
         StoreError: the store is empty, its moments are missing or damaged.
     """
-    view = view or StoreView.open(settings.store)
+    view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     return structure_by(groupings, view, selected, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,10 +11,14 @@ from typing import Any
 import yaml
 
 from distributed.errors import SourceError
-from distributed.sources.metadata import METADATA_FIELDS, Facts, text_of, yaml_problem
+from distributed.references import METADATA_FIELDS
+from distributed.sources.metadata import Facts, resolution_of, text_of, yaml_problem
 from distributed.suggestions import did_you_mean
 
-#: Keys of an entry beside the metadata. ``origin`` is where the file itself was published.
+logger = logging.getLogger(__name__)
+
+#: Keys of an entry beside the metadata. ``origin`` is where the file itself was published. Any other key is kept as an
+#: attribute.
 _OWN_KEYS = ("file", "name", "origin", "sha256", "builder")
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -42,7 +47,7 @@ def read_manifest(path: Path) -> list[ManifestEntry]:
     """The entries of a manifest, in its order; whether the files exist is not looked at.
 
     Raises:
-        SourceError: it cannot be read, is malformed, has an unknown key, or names a file or a model twice.
+        SourceError: it cannot be read, is malformed, or names a file or a model twice.
     """
     try:
         content = yaml.load(path.read_text("utf-8"), Loader=yaml.BaseLoader)
@@ -68,11 +73,11 @@ def _entry(item: Any, place: str, origin: str) -> ManifestEntry:
     if not isinstance(item, dict):
         raise SourceError(f"{place}: expected a mapping with the key 'file'")
     known = (*_OWN_KEYS, *METADATA_FIELDS)
-    if unknown := [str(key) for key in item if key not in known]:
-        meant = did_you_mean(unknown[0], known)
-        raise SourceError(f"{place}: unknown key {', '.join(unknown)}; known are {', '.join(known)}{meant}")
+    for key in item:
+        if key not in known and (meant := did_you_mean(str(key), known)):
+            logger.warning("%s: %r is kept as an attribute of its own%s", place, key, meant)
     values: dict[str, str] = {}
-    for key, value in item.items():
+    for key, value in ((str(key), value) for key, value in item.items()):
         if isinstance(value, dict):
             raise SourceError(f"{place}: {key} is a mapping, expected text")
         text = text_of(value)
@@ -87,7 +92,12 @@ def _entry(item: Any, place: str, origin: str) -> ManifestEntry:
     if builder is not None and not builder.startswith(("timm:", "samples:")):
         raise SourceError(f"{place} ({values['file']}): builder must be timm:<architecture>, found {builder[:80]!r}")
     file = _normalised(values["file"], place)
-    facts: Facts = {key: (values[key], origin) for key in METADATA_FIELDS if key in values}
+    if "resolution" in values:
+        side = resolution_of(values["resolution"])
+        if side is None:
+            raise SourceError(f"{place}: resolution is the side of a square in pixels, found {values['resolution']!r}")
+        values["resolution"] = side
+    facts: Facts = {key: (value, origin) for key, value in values.items() if key not in _OWN_KEYS}
     if "origin" in values:
         facts["file"] = (file, values["origin"])
     name = values.get("name") or PurePosixPath(file).stem

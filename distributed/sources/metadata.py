@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from distributed.references import ModelMetadata
-from distributed.sources.vocabulary import IMAGE_TEXT_DATA, TASK_OF_PIPELINE, data_of_timm_tag, known_data_set
+from distributed.references import METADATA_FIELDS, ModelMetadata
+from distributed.sources.vocabulary import (
+    IMAGE_TEXT_DATA,
+    LIBRARY_TAGS,
+    TASK_OF_PIPELINE,
+    data_of_timm_tag,
+    known_data_set,
+)
 
 logger = logging.getLogger(__name__)
-
-#: The fields of ``ModelMetadata`` that hold a value.
-METADATA_FIELDS: tuple[str, ...] = tuple(each.name for each in fields(ModelMetadata) if each.name != "origins")
 
 #: Where a visual category comes from that no one wrote down for this model.
 DATA_SET_TABLE = "data set table"
@@ -24,10 +27,31 @@ DATA_SET_TABLE = "data set table"
 #: Characters of a card's front matter that are looked at: more would take the parser many seconds.
 MAX_FRONT_MATTER = 256 * 1024
 
+#: Fields that imply a visual category, the first that does counts.
+IMPLYING_FIELDS = ("training_dataset", "pretraining_dataset")
+
+_SQUARE = re.compile(r"([1-9]\d{0,4})(?:\.0+)?(?:\s*[x×]\s*\1)?", re.IGNORECASE)
+
+#: Facts that say where the file itself was published, not what it is.
+_ABOUT_THE_FILE = "file"
+
 #: Library → the key of a ``config.json`` under which it writes its version.
 _VERSION_KEYS = {"transformers": "transformers_version", "diffusers": "_diffusers_version"}
 
-#: Field → (value, where it was read).
+#: What cards write where they say nothing.
+NOTHING_SAID = frozenset(
+    {"null", "~", "none", "unknown", "n/a", "[more information needed]", "more information needed"}
+)
+
+#: What data sets are called by the libraries that load any folder or file.
+_LOADERS = frozenset(
+    {"imagefolder", "image_folder", "audiofolder", "generator", "csv", "json", "parquet", "webdataset"}
+)
+
+#: Parts of a result of a ``model-index`` → the keys that name it, the most telling first.
+_PARTS_OF_RESULT = {"task": ("type", "name"), "dataset": ("name", "type")}
+
+#: Field, or key of an attribute → (value, where it was read).
 Facts = dict[str, tuple[str, str]]
 
 
@@ -41,13 +65,36 @@ def metadata_of(sources: Iterable[Facts]) -> ModelMetadata:
         for name, fact in each.items():
             facts.setdefault(name, fact)
     if "visual_category" not in facts:
-        for name in ("training_dataset", "pretraining_dataset"):
-            data_set = known_data_set(facts[name][0]) if name in facts else None
-            if data_set is not None and data_set.visual_category is not None:
-                facts["visual_category"] = (data_set.visual_category, DATA_SET_TABLE)
-                break
-    values = {name: facts[name][0] for name in METADATA_FIELDS if name in facts}
-    return ModelMetadata(**values, origins={name: origin for name, (_, origin) in sorted(facts.items())})
+        implied = implied_category(facts[name][0] for name in IMPLYING_FIELDS if name in facts)
+        if implied is not None:
+            facts["visual_category"] = (implied, DATA_SET_TABLE)
+    values: dict[str, Any] = {name: facts[name][0] for name in METADATA_FIELDS if name in facts}
+    if "resolution" in values:
+        values["resolution"] = int(values["resolution"])
+    known = {*METADATA_FIELDS, _ABOUT_THE_FILE}
+    attributes = {name: value for name, (value, _) in sorted(facts.items()) if name not in known}
+    origins = {name: origin for name, (_, origin) in sorted(facts.items())}
+    return ModelMetadata(**values, attributes=attributes, origins=origins)
+
+
+def facts_of_metadata(metadata: ModelMetadata) -> Facts:
+    """What ``metadata_of`` made it from, without what a table concluded: that is concluded again from all facts."""
+    values = {name: getattr(metadata, name) for name in METADATA_FIELDS} | dict(metadata.attributes)
+    values[_ABOUT_THE_FILE] = ""
+    origins = metadata.origins
+    return {name: (str(values[name]), origin) for name, origin in origins.items() if origin != DATA_SET_TABLE}
+
+
+def implied_category(data_sets: Iterable[str]) -> str | None:
+    """What the pictures of the first of these data sets show whose pictures show one kind of thing."""
+    known = (known_data_set(name) for name in data_sets)
+    return next((each.visual_category for each in known if each is not None and each.visual_category), None)
+
+
+def resolution_of(value: object) -> str | None:
+    """The side of a square in pixels, of ``224``, ``224.0`` and ``224x224``; None for anything else."""
+    found = _SQUARE.fullmatch(text_of(value) or "")
+    return found[1] if found else None
 
 
 def text_of(value: object) -> str | None:
@@ -69,32 +116,77 @@ def text_of(value: object) -> str | None:
 
 
 def facts_of_card(card: Mapping[str, Any], origin: str = "README.md") -> Facts:
-    """Facts of a model card's metadata: our own keys first, then the Hub's."""
-    values = {name: text_of(card.get(name)) for name in METADATA_FIELDS}
-    values["library"] = values["library"] or text_of(card.get("library_name"))
+    """Facts of a model card's metadata: our own keys first, then the Hub's.
+
+    The Hub's fields: https://huggingface.co/docs/hub/model-cards#model-card-metadata . What a model was evaluated on
+    (``model-index``) is no training data; it and ``base_model`` are attributes.
+    """
+    values = {name: _card_text(card.get(name)) for name in METADATA_FIELDS}
+    values["resolution"] = resolution_of(values["resolution"])
+    tags = _listed(card.get("tags"))
+    values["library"] = values["library"] or _card_text(card.get("library_name")) or _only(tags, LIBRARY_TAGS)
     if values["license"] in (None, "other"):
-        values["license"] = text_of(card.get("license_name")) or values["license"]
-    pipeline = text_of(card.get("pipeline_tag"))
-    if values["task"] is None and pipeline is not None:
-        values["task"] = TASK_OF_PIPELINE.get(pipeline, pipeline)
+        values["license"] = _card_text(card.get("license_name")) or values["license"]
+    evaluations = _evaluations(card.get("model-index"))
+    if values["task"] is None:
+        pipeline = (
+            _card_text(card.get("pipeline_tag"))
+            or _only(tags, TASK_OF_PIPELINE)
+            or _only([each["task"] for each in evaluations], TASK_OF_PIPELINE)
+        )
+        values["task"] = None if pipeline is None else TASK_OF_PIPELINE.get(pipeline, pipeline)
     if values["training_dataset"] is None:
         values["training_dataset"] = _data_sets(card.get("datasets"))
     if values["paper"] is None:
-        values["paper"] = _only_paper(card.get("tags"))
+        values["paper"] = _only_paper(tags)
+    values["base_model"] = ", ".join(_listed(card.get("base_model"))) or None
+    values["evaluation_dataset"] = _data_sets([each["dataset"] for each in evaluations])
     return {name: (value, origin) for name, value in values.items() if value is not None}
 
 
+def _card_text(value: object) -> str | None:
+    """``text_of``, without what cards write for nothing."""
+    text = text_of(value)
+    return None if text is None or text.strip().casefold() in NOTHING_SAID else text
+
+
+def _listed(value: object) -> list[str]:
+    """The texts of a list, or the one that stands in its place."""
+    items = value if isinstance(value, list) else [value]
+    return [text for item in items if isinstance(item, str | int | float) and (text := _card_text(item)) is not None]
+
+
+def _only(texts: Iterable[str], known: Collection[str]) -> str | None:
+    """The one of the texts that is known; None where none is, or several."""
+    found = {text for text in texts if text in known}
+    return found.pop() if len(found) == 1 else None
+
+
+def _evaluations(index: object) -> list[dict[str, str]]:
+    """Task and data set (type, else name; "" where it says none) of each result of a ``model-index``."""
+    models = [each for each in index if isinstance(each, Mapping)] if isinstance(index, list) else []
+    results = [each for model in models for each in _mappings(model.get("results"))]
+    return [{part: _name_of(each.get(part), keys) for part, keys in _PARTS_OF_RESULT.items()} for each in results]
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _name_of(part: object, keys: Sequence[str]) -> str:
+    if not isinstance(part, Mapping):
+        return ""
+    return next((text for key in keys if (text := _card_text(part.get(key))) is not None), "")
+
+
 def _data_sets(value: object) -> str | None:
-    names = [text_of(item) for item in (value if isinstance(value, list) else [value])]
-    known = [(known_data_set(name), name) for name in names if name]
+    known = [(known_data_set(name), name) for name in _listed(value) if name not in _LOADERS]
     return ", ".join(dict.fromkeys(each.name if each is not None else name for each, name in known)) or None
 
 
-def _only_paper(tags: object) -> str | None:
-    papers = (
-        [tag for tag in tags if isinstance(tag, str) and tag.startswith("arxiv:")] if isinstance(tags, list) else []
-    )
-    return f"arXiv:{papers[0][len('arxiv:') :]}" if len(papers) == 1 else None
+def _only_paper(tags: Sequence[str]) -> str | None:
+    papers = {tag.removeprefix("arxiv:") for tag in tags if tag.startswith("arxiv:")}
+    return f"arXiv:{papers.pop()}" if len(papers) == 1 else None
 
 
 def facts_of_config(config: Mapping[str, Any], origin: str = "config.json") -> Facts:
@@ -138,9 +230,11 @@ def facts_of_timm(architecture: str, tag: str, pretrained: Mapping[str, Any], or
     if family is not None:
         facts["family"] = (family, "timm")
     data = data_of_timm_tag(tag)
-    for name, value in (("training_dataset", data.training), ("pretraining_dataset", data.pretraining)):
-        if value is not None:
-            facts[name] = (value, "timm tag")
+    said = {"training_dataset": data.training, "pretraining_dataset": data.pretraining, "recipe": data.recipe}
+    facts |= {name: (value, "timm tag") for name, value in said.items() if value is not None}
+    side = _side_of(pretrained.get("input_size"))
+    if side is not None:
+        facts["resolution"] = (side, origin)
     for name, key in (("license", "license"), ("paper", "paper_ids")):
         value = text_of(pretrained.get(key))
         if value is not None and value != "unknown":
@@ -148,6 +242,13 @@ def facts_of_timm(architecture: str, tag: str, pretrained: Mapping[str, Any], or
     if isinstance(classes := pretrained.get("num_classes"), int):
         facts |= _timm_task(classes, data.training, "timm")
     return facts
+
+
+def _side_of(shape: object) -> str | None:
+    """Of a square (channels, height, width); None for other pictures."""
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or shape[1] != shape[2]:
+        return None
+    return resolution_of(shape[1])
 
 
 def _timm_task(classes: int, training: str | None, origin: str) -> Facts:

@@ -34,6 +34,14 @@ TASK_OF_PIPELINE: dict[str, str] = {
     "robotics": "Robotics",
 }
 
+#: Tags of cards that name the library which reads the weights.
+LIBRARY_TAGS = frozenset(
+    {
+        *("timm", "transformers", "diffusers", "ultralytics", "keras", "fastai", "flair", "open_clip", "paddlepaddle"),
+        *("segmentation-models-pytorch", "stable-baselines3", "sentence-transformers", "speechbrain", "nemo"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
@@ -80,6 +88,13 @@ _DATA_SETS: tuple[DataSet, ...] = (
     DataSet("Merged-2B", None),
     DataSet("CC12M", None),
     DataSet("WebLI", None),
+    DataSet("DataCompDR-1B", None),
+    DataSet("MetaCLIP2-Worldwide", None),
+    DataSet("FLD-5B", None),
+    DataSet("Merged-30M", "natural"),
+    DataSet("Merged-38M", "natural"),
+    DataSet("Instagram-3.6B", "natural"),
+    DataSet("Bamboo", "natural"),
     DataSet("MNIST", "handwriting"),
     DataSet("EMNIST", "handwriting"),
     DataSet("Fashion-MNIST", "clothes"),
@@ -116,6 +131,18 @@ def known_data_set(text: str) -> DataSet | None:
     return _BY_KEY.get(_key(text.rpartition("/")[2]))
 
 
+@dataclass(frozen=True, slots=True)
+class TagData:
+    """What a pretrained tag names: data of the last training, and of those before it (`` + `` between), and the recipe.
+
+    The recipe is what is left of the tag: ``a1``, ``ra4_e3600``, ``augreg``, ``fcmae``; None where nothing is.
+    """
+
+    training: str | None
+    pretraining: str | None
+    recipe: str | None
+
+
 #: Parts of timm's pretrained tags → data. Methods (``a1``, ``fcmae``) and numbers of pixels or epochs name none.
 _TAG_DATA: dict[str, str] = {
     "in1k": "ImageNet-1k",
@@ -143,36 +170,49 @@ _TAG_DATA: dict[str, str] = {
     "merged2b": "Merged-2B",
     "cc12m": "CC12M",
     "webli": "WebLI",
+    "m30m": "Merged-30M",
+    "m38m": "Merged-38M",
 }
 
-#: Whole tags whose data is in no part of theirs.
-_WHOLE_TAGS: dict[str, str] = {
-    "metaclip_400m": "MetaCLIP-400M",
-    "metaclip_2pt5b": "MetaCLIP-2.5B",
+#: Whole tags whose data is in no part of theirs, as their authors say: data of the last training, before it, recipe.
+_WHOLE_TAGS: dict[str, TagData] = {
+    "metaclip_400m": TagData("MetaCLIP-400M", None, "metaclip"),
+    "metaclip_2pt5b": TagData("MetaCLIP-2.5B", None, "metaclip"),
+    "metaclip2_worldwide": TagData("MetaCLIP2-Worldwide", None, "metaclip2"),
+    "fcmae": TagData("ImageNet-1k", None, "fcmae"),  # ConvNeXt V2, arXiv 2301.00808
+    "mae": TagData("ImageNet-1k", None, "mae"),  # arXiv 2111.06377; Hiera, arXiv 2306.00989
+    "dino": TagData("ImageNet-1k", None, "dino"),  # arXiv 2104.14294
+    "fb_dino": TagData("ImageNet-1k", None, "fb_dino"),  # ResMLP, arXiv 2105.03404
+    "seer": TagData("Instagram-1B", None, "seer"),  # arXiv 2103.01988, 2202.08360
+    "seer_ft_in1k": TagData("ImageNet-1k", "Instagram-1B", "seer"),
+    "bamboo": TagData("Bamboo", None, "bamboo"),  # arXiv 2203.07845
+    "swag_ft_in1k": TagData("ImageNet-1k", "Instagram-3.6B", "swag"),  # arXiv 2201.08371
+    "swag_lc_in1k": TagData("ImageNet-1k", "Instagram-3.6B", "swag_lc"),
+    "apple_mclip": TagData("DataCompDR-1B", None, "apple_mclip"),  # MobileCLIP, arXiv 2311.17049
+    "apple_mclip_lt": TagData("DataCompDR-1B", None, "apple_mclip_lt"),
+    "msft_florence2": TagData("FLD-5B", None, "msft_florence2"),  # arXiv 2311.06242
+    "clip_laion2b_ft_320": TagData("LAION-2B", None, "clip"),  # the same data at a higher resolution
+    "clip_laion2b_ft_soup_320": TagData("LAION-2B", None, "clip_soup"),
 }
 
-
-@dataclass(frozen=True, slots=True)
-class TagData:
-    """Data named by a pretrained tag: of the last training, and of the trainings before it (`` + `` between)."""
-
-    training: str | None
-    pretraining: str | None
+#: Parts of a tag that are neither data nor recipe: the way to data, and the resolution, which has its own column.
+_NO_RECIPE = re.compile(r"ft|r?\d{3,4}")
 
 
 def data_of_timm_tag(tag: str) -> TagData:
-    """What a tag says: ``augreg_in21k_ft_in1k`` → ImageNet-1k, before it ImageNet-21k; ``a1_in1k`` → ImageNet-1k.
+    """What a tag says: ``augreg_in21k_ft_in1k`` → augreg on ImageNet-1k, before it ImageNet-21k.
 
     A tag that ends its data with ``ft`` and an unknown name gives no training data rather than the wrong one.
     """
     if tag in _WHOLE_TAGS:
-        return TagData(_WHOLE_TAGS[tag], None)
+        return _WHOLE_TAGS[tag]
     parts = tag.split("_")
     named = [_TAG_DATA[part] for part in parts if part in _TAG_DATA]
+    recipe = "_".join(part for part in parts if part not in _TAG_DATA and not _NO_RECIPE.fullmatch(part)) or None
     last_ft = max((i for i, part in enumerate(parts) if part == "ft"), default=None)
     if not named:
-        return TagData(None, None)
+        return TagData(None, None, recipe)
     if last_ft is not None and not any(part in _TAG_DATA for part in parts[last_ft + 1 :]):
-        return TagData(None, " + ".join(dict.fromkeys(named)))
+        return TagData(None, " + ".join(dict.fromkeys(named)), recipe)
     before = [each for each in dict.fromkeys(named[:-1]) if each != named[-1]]
-    return TagData(named[-1], " + ".join(before) or None)
+    return TagData(named[-1], " + ".join(before) or None, recipe)

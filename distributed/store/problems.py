@@ -98,9 +98,8 @@ def _whole(error: OSError, where: str, *, is_read: bool = False) -> str | None:
     if error.errno in _FULL:
         return f"no space left in {where}: free some or choose another place, then run again"
     if isinstance(error, CredentialsError) or _CREDENTIALS_IN_TEXT.search(str(error)):
-        return (
-            f"no valid credentials for {where}: {_line(error)} (renew AWS_ACCESS_KEY_ID … or the role, then run again)"
-        )
+        advice = "set or renew AWS_ACCESS_KEY_ID … or the role, then run again"
+        return f"no valid credentials for {where}: {_line(error)} ({advice})"
     # pyarrow's S3 errors carry no errno; s3fs gives PermissionError without one.
     if isinstance(error, PermissionError) or error.errno in _FORBIDDEN or "ACCESS_DENIED" in str(error):
         if is_read:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pkgutil
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from distributed.entry import USAGE, print_anywhere, run_command, show_help
@@ -36,8 +35,8 @@ def main() -> None:
     if name in ("", "--help", "-h"):
         width = max(map(len, ACTIONS))
         actions = "\n".join(f"    {each:{width}}  {words}" for each, (*_, words) in ACTIONS.items())
-        shown = "python -m distributed.store" if Path(script).name == "__main__.py" else script
-        show_help(f"{shown} <action> uri=… [setting=value …]\n\n{actions}\n\nAn action's settings: <action> --help")
+        usage = "python -m distributed.store <action> uri=… [setting=value …]"
+        show_help(f"{usage}\n\n{actions}\n\nAn action's settings: python -m distributed.store <action> --help")
     if name not in ACTIONS:
         print(f"error: there is no action {name!r}{did_you_mean(name, ACTIONS)} (all: --help)", file=sys.stderr)
         sys.exit(USAGE)

@@ -25,6 +25,7 @@ def show(settings: Look) -> int:
         rows["models"] = f"{len(found):,}"
         rows["layers"] = f"{sum(row['num_layers_3x3'] for row in found):,}"
         rows["filters"] = f"{sum(row['num_filters'] for row in found):,}"
+    rows["packs"] = f"{sum(pack.rows for pack in store.packs()):,}"
     table = Table()
     for heading in ("table", "rows", "files", "bytes", "median file"):
         table.add_column(heading, justify="left" if heading == "table" else "right")

@@ -142,6 +142,20 @@ def test_nearest_models_and_usual_drift(result: CompareResult, layers: list[np.n
     assert row["members_farther"] == pytest.approx(np.mean(np.array(within) > row["drift"]))
 
 
+def test_labels_group_and_describe_what_it_is_compared_with(
+    result: CompareResult, store: Path, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("name,lab,drift\nalpha,A,1\n[bg]*,A,2\nomega,B,3\n")
+    found = compare_model(settings_for(store, model, labels=str(path), axes=("lab",), replicates=0))
+    assert {row["group"]: row["models"] for row in found.groups.to_pylist()} == {"A": 3, "B": 1}
+    nearest = found.nearest.to_pylist()
+    assert {row["model"]: row["lab"] for row in nearest if row["lab"]} == dict.fromkeys(
+        ("alpha", "beta", "gamma"), "A"
+    ) | {"omega": "B"}
+    assert [row["drift"] for row in nearest] == result.nearest.column("drift").to_pylist()  # no label stands for it
+
+
 def test_intervals_draw_whole_models_and_keep_the_model_fixed(
     result: CompareResult, store: Path, model: Path, layers: list[np.ndarray]
 ) -> None:

@@ -243,6 +243,23 @@ def test_a_store_without_axes_shows_its_own_structure(settings: ReportSettings, 
     ]
 
 
+def test_labels_are_axes_kinds_and_columns_of_the_page(settings: ReportSettings, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("name,lab,Task,score\nmodel_0*,A,t,0.5\nmodel_1*,B,,0.25\nnobody,C,,\n")
+    report = measure_report(replace(settings, axes=("lab",), labels=str(labels), replicates=0))
+    page = Page(write_report(report, tmp_path)[0])
+    assert [each["axis"] for each in page.data["matrices"]] == ["lab"]
+    kinds = page.table("Models by lab")
+    assert dict(zip(kinds["Lab"], kinds["models"], strict=True)) == {"B": 10, "A": 7}
+    models = page.table("Models")
+    assert sorted({score for score in models["Score"] if score is not None}) == [0.25, 0.5]
+    assert {"Task", "Attributes task"} <= set(models)
+    assert not [table for table in page.data["tables"] if table["caption"] == "Models by score"]
+    shown = "".join(page.texts)
+    assert f"labels={labels}" in shown
+    assert "1 row without a model: labels.csv line 4 (name nobody)" in shown
+
+
 def test_every_figure_is_written_for_papers(settings: ReportSettings, tmp_path: Path) -> None:
     # One axis: a figure takes a second, its fonts above all.
     report = measure_report(replace(settings, axes=("task",), replicates=0, figures=True))

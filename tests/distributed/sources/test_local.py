@@ -282,7 +282,7 @@ SHA = "a" * 64
         ("models: [{file: a.pth, name: x}, {file: ./sub/../a.pth}]", "entries 1 and 2 have the same file, a.pth"),
         ("models: [{file: a.pth}, {file: link.pth}]", "a and link name one file, a.pth and link.pth"),
         ("models: [{file: a.pth}, {file: hard.pth}]", "a and hard name one file"),
-        ("models: [{file: a.pth, tsk: x}]", "entry 1: unknown key tsk; known are file, name"),
+        ("models: [{file: a.pth, resolution: 224x112}]", "entry 1: resolution is the side of a square in pixels"),
         ("models: [{file: a.pth}]\nmodel: 1", "unknown key model beside 'models'"),
         ("models: [{name: a}]", "entry 1: 'file' is missing"),
         ("models: [a.pth]", "entry 1: expected a mapping"),

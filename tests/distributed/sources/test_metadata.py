@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 import timm
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distributed.sources.metadata import (
+    NOTHING_SAID,
     builder_of,
     facts_of_card,
     facts_of_config,
@@ -20,36 +22,46 @@ from distributed.sources.metadata import (
     parse_config,
     parse_front_matter,
 )
-from distributed.sources.vocabulary import data_of_timm_tag, known_data_set
+from distributed.sources.vocabulary import TagData, data_of_timm_tag, known_data_set
 
 
 @pytest.mark.parametrize(
-    ("tag", "training", "pretraining"),
+    ("tag", "training", "pretraining", "recipe"),
     [
-        ("a1_in1k", "ImageNet-1k", None),
-        ("fb_in22k_ft_in1k", "ImageNet-1k", "ImageNet-21k"),
-        ("augreg_in21k_ft_in1k", "ImageNet-1k", "ImageNet-21k"),
-        ("clip_laion2b_soup_ft_in12k_in1k_384", "ImageNet-1k", "LAION-2B + ImageNet-12k"),
-        ("laion2b", "LAION-2B", None),
-        ("ns_jft_in1k", "ImageNet-1k", "JFT-300M"),
-        ("fb_ssl_yfcc100m_ft_in1k", "ImageNet-1k", "YFCC100M"),
-        ("in22k_ft_in22k_in1k", "ImageNet-1k", "ImageNet-21k"),
-        ("metaclip_2pt5b", "MetaCLIP-2.5B", None),
-        ("sam_in1k", "ImageNet-1k", None),  # the optimizer SAM, not the data of Segment Anything
-        ("clip_laion2b_ft_320", None, "LAION-2B"),
-        ("seer", None, None),
-        ("", None, None),
+        ("a1_in1k", "ImageNet-1k", None, "a1"),
+        ("in1k", "ImageNet-1k", None, None),
+        ("fb_in22k_ft_in1k", "ImageNet-1k", "ImageNet-21k", "fb"),
+        ("augreg_in21k_ft_in1k", "ImageNet-1k", "ImageNet-21k", "augreg"),
+        ("fcmae_ft_in22k_in1k_384", "ImageNet-1k", "ImageNet-21k", "fcmae"),
+        ("e3600_r256_in1k", "ImageNet-1k", None, "e3600"),  # the resolution is a column of its own
+        ("clip_laion2b_soup_ft_in12k_in1k_384", "ImageNet-1k", "LAION-2B + ImageNet-12k", "clip_soup"),
+        ("laion2b", "LAION-2B", None, None),
+        ("ns_jft_in1k", "ImageNet-1k", "JFT-300M", "ns"),
+        ("fb_ssl_yfcc100m_ft_in1k", "ImageNet-1k", "YFCC100M", "fb_ssl"),
+        ("in22k_ft_in22k_in1k", "ImageNet-1k", "ImageNet-21k", None),
+        ("metaclip_2pt5b", "MetaCLIP-2.5B", None, "metaclip"),
+        ("sam_in1k", "ImageNet-1k", None, "sam"),  # the optimizer SAM, not the data of Segment Anything
+        ("clip_laion2b_ft_320", "LAION-2B", None, "clip"),
+        ("clip_laion2b_ft_other", None, "LAION-2B", "clip_other"),
+        ("seer", "Instagram-1B", None, "seer"),
+        ("mim_m38m_ft_in22k_in1k", "ImageNet-1k", "Merged-38M + ImageNet-21k", "mim"),
+        ("", None, None, None),
     ],
 )
-def test_timm_tags(tag: str, training: str | None, pretraining: str | None) -> None:
-    found = data_of_timm_tag(tag)
-    assert (found.training, found.pretraining) == (training, pretraining)
+def test_timm_tags(tag: str, training: str | None, pretraining: str | None, recipe: str | None) -> None:
+    assert data_of_timm_tag(tag) == TagData(training, pretraining, recipe)
 
 
-def test_most_of_timms_tags_are_understood_and_none_breaks() -> None:
-    names = timm.list_pretrained()
-    known = [name for name in names if data_of_timm_tag(name.partition(".")[2]).training]
-    assert len(known) / len(names) > 0.8
+def test_a_resolution_in_a_tag_is_the_one_of_the_column() -> None:
+    checked = 0
+    for name in timm.list_pretrained():
+        architecture, _, tag = name.partition(".")
+        facts = facts_of_timm(architecture, tag, timm.models.get_pretrained_cfg(name).to_dict(), "x")
+        said = re.search(r"(?:^|_)r?(\d{3,4})(?:_|$)", tag)
+        if said:
+            checked += 1
+            assert facts["resolution"][0] == said[1], name
+    assert checked > 100
 
 
 def test_timm_facts() -> None:
@@ -59,7 +71,10 @@ def test_timm_facts() -> None:
     assert (found.training_dataset, found.visual_category) == ("ImageNet-1k", "natural")
     assert found.license == "apache-2.0"
     assert found.paper == "arXiv:2110.00476"
+    assert (found.recipe, found.resolution, found.attributes) == ("a1", 224, {})
     assert found.origins == {
+        "recipe": "timm tag",
+        "resolution": "timm pretrained_cfg",
         "architecture": "timm pretrained_cfg",
         "family": "timm",
         "task": "timm",
@@ -132,7 +147,7 @@ def test_front_matter_is_text() -> None:
 def test_any_text_survives(text: str, many: list[object]) -> None:
     read = parse_front_matter(f"---\n{yaml.safe_dump({'task': text, 'datasets': many})}---\n", "x")
     task = metadata_of([facts_of_card(read)]).task
-    assert task == (text if text.strip() else None)
+    assert task == (text if text.strip() and text.strip().casefold() not in NOTHING_SAID else None)
     found = metadata_of([facts_of_card({"task": text, "datasets": many})])
     assert found.task == task
     (found.training_dataset or "").encode()
@@ -146,7 +161,20 @@ def test_any_text_survives(text: str, many: list[object]) -> None:
             st.lists(inner)
             | st.dictionaries(
                 st.sampled_from(
-                    ["task", "datasets", "tags", "license", "pipeline_tag", "architecture", "architectures"]
+                    [
+                        "task",
+                        "datasets",
+                        "tags",
+                        "license",
+                        "pipeline_tag",
+                        "architecture",
+                        "architectures",
+                        "resolution",
+                        "model-index",
+                        "results",
+                        "dataset",
+                        "base_model",
+                    ]
                 )
                 | st.text(),
                 inner,

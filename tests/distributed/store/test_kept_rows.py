@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from distributed.errors import StoreError
@@ -52,6 +53,15 @@ def test_a_file_that_changed_counts_and_one_that_is_gone_does_not(full_store: St
     file_of(full_store, IDS[1]).unlink()
     rows = full_store.model_rows(full_store.model_ids(), ("name", "model_id"))
     assert {row["model_id"]: row["name"] for row in rows} == {IDS[0]: "renamed", IDS[2]: IDS[2]}
+
+
+def test_kept_by_an_older_version_they_lack_what_it_did_not_know(full_store: Store) -> None:
+    path = Path(full_store.uri, kept_rows.PATH)
+    pq.write_table(pq.read_table(path).drop_columns(["recipe", "attributes"]), path)
+    blank(full_store)
+    found = full_store.model_rows(IDS, ("name", "recipe", "attributes"))
+    assert {row["name"] for row in found} == set(IDS)
+    assert {(row["recipe"], row["attributes"]) for row in found} == {(None, None)}
 
 
 def test_damaged_they_cost_time_and_nothing_else(full_store: Store, caplog: pytest.LogCaptureFixture) -> None:
