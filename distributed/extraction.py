@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from distributed.hub.settings import HubAccess
 from distributed.local_files import LocalFile
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.records import LAYERS_SCHEMA
-from distributed.references import ModelMetadata, ModelReference, content_digest, layer_id_of, model_id_of
+from distributed.references import METADATA_FIELDS, ModelReference, content_digest, layer_id_of, model_id_of
 from distributed.settings import ExtractSettings, NonFinite
 from distributed.sources.completing import completed
 from distributed.statistics import LayerStatistics, layer_statistics
@@ -354,9 +354,6 @@ class FilterStream:
         yield from self._rows.add(layer_id, weight.reshape(-1, 9))
 
 
-_METADATA_FIELDS = tuple(f.name for f in fields(ModelMetadata) if f.name != "origins")
-
-
 def _sha256(sources: Sequence[ByteSource]) -> str | None:
     """Digest of the checkpoint's content where all of its files were read whole and checked; None for ranges."""
     digests = [source.verified_sha256 for source in sources]
@@ -384,7 +381,8 @@ def _model_row(
         format=checkpoint.format,
         sha256=reference.weights_sha256 or _sha256(sources),
         reference_key=reference.reference_key,
-        **{f: getattr(metadata, f) for f in _METADATA_FIELDS},
+        **{name: getattr(metadata, name) for name in METADATA_FIELDS},
+        attributes=dict(metadata.attributes) or None,
         origins=dict(metadata.origins),
         num_parameters=layout.plan.num_parameters,
         total_filters=plan.total_filters,

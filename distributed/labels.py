@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.references import ModelMetadata, ModelReference
+from distributed.references import METADATA_FIELDS, ModelReference
 from distributed.store import Store
-
-#: Columns of ``models`` that say what a model is and not what was found in it.
-METADATA = tuple(field.name for field in fields(ModelMetadata) if field.name != "origins")
 
 _IN_STORE = (OutcomeKind.EXTRACTED, OutcomeKind.ALREADY_THERE)
 
@@ -80,14 +77,14 @@ def label_changes(outcomes: Iterable[Outcome], store: Store) -> list[LabelChange
 
 def _rows(store: Store, model_ids: Iterable[str]) -> list[dict[str, Any]]:
     wanted = set(model_ids)
-    columns = ("model_id", "reference_key", "name", *METADATA, "origins")
+    columns = ("model_id", "reference_key", "name", *METADATA_FIELDS, "origins")
     return store.model_rows(wanted, columns) if wanted else []
 
 
 def _change(row: Mapping[str, Any], reference: ModelReference) -> LabelChange:
     metadata = reference.metadata
     stored_origins = dict(row["origins"])
-    labels: dict[str, str | None] = {column: getattr(metadata, column) for column in METADATA}
+    labels: dict[str, str | None] = {column: getattr(metadata, column) for column in METADATA_FIELDS}
     # A label that nobody states any more goes with the page that it stood on, if that page is still there.
     pages = set(metadata.origins.values())
     corrected = {

@@ -71,7 +71,7 @@ LAYERS_SCHEMA = pa.schema(
 )
 
 #: Columns that files of older versions lack; they are read as null.
-LATER_COLUMNS = frozenset({"extreme_filters"})
+LATER_COLUMNS = frozenset({"extreme_filters", "recipe", "resolution", "attributes"})
 
 #: One row per extracted model. Maps are lists of (key, value) on disk (``distributed.store.conforming``).
 MODELS_SCHEMA = pa.schema(
@@ -109,6 +109,10 @@ MODELS_SCHEMA = pa.schema(
         pa.field("extracted_at", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("tool_version", pa.string(), nullable=False),
         pa.field("variant", pa.string()),  # null: the default; ema, transposed: what was asked for beside it
+        # Null in stores of older versions.
+        pa.field("recipe", pa.string()),  # how it was trained, as timm's tags name it: a1, augreg, fcmae
+        pa.field("resolution", pa.int32()),  # side in pixels of the pictures it was trained on last
+        pa.field("attributes", pa.map_(pa.string(), pa.string())),  # what manifests and imports say besides
     ]
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from distributed.records import MODEL_BITS_SHIFT
 
@@ -39,8 +39,10 @@ class FileReference:
 class ModelMetadata:
     """What is known about a model beside its weights. Unknown is None, never a guess.
 
-    ``origins`` says for each known field where it was read (``manifest.yaml``, ``config.json``, ``README.md``,
-    ``timm pretrained_cfg``, ``timm tag`` …).
+    ``attributes`` is what manifests, labels and imports say beyond the fixed fields: key → value as text.
+    ``resolution`` is the side in pixels of the pictures of the last training. ``origins`` says for each known field and
+    attribute where it was read (``manifest.yaml``, ``config.json``, ``README.md``, ``timm pretrained_cfg``,
+    ``timm tag`` …).
     """
 
     library: str | None = None
@@ -52,7 +54,16 @@ class ModelMetadata:
     pretraining_dataset: str | None = None
     license: str | None = None
     paper: str | None = None
+    recipe: str | None = None
+    resolution: int | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+
+
+#: The fields of ``ModelMetadata`` that hold one value; each is a column of ``models``.
+METADATA_FIELDS: tuple[str, ...] = tuple(
+    each.name for each in fields(ModelMetadata) if each.name not in ("attributes", "origins")
+)
 
 
 @dataclass(frozen=True, slots=True)

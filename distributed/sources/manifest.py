@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from distributed.errors import SourceError
-from distributed.sources.metadata import METADATA_FIELDS, Facts, text_of, yaml_problem
+from distributed.references import METADATA_FIELDS
+from distributed.sources.metadata import Facts, text_of, yaml_problem
 from distributed.suggestions import did_you_mean
 
 #: Keys of an entry beside the metadata. ``origin`` is where the file itself was published.

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import Any
 
 import yaml
 
-from distributed.references import ModelMetadata
+from distributed.references import METADATA_FIELDS, ModelMetadata
 from distributed.sources.vocabulary import IMAGE_TEXT_DATA, TASK_OF_PIPELINE, data_of_timm_tag, known_data_set
 
 logger = logging.getLogger(__name__)
-
-#: The fields of ``ModelMetadata`` that hold a value.
-METADATA_FIELDS: tuple[str, ...] = tuple(each.name for each in fields(ModelMetadata) if each.name != "origins")
 
 #: Where a visual category comes from that no one wrote down for this model.
 DATA_SET_TABLE = "data set table"
@@ -24,10 +20,13 @@ DATA_SET_TABLE = "data set table"
 #: Characters of a card's front matter that are looked at: more would take the parser many seconds.
 MAX_FRONT_MATTER = 256 * 1024
 
+#: Facts that say where the file itself was published, not what it is.
+_ABOUT_THE_FILE = "file"
+
 #: Library → the key of a ``config.json`` under which it writes its version.
 _VERSION_KEYS = {"transformers": "transformers_version", "diffusers": "_diffusers_version"}
 
-#: Field → (value, where it was read).
+#: Field, or key of an attribute → (value, where it was read).
 Facts = dict[str, tuple[str, str]]
 
 
@@ -46,8 +45,21 @@ def metadata_of(sources: Iterable[Facts]) -> ModelMetadata:
             if data_set is not None and data_set.visual_category is not None:
                 facts["visual_category"] = (data_set.visual_category, DATA_SET_TABLE)
                 break
-    values = {name: facts[name][0] for name in METADATA_FIELDS if name in facts}
-    return ModelMetadata(**values, origins={name: origin for name, (_, origin) in sorted(facts.items())})
+    values: dict[str, Any] = {name: facts[name][0] for name in METADATA_FIELDS if name in facts}
+    if "resolution" in values:
+        values["resolution"] = int(values["resolution"])
+    known = {*METADATA_FIELDS, _ABOUT_THE_FILE}
+    attributes = {name: value for name, (value, _) in sorted(facts.items()) if name not in known}
+    origins = {name: origin for name, (_, origin) in sorted(facts.items())}
+    return ModelMetadata(**values, attributes=attributes, origins=origins)
+
+
+def facts_of_metadata(metadata: ModelMetadata) -> Facts:
+    """What ``metadata_of`` made it from, without what a table concluded: that is concluded again from all facts."""
+    values = {name: getattr(metadata, name) for name in METADATA_FIELDS} | dict(metadata.attributes)
+    values[_ABOUT_THE_FILE] = ""
+    origins = metadata.origins
+    return {name: (str(values[name]), origin) for name, origin in origins.items() if origin != DATA_SET_TABLE}
 
 
 def text_of(value: object) -> str | None:

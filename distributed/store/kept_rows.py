@@ -75,12 +75,13 @@ class KeptRows:
         table = pa.schema([_SCHEMA.field(name) for name in wanted]).empty_table()
         if len(self._files) > MOST_NOT_KEPT and self._filesystem.get_file_info(self._path).type is pafs.FileType.File:
             try:
-                table = read_small(self._filesystem, self._path, _SCHEMA, wanted).select(wanted)
+                found = read_small(self._filesystem, self._path, _SCHEMA, wanted)
+                table = pa.concat_tables([table, found], promote_options="default")  # null where an older one has none
             except StoreError as error:
                 logger.warning("the models' own files are read, one by one: %s", error)
         stamps = {_stamp(file): file for file in self._files}
-        found = [index for index, stamp in enumerate(table[_STAMP.name].to_pylist()) if stamps.pop(stamp, None)]
-        return table.take(pa.array(found, pa.int64())), list(stamps.values())
+        rows = [index for index, stamp in enumerate(table[_STAMP.name].to_pylist()) if stamps.pop(stamp, None)]
+        return table.take(pa.array(rows, pa.int64())), list(stamps.values())
 
 
 def _stamp(file: StoredFile) -> str:

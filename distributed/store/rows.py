@@ -50,6 +50,9 @@ class ModelRow:
     extracted_at: datetime
     tool_version: str
     variant: str | None = None
+    recipe: str | None = None
+    resolution: int | None = None
+    attributes: Mapping[str, str] | None = None
 
     def to_table(self) -> pa.Table:
         """One row of ``MODELS_SCHEMA``."""

@@ -121,7 +121,8 @@ GOLDEN = {
     "share_3x3 double!, kernel_shapes list<element: struct<key: string, value: int64>>!, "
     "op_counts list<element: struct<key: string, value: int64>>, num_conv_layers int32!, "
     "num_layers_3x3 int32!, notes list<element: string>!, bytes_read int64!, bytes_total int64!, "
-    "extracted_at timestamp[ms, tz=UTC]!, tool_version string!, variant string",
+    "extracted_at timestamp[ms, tz=UTC]!, tool_version string!, variant string, "
+    "recipe string, resolution int32, attributes list<element: struct<key: string, value: string>>",
     "skips": "reference_key string!, name string!, source string!, uri string!, revision string, file string, "
     "reason string!, message string!, tensor string, expected string, found string, retryable bool!, "
     "attempts int32!, recorded_at timestamp[ms, tz=UTC]!, tool_version string!",
