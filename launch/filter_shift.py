@@ -18,6 +18,7 @@ COMMANDS = {
     "coefficients": "analysis.coefficients.__main__:main",
     "compare": "analysis.compare.__main__:main",
     "report": "analysis.report.__main__:main",
+    "export": "analysis.export.__main__:main",
 }
 
 

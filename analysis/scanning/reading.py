@@ -20,6 +20,7 @@ from analysis.arrays.types import Float32, Float64, Int64, UInt32
 from analysis.scanning.units import FilePart, WorkUnit
 from distributed.errors import StoreError
 from distributed.records import WEIGHT_COLUMNS
+from distributed.store.problems import without_filters
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,8 @@ def with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: Rea
             return read(part)
         except pa.ArrowInvalid as error:
             raise StoreError(f"{part.path} is damaged: {_line(error)}; extract model {part.model_id} again") from error
+        except FileNotFoundError as error:
+            raise without_filters(part.path, part.model_id) from error
         except OSError as error:
             if attempt == policy.attempts:
                 raise StoreError(

@@ -148,10 +148,9 @@ class _Reading:
         origins: dict[str, str] = {}
         for target, sources in columns.FIELDS.items():
             for source in sources:
+                text = _text(found.values.get(source))
                 # ``False`` stands for "not pretrained": no name of a data set. It stays among the attributes.
-                value = found.values.get(source)
-                text = None if isinstance(value, bool) else _text(value)
-                if text is None:
+                if text is None or text == "False":
                     continue
                 why = None
                 if self._corrections:

@@ -42,6 +42,14 @@ def reading(where: str) -> Iterator[None]:
         raise StoreError(f"cannot read {where}: {_line(error)} ({hint})") from error
 
 
+def without_filters(path: str, model_id: str) -> StoreError:
+    """The model is there, its filters are not: a store that was exported without them, or a file that was removed."""
+    return StoreError(
+        f"{path} is not there: the store holds no filters of model {model_id}. If it was exported with level=sketch or "
+        "tables, use the one it comes from: new bases, bins and raw filters need filters; else extract the model again"
+    )
+
+
 def _write_message(error: OSError, where: str) -> str:
     if error.errno in _FULL:
         return f"no space left in {where}: free some or choose another place; nothing of this model was kept"

@@ -17,7 +17,7 @@ from distributed.store import kept_rows
 from distributed.store.backends import Backend, LocalBackend
 from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
-from distributed.store.problems import reading, writing
+from distributed.store.problems import reading, without_filters, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
 from distributed.store.rows import ModelOrigin, Reject, RejectKind, StoredReject, reject_of, with_values
 from distributed.store.settings import StoreSettings
@@ -292,16 +292,22 @@ class Store:
 
     def filters_path(self, model_id: str) -> str:
         """Where a model's filters are, for ``arrow_filesystem``."""
-        return self._path(f"filters/{_key(model_id)}.parquet")
+        return self.table_path("filters", model_id)
+
+    def table_path(self, table: str, model_id: str) -> str:
+        """Where a model's part of a table (``filters``, ``layers``, ``models``) is, for ``arrow_filesystem``."""
+        return self._path(f"{table}/{_key(model_id)}.parquet")
 
     def open_filters(self, model_id: str) -> pq.ParquetFile:
         """A model's filters, opened and checked; close it after use.
 
         Raises:
-            StoreError: they can't be read or are not of ``FILTERS_SCHEMA``.
+            StoreError: they are not there, can't be read or are not of ``FILTERS_SCHEMA``.
         """
         path = self.filters_path(model_id)
         with reading(path):
+            if self._arrow.get_file_info(path).type is pafs.FileType.NotFound:
+                raise without_filters(path, model_id)
             try:
                 file = pq.ParquetFile(path, filesystem=self._arrow)
             except pa.ArrowInvalid as error:
