@@ -167,12 +167,14 @@ def _about(model: Mapping[str, Any]) -> dict[str, Any]:
     about[columns.TOTAL_FILTERS], about[columns.SHARE_3X3] = model["total_filters"], model["share_3x3"]
     about |= {name: model[name] for name in columns.OWN_COUNTS}
     about |= {columns.kernel_column(shape): number for shape, number in model["kernel_shapes"]}
-    about |= dict(model["op_counts"] or [])
+    about |= {columns.operator_column(name): number for name, number in model["op_counts"] or []}
     for key, value in attributes.items():
         if about.get(key) is None and key not in _TAKEN:
             about[key] = value
         else:
             about[f"{key} (attribute)"] = value
+    if about["Pretraining-Dataset"] == "False":
+        about["Pretraining-Dataset"] = False  # not pretrained, as published
     # The notebook of the data set's authors looks for words in it, whatever it is.
     about["Task"] = about["Task"] or ""
     about.setdefault("Accessible", f"https://huggingface.co/{model['uri']}" if model["revision"] else None)

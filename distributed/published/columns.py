@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
 
 MODEL_ID, DEPTH, DEPTH_NORM, LAYER_ID = "model_id", "conv_depth", "conv_depth_norm", "layer_id"
 FILTER_IDS = "filter_ids"
@@ -51,6 +53,9 @@ OF_LAYERS: Mapping[str, str] = {
     "dtype": "layer_dtype",
 }
 
+#: Before operators that are not ONNX's own (of a traced model), in columns of our own export.
+_OPERATOR = "operator "
+
 _KERNEL = re.compile(r"\((\d+), ?(\d+)\) filters")
 
 
@@ -58,6 +63,25 @@ def kernel_of(column: str) -> str | None:
     """``3x3`` of ``(3, 3) filters``; None of another column."""
     found = _KERNEL.fullmatch(column)
     return f"{found[1]}x{found[2]}" if found else None
+
+
+def operator_of(column: str) -> str | None:
+    """The operator whose number a column says; None of another column."""
+    return column if column in _onnx_operators() else column[len(_OPERATOR) :] if column.startswith(_OPERATOR) else None
+
+
+def operator_column(name: str) -> str:
+    """Where the number of an operator stands."""
+    return name if name in _onnx_operators() else _OPERATOR + name
+
+
+@cache
+def _onnx_operators() -> frozenset[str]:
+    """Names of all operators that ONNX has or had."""
+    import onnx
+
+    known: Iterable[Any] = onnx.defs.get_all_schemas_with_history()
+    return frozenset(schema.name for schema in known if not schema.domain)
 
 
 def kernel_column(shape: str) -> str:

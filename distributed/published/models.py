@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -125,9 +124,9 @@ class _Reading:
             if (shape := columns.kernel_of(column)) and (number := _number(found.values[column]))
         }
         operators = {
-            column: int(number)
+            name: int(number)
             for column in found.values
-            if column in _operators() and (number := _number(found.values[column])) is not None
+            if (name := columns.operator_of(column)) and (number := _number(found.values[column]))
         }
         conv_layers = counts["num_conv_layers"] or operators.get("Conv")
         model = PublishedModel(
@@ -138,7 +137,7 @@ class _Reading:
             share_3x3=share if share is not None else filters / total if total else None,
             num_conv_layers=conv_layers,
             kernel_shapes=shapes,
-            op_counts={name: count for name, count in operators.items() if count} or None,
+            op_counts=operators or None,
             notes=tuple(found.notes),
         )
         return Described(name, model, metadata)
@@ -161,7 +160,7 @@ class _Reading:
                 break
         attributes = {columns.ORIGINAL_ID: model_id, **found.several}
         for column, value in found.values.items():
-            known = column in found.used or columns.kernel_of(column) or column in _operators()
+            known = column in found.used or columns.kernel_of(column) or columns.operator_of(column)
             # Our export repeats the architecture under the published name.
             is_repeated = column == "Name" and _text(value) == values.get("architecture")
             if not known and not is_repeated and (text := _text(value)) is not None:
@@ -225,15 +224,6 @@ def _twice(name: str, found: _Model, file: str) -> UnextractableError:
 def _counts(found: _Model) -> dict[str, int | None]:
     numbers = {name: _number(found.take(name)) for name in (columns.TOTAL_FILTERS, *columns.OWN_COUNTS)}
     return {name: None if number is None else int(number) for name, number in numbers.items()}
-
-
-@cache
-def _operators() -> frozenset[str]:
-    """Names of all operators that ONNX has or had."""
-    import onnx
-
-    known: Iterable[Any] = onnx.defs.get_all_schemas_with_history()
-    return frozenset(schema.name for schema in known if not schema.domain)
 
 
 def _is_null(value: object) -> bool:
