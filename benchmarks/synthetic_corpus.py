@@ -80,8 +80,8 @@ def frame_of(plan: CorpusPlan) -> pd.DataFrame:
         about = _about(model, plan)
         for depth, filters in enumerate(plan.layer_filters):
             # Ids with gaps, as the published ones have.
-            place = {"model_id": 3 * model + 1, "conv_depth": depth, "conv_depth_norm": depth / deepest}
-            of_layer = {"filter_ids": f"{start}:{start + filters - 1}"}
+            place: dict[str, Any] = {"model_id": 3 * model + 1, "conv_depth": depth, "conv_depth_norm": depth / deepest}
+            of_layer: dict[str, Any] = {"filter_ids": f"{start}:{start + filters - 1}"}
             if plan.layout is Layout.ROBUSTNESS:
                 place["layer_id"] = 100 + depth
                 channels = _channels(filters)

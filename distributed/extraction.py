@@ -75,7 +75,7 @@ def extract_model(
         RetryableError: reading or writing failed for a reason that may pass.
     """
     if reference.published is not None:
-        from distributed.published.importing import import_model  # and with it h5py, which is an extra
+        from distributed.importing import import_model  # and with it h5py, which is an extra
 
         return import_model(reference, reference.published, store, settings.non_finite, device)
     sources = open_sources(reference, scratch, access)

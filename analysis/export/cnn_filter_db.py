@@ -92,7 +92,7 @@ def _h5py() -> Any:
 
 
 def _order(chosen: Chosen) -> tuple[list[dict[str, Any]], list[int]]:
-    """The models with their numbers in the file: those they were published under, where each has its own; else 0, 1 …."""
+    """The models with their numbers in the file: those they were published under, if each has its own; else 0, 1 …."""
     rows = [{**row, "attributes": dict(row["attributes"] or [])} for row in chosen.models.to_pylist()]
     texts = [row["attributes"].get(columns.ORIGINAL_ID, "") for row in rows]
     if len(set(texts)) == len(texts) and all(re.fullmatch(r"\d{1,18}", text) for text in texts):
@@ -163,6 +163,8 @@ def _about(model: Mapping[str, Any]) -> dict[str, Any]:
         name = next((source for source in sources if source[0].isupper()), sources[0])
         name = sources[0] if field == "architecture" else name
         about[name] = model[field]
+    # The robustness data have the architecture as Backbone, and models as Name.
+    about["Backbone"] = model["architecture"] if "Name" in attributes else None
     about["Name"] = attributes.pop("Name", None) or model["architecture"]
     about[columns.TOTAL_FILTERS], about[columns.SHARE_3X3] = model["total_filters"], model["share_3x3"]
     about |= {name: model[name] for name in columns.OWN_COUNTS}

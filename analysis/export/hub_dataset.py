@@ -1,4 +1,4 @@
-"""A folder ready to be pushed to the Hugging Face Hub as a data set: Parquet shards, and a card that says what is in."""
+"""A folder ready to be pushed to the Hugging Face Hub as a data set: Parquet shards, and a card about them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,11 @@ def card(chosen: Chosen, settings: ExportSettings, parts: dict[str, str]) -> str
         "size_categories": [_size_category(chosen.extent.filters)],
         **_license_of(licenses),
         "configs": [
-            {"config_name": name, "data_files": [{"split": "train", "path": path}], **({"default": True} if not i else {})}
+            {
+                "config_name": name,
+                "data_files": [{"split": "train", "path": path}],
+                **({"default": True} if not i else {}),
+            }
             for i, (name, path) in enumerate(parts.items())
         ],
     }
@@ -105,10 +109,11 @@ def card(chosen: Chosen, settings: ExportSettings, parts: dict[str, str]) -> str
         "",
         "# Learned 3x3 convolution filters",
         "",
-        f"Version {settings.version}: {chosen.extent}. Exported by cnn-filter-shift {__version__}, level `{settings.level}`.",
+        f"Version {settings.version}: {chosen.extent}.",
+        f"Exported by cnn-filter-shift {__version__}, level `{settings.level}`.",
         "",
-        "A filter is one 3x3 kernel, `w0 … w8` row by row, raw weights in float32. `filters.layer_id` leads to `layers`,",
-        "`layers.model_id` to `models`. Columns end in null where nothing is known.",
+        "A filter is one 3x3 kernel, `w0 … w8` row by row, raw weights in float32. `filters.layer_id` leads to",
+        "`layers`, `layers.model_id` to `models`. What is not known is null.",
         "",
         "## Models by task and visual category",
         "",
@@ -127,7 +132,12 @@ def card(chosen: Chosen, settings: ExportSettings, parts: dict[str, str]) -> str
             rows = [(f"`{field.name}`", f"`{field.type}`") for field in tables[name]]
             lines += [f"### {name}", "", *_table(("column", "type"), rows)]
     if "histograms" in parts:
-        lines += ["### histograms", "", "Counts of each layer's coefficients, 9 components x bins, on `basis.json`.", ""]
+        lines += [
+            "### histograms",
+            "",
+            "Counts of each layer's coefficients, 9 components x bins, on `basis.json`.",
+            "",
+        ]
     lines += ["## Citation", "", "```bibtex", _CITATION, "```", ""]
     papers = sorted({paper for paper in chosen.models.column("paper").to_pylist() if paper})
     if papers:
@@ -152,9 +162,7 @@ def _size_category(rows: int) -> str:
 
 def _counts(chosen: Chosen, column: str) -> list[str]:
     models, filters = Counter[str | None](), Counter[str | None]()
-    rows = zip(
-        chosen.models.column(column).to_pylist(), chosen.models.column("num_filters").to_pylist(), strict=True
-    )
+    rows = zip(chosen.models.column(column).to_pylist(), chosen.models.column("num_filters").to_pylist(), strict=True)
     for value, number in rows:
         models[value] += 1
         filters[value] += number
@@ -168,5 +176,3 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str
     """A Markdown table; names are data."""
     cells = [[one_line(str(cell)).replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]
     return ["| " + " | ".join(row) + " |" for row in (heading, ["---"] * len(heading), *cells)] + [""]
-
-

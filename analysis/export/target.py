@@ -66,7 +66,9 @@ def _partial(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror or error}: choose another place, or make room") from error
+        raise UserError(
+            f"cannot write {target}: {error.strerror or error}: choose another place, or make room"
+        ) from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)

@@ -2,5 +2,5 @@
 
 ``frame`` reads the pandas frame ``meta`` (its object blocks by ``object_blocks``), ``layout`` finds and checks the
 parts of a file, ``ranges`` the rows that each layer has, ``models`` makes models of the rows and ``corrections``
-corrects what is known to be wrong; ``importing`` is what an actor does with one model.
+corrects what is known to be wrong. What an actor does with one model is ``distributed.importing``.
 """

@@ -1,9 +1,9 @@
 """A pandas frame in PyTables' fixed format, read by h5py: no pickle of the file is executed, pandas is not asked.
 
 The layout, as pandas 1.1 to 3.1 write it (``pandas.io.pytables.BlockManagerFixed``): ``axis0`` are the columns' names;
-``axis1`` is the index, or for several levels ``axis1_level<i>`` (values) and ``axis1_label<i>`` (codes into them, -1 for
-none); ``block<i>_items`` are names of columns and ``block<i>_values`` their values, (rows, columns), texts and mixed
-objects as a pickled array in a variable-length data set. Names of levels stand in attributes.
+``axis1`` is the index, or for several levels ``axis1_level<i>`` (values) and ``axis1_label<i>`` (codes into them, -1
+for none); ``block<i>_items`` are names of columns and ``block<i>_values`` their values, (rows, columns), texts and
+mixed objects as a pickled array in a variable-length data set. Names of levels stand in attributes.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Parts:
         if h5py.check_vlen_dtype(found.dtype) is not None:
             # The shape of an empty array stands beside it.
             return objects_of(found[0].tobytes(), place) if len(found) else np.empty(0, object)
-        values = found[...]
+        values: NDArray[Any] = found[...]
         if "shape" in found.attrs:  # an empty array, which HDF5 keeps as one element
             values = np.empty(tuple(found.attrs["shape"]), values.dtype)
         if values.dtype.kind == "S":
@@ -142,10 +142,9 @@ def _decoded(values: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
     codes = codes.astype(np.int64)
     if codes.size and (codes.max() >= len(values) or codes.min() < -1):
         raise ValueError("codes of an index level outside its values")
-    if (codes >= 0).all():
-        return values[codes]
-    found = np.empty(len(codes), object)
-    found[:] = [values[code] if code >= 0 else None for code in codes]
+    found: NDArray[Any] = values[codes] if (codes >= 0).all() else np.empty(len(codes), object)
+    if (codes < 0).any():
+        found[:] = [values[code] if code >= 0 else None for code in codes]
     return found
 
 

@@ -48,7 +48,7 @@ class PublishedFile:
         self._file = _opened(path)
         try:
             self._filters = self._found(FILTERS, h5py.Dataset)
-            self.rows = self._filters.shape[0] if self._filters.shape else 0
+            self.rows: int = self._filters.shape[0] if self._filters.shape else 0
             self.dtype = str(self._filters.dtype.newbyteorder("="))
             self._check_filters()
         except BaseException:
@@ -73,7 +73,7 @@ class PublishedFile:
     @property
     def row_bytes(self) -> int:
         """Bytes of one filter in the file."""
-        return 9 * self._filters.dtype.itemsize
+        return 9 * int(self._filters.dtype.itemsize)
 
     def frame(self) -> Frame:
         """What the file says of its filters; see ``read_frame`` for its errors."""

@@ -119,14 +119,14 @@ class _Reading:
         total = counts["total_filters"]
         filters = sum(layer.filters for layer in layers)
         shapes = {
-            shape: int(number)
-            for column in found.values
-            if (shape := columns.kernel_of(column)) and (number := _number(found.values[column]))
+            shape: int(count)
+            for column, value in found.values.items()
+            if (shape := columns.kernel_of(column)) and (count := _number(value))
         }
         operators = {
-            name: int(number)
-            for column in found.values
-            if (name := columns.operator_of(column)) and (number := _number(found.values[column]))
+            operator: int(count)
+            for column, value in found.values.items()
+            if (operator := columns.operator_of(column)) and (count := _number(value))
         }
         conv_layers = counts["num_conv_layers"] or operators.get("Conv")
         model = PublishedModel(
@@ -151,9 +151,7 @@ class _Reading:
                 # ``False`` stands for "not pretrained": no name of a data set. It stays among the attributes.
                 if text is None or text == "False":
                     continue
-                why = None
-                if self._corrections:
-                    text, why = corrected(target, text, name)
+                text, why = corrected(target, text, name) if self._corrections else (text, None)
                 found.used.add(source)
                 values[target] = int(text) if target == "resolution" else text
                 origins[target] = f"{self._file} {source}" + (f", {why}" if why else "")
@@ -161,8 +159,8 @@ class _Reading:
         attributes = {columns.ORIGINAL_ID: model_id, **found.several}
         for column, value in found.values.items():
             known = column in found.used or columns.kernel_of(column) or columns.operator_of(column)
-            # Our export repeats the architecture under the published name.
-            is_repeated = column == "Name" and _text(value) == values.get("architecture")
+            # Our export repeats the architecture under the published names.
+            is_repeated = column in ("Name", "Backbone") and _text(value) == values.get("architecture")
             if not known and not is_repeated and (text := _text(value)) is not None:
                 attributes[column] = text
         origins |= dict.fromkeys(attributes, f"{self._file} meta")
@@ -226,8 +224,8 @@ def _counts(found: _Model) -> dict[str, int | None]:
     return {name: None if number is None else int(number) for name, number in numbers.items()}
 
 
-def _is_null(value: object) -> bool:
-    return value is None or value == "" or value != value or (isinstance(value, np.datetime64) and np.isnat(value))
+def _is_null(value: Any) -> bool:
+    return value is None or value == "" or bool(value != value)  # NaN and NaT differ from themselves
 
 
 def _number(value: Any) -> float | None:
@@ -253,7 +251,7 @@ def _text(value: Any) -> str | None:
         return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 2**53:
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 2**53:
         return str(int(value))
     text = str(value)
     return text if text.strip() else None

@@ -34,6 +34,7 @@ def objects_of(data: bytes | memoryview, place: str) -> NDArray[Any]:
         UnextractableError: (unsafe_pickle) it names anything but ``ALLOWED_NAMES``; (unreadable) it is damaged, or
             holds another array than one of plain objects.
     """
+
     def no_storage(*_: object) -> Any:
         raise unreadable(place, "holds a tensor of torch", expected="texts and numbers")
 

@@ -41,7 +41,8 @@ def filter_ranges(
             wrong.append(f"{describe(i)}: {str(text)[:40]!r} is no range start:end")
     _refuse(wrong, "rows whose filter_ids are no ranges", file)
     wrong = [
-        f"{describe(i)}: {texts[i]} is beyond the {rows} filters of the file" for i in np.flatnonzero(stops > rows)
+        f"{describe(i)}: {texts[i]} is beyond the {rows} filters of the file"
+        for i in np.flatnonzero(stops > rows).tolist()
     ]
     _refuse(wrong, "rows whose filters are not there", file)
     order = np.argsort(starts, kind="stable")

@@ -1,4 +1,4 @@
-"""Frames of pandas 1.1, 2.2 and of the installed version are read as pandas reads them; none of their pickles is run."""
+"""Frames of pandas 1.1, 2.2 and the installed one are read as pandas reads them; none of their pickles is run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_frame_of_the_installed_pandas(layout: Layout, tmp_path: Path) -> None
 
 
 def test_a_frame_whose_texts_are_objects(tmp_path: Path) -> None:
-    frame = frame_of(CorpusPlan(5, (12, 30))).astype({name: object for name in ("filter_ids", "model", "Task")})
+    frame = frame_of(CorpusPlan(5, (12, 30))).astype(dict.fromkeys(("filter_ids", "model", "Task"), object))
     frame["Long"] = ["x" * 100_000 + "é", *[None] * 9]
     frame["Bytes"] = [b"\x00\xff", *[b""] * 9]
     write_frame(tmp_path / "frame.h5", frame)
@@ -146,10 +146,8 @@ def test_a_hostile_pickle_in_a_block_is_refused_and_not_run(tmp_path: Path) -> N
 )
 def test_no_name_beside_four_is_taken(function: Any, protocol: int) -> None:
     data = pickle.dumps(np.array([_Hostile(function, "i4"), "x"], object), protocol)
-    if function is np.dtype:  # of the four, but no text
-        reason = SkipReason.UNREADABLE
-    else:
-        reason = SkipReason.UNSAFE_PICKLE
+    is_one = function is np.dtype  # but no text
+    reason = SkipReason.UNREADABLE if is_one else SkipReason.UNSAFE_PICKLE
     with pytest.raises(UnextractableError) as caught:
         objects_of(data, "file")
     assert caught.value.reason is reason

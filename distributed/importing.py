@@ -156,14 +156,10 @@ class PublishedStream:
 
     def _unfinished(self, layer: PublishedLayer) -> UnextractableError:
         """The error of the first piece that is not finite."""
-        bad = next(
-            piece for piece in self._pieces(layer, again=True, rows=PIECE_ROWS) if not np.isfinite(piece).all()
-        )
+        bad = next(piece for piece in self._pieces(layer, again=True, rows=PIECE_ROWS) if not np.isfinite(piece).all())
         return non_finite(bad.reshape(1, -1, 3, 3), layer.name)
 
-    def _pieces(
-        self, layer: PublishedLayer, *, again: bool, rows: int = PIECE_ROWS
-    ) -> Iterator[NDArray[np.float32]]:
+    def _pieces(self, layer: PublishedLayer, *, again: bool, rows: int = PIECE_ROWS) -> Iterator[NDArray[np.float32]]:
         """The filters (k, 9) of a layer: what is held, or read now; ``again``: cut for the loops."""
         if _is_held(layer):
             yield self._buffer[: layer.filters]
