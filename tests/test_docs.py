@@ -14,6 +14,7 @@ import analysis.api
 from analysis import api
 from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
+from analysis.export import ExportSettings
 from analysis.quality import QualitySettings
 from analysis.report import ReportSettings
 from analysis.shift import ShiftSettings, measure_shift
@@ -37,6 +38,7 @@ SETTINGS = {
     "coefficients": CoefficientsSettings,
     "compare": CompareSettings,
     "report": ReportSettings,
+    "export": ExportSettings,
 }
 
 
