@@ -136,6 +136,7 @@ def _about(model: int, plan: CorpusPlan) -> dict[str, Any]:
 
 def write_corpus(path: Path, plan: CorpusPlan) -> Path:
     """Write the file; returns ``path``."""
+    path.unlink(missing_ok=True)
     write_frame(path, frame_of(plan))
     with h5py.File(path, "a") as file:
         shape = (plan.filters, 3, 3) if plan.square else (plan.filters, 9)
