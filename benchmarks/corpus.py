@@ -137,10 +137,10 @@ def compare(folder: Path, rows: int, layout: str) -> list[Row]:
             _prepare(path, forget=forget)
             _, row = run(f"import by {what}, {state}", who, store=str(store))
             row["share"] = plain["nanoseconds"] / row["nanoseconds"]
-    store = str(folder / "store-import_here")
-    run("export HDF5", "export", store=store, out=str(folder / "out.h5"), format="cnn_filter_db", level="filters")
+    imported = str(folder / "store-import_here")
+    run("export HDF5", "export", store=imported, out=str(folder / "out.h5"), format="cnn_filter_db", level="filters")
     told, row = run(
-        "export level=sketch", "export", store=store, out=str(folder / "sketch"), format="store", level="sketch"
+        "export level=sketch", "export", store=imported, out=str(folder / "sketch"), format="store", level="sketch"
     )
     row["kilobytes"] = told["size"] / told["layers"] / 1e3
     return found
