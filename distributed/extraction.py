@@ -77,6 +77,10 @@ def extract_model(
         UnextractableError: the checkpoint holds nothing to extract.
         RetryableError: reading or writing failed for a reason that may pass.
     """
+    if reference.published is not None:
+        from distributed.importing import import_model  # and with it h5py, which is an extra
+
+        return import_model(reference, reference.published, store, settings.non_finite, device)
     with stage(Stage.OPEN):
         sources = open_sources(reference, scratch, access)
         model_id = _model_id(reference, sources)

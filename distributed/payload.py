@@ -70,6 +70,8 @@ def payload_of(reference: ModelReference, run: ExtractionRun) -> int:
         NeedsWholeFileError: nothing short of a download tells.
         FilterShiftError: as extraction itself would.
     """
+    if reference.published is not None:
+        return reference.size
     from distributed.extraction import plan_layers
     from distributed.formats import open_checkpoint
 

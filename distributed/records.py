@@ -43,9 +43,10 @@ LAYERS_SCHEMA = pa.schema(
         pa.field("name", pa.string(), nullable=False),  # parameter name
         pa.field("conv_depth", pa.int32(), nullable=False),
         pa.field("conv_depth_norm", pa.float64(), nullable=False),  # 0 … 1
-        pa.field("depth_method", pa.string(), nullable=False),  # traced | onnx | order
-        pa.field("out_channels", pa.int32(), nullable=False),
-        pa.field("in_channels", pa.int32(), nullable=False),  # per group
+        pa.field("depth_method", pa.string(), nullable=False),  # traced | onnx | order | published
+        # Null where a published corpus has all convolutions of a depth together.
+        pa.field("out_channels", pa.int32()),
+        pa.field("in_channels", pa.int32()),  # per group
         pa.field("groups", pa.int32()),
         pa.field("is_depthwise", pa.bool_()),  # null where it cannot be told (in_channels = 1, groups unknown)
         pa.field("is_transposed", pa.bool_()),  # null where it cannot be told
@@ -92,7 +93,7 @@ MODELS_SCHEMA = pa.schema(
         pa.field("uri", pa.string(), nullable=False),  # folder or Hub repository
         pa.field("revision", pa.string()),
         pa.field("file", pa.string(), nullable=False),  # entry file within uri
-        pa.field("format", pa.string(), nullable=False),  # safetensors | torch | onnx
+        pa.field("format", pa.string(), nullable=False),  # safetensors | torch | onnx | hdf5
         pa.field("sha256", pa.string()),  # of the weights, as the Hub lists or the whole files have it; else null
         pa.field("reference_key", pa.string(), nullable=False),
         pa.field("library", pa.string()),
@@ -105,13 +106,14 @@ MODELS_SCHEMA = pa.schema(
         pa.field("license", pa.string()),
         pa.field("paper", pa.string()),
         pa.field("origins", pa.map_(pa.string(), pa.string()), nullable=False),  # column → where its value was read
-        pa.field("num_parameters", pa.int64(), nullable=False),
-        pa.field("total_filters", pa.int64(), nullable=False),  # 2-D kernels of every size above 1x1
+        # These are null where a published corpus does not say.
+        pa.field("num_parameters", pa.int64()),
+        pa.field("total_filters", pa.int64()),  # 2-D kernels of every size above 1x1
         pa.field("num_filters", pa.int64(), nullable=False),  # 3x3
-        pa.field("share_3x3", pa.float64(), nullable=False),  # num_filters / total_filters
+        pa.field("share_3x3", pa.float64()),  # num_filters / total_filters
         pa.field("kernel_shapes", pa.map_(pa.string(), pa.int64()), nullable=False),  # "3x3" → 2-D kernels
         pa.field("op_counts", pa.map_(pa.string(), pa.int64())),  # null if no graph
-        pa.field("num_conv_layers", pa.int32(), nullable=False),  # 2-D convolutions of every size
+        pa.field("num_conv_layers", pa.int32()),  # 2-D convolutions of every size
         pa.field("num_layers_3x3", pa.int32(), nullable=False),  # rows in layers
         pa.field("notes", pa.list_(pa.string()), nullable=False),  # what was left aside, what fell back
         pa.field("bytes_read", pa.int64(), nullable=False),

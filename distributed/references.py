@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from distributed.records import MODEL_BITS_SHIFT
+
+if TYPE_CHECKING:
+    from distributed.published.rows import PublishedModel
 
 #: Bytes held at most of files that are read in ranges or mapped: a batch (``formats.range_plan.BATCH_BYTES``) as it
 #: comes, the one before, and what is made of them.
@@ -86,7 +90,7 @@ class ModelReference:
     """One model of a source, pinned, not yet read.
 
     Attributes:
-        source: ``sample``, ``local``, ``timm`` or ``hub``.
+        source: ``sample``, ``local``, ``timm``, ``hub`` or ``cnn_filter_db``.
         name: what people call it; unique within one listing.
         root: where the files are: an absolute folder (sample, local) or a Hub repository id (timm, hub).
         revision: commit hash (Hub), None for files on disk.
@@ -103,6 +107,8 @@ class ModelReference:
         left_out: weight files beside it that hold the same model, and were not chosen.
         config: the description (``config.json``) that was not read while listing: whoever reads the weights reads it
             first, and completes ``metadata`` and ``builder`` (``sources.completing``). None: nothing is left to read.
+        published: which rows of a published corpus it is; the one file, whose ``size`` is that of these rows, holds
+            other models too.
     """
 
     source: str
@@ -117,6 +123,7 @@ class ModelReference:
     variant: str = ""
     left_out: tuple[str, ...] = ()
     config: FileReference | None = None
+    published: PublishedModel | None = None
 
     @property
     def size(self) -> int:
@@ -129,6 +136,8 @@ class ModelReference:
 
         Told by the names; what lies beside an ONNX graph is its external data, read in ranges too.
         """
+        if self.published is not None:
+            return min(self.size, HELD_OF_RANGES)
         beside = self.entry.endswith(".onnx")
         ranged = sum(f.size for i, f in enumerate(self.files) if f.path.endswith(_IN_RANGES) or (i and beside))
         return self.size - ranged + min(ranged, HELD_OF_RANGES)
@@ -164,6 +173,7 @@ class ModelReference:
         """
         parts = [self.source, self.root, self.revision or "", self.variant]
         parts += [f"{file.path}\0{file.size}\0{file.stamp}" for file in self.files]
+        parts += [] if self.published is None else [self.published.original_id]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property

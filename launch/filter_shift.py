@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "analysis.report.__main__:main",
     "replicate": "analysis.replicate.__main__:main",
     "store": "distributed.upkeep.command:main",
+    "export": "analysis.export.__main__:main",
 }
 
 

@@ -14,6 +14,7 @@ import analysis.api
 from analysis import api
 from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
+from analysis.export import ExportSettings
 from analysis.labels.settings import LabelsSettings
 from analysis.quality import QualitySettings
 from analysis.replicate import ReplicateSettings
@@ -41,6 +42,7 @@ SETTINGS = {
     "labels": LabelsSettings,
     "report": ReportSettings,
     "replicate": ReplicateSettings,
+    "export": ExportSettings,
 }
 
 

@@ -23,6 +23,7 @@ from distributed.errors import StoreError
 from distributed.formulas import scale_filters
 from distributed.records import GRAM_LENGTH, WEIGHT_COLUMNS
 from distributed.store import FilterPlace
+from distributed.store.problems import without_filters
 
 log = logging.getLogger(__name__)
 
@@ -198,6 +199,8 @@ def with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: Rea
             return read(part)
         except pa.ArrowInvalid as error:
             raise StoreError(f"{part.path} is damaged: {_line(error)}; extract model {part.model_id} again") from error
+        except FileNotFoundError as error:
+            raise without_filters(part.path, part.model_id) from error
         except OSError as error:
             if attempt == policy.attempts:
                 raise StoreError(

@@ -9,7 +9,7 @@ mean is said in ``pickle_meanings``.
 from __future__ import annotations
 
 import _compat_pickle
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -43,18 +43,21 @@ _ALIASES = {"binput": "put", "long_binput": "put", "binget": "get", "long_binget
 FindStorage = Callable[[str, int, torch.dtype], Storage]
 
 
-def read_pickle(source: PickleBytes, find_storage: FindStorage, file: str) -> object:
+def read_pickle(
+    source: PickleBytes, find_storage: FindStorage, file: str, allowed: Collection[str] | None = None
+) -> object:
     """The value of one pickle, of inert parts; ``source`` is left right behind it.
 
     Args:
         source: its bytes.
         find_storage: called for each persistent id.
         file: name for messages.
+        allowed: full names that it may refer to, and no others; None: all but those that no data needs.
 
     Raises:
         UnextractableError: (unsafe_pickle) it would run what no data needs; (unreadable) it is damaged.
     """
-    machine = _Machine(source, find_storage, file)
+    machine = _Machine(source, find_storage, file, allowed)
     try:
         return machine.run()
     except UnextractableError:
@@ -68,8 +71,10 @@ def read_pickle(source: PickleBytes, find_storage: FindStorage, file: str) -> ob
 class _Machine:
     """A pickle machine of inert values."""
 
-    def __init__(self, source: PickleBytes, find_storage: FindStorage, file: str) -> None:
-        self.source, self.find_storage, self.file = source, find_storage, file
+    def __init__(
+        self, source: PickleBytes, find_storage: FindStorage, file: str, allowed: Collection[str] | None
+    ) -> None:
+        self.source, self.find_storage, self.file, self.allowed = source, find_storage, file, allowed
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -214,7 +219,10 @@ class _Machine:
             module, name = _compat_pickle.NAME_MAPPING[module, name]
         else:
             module = _compat_pickle.IMPORT_MAPPING.get(module, module)
-        self.stack.append(Global(module, name, f"{module}.{name}"))
+        found = Global(module, name, f"{module}.{name}")
+        if self.allowed is not None and found.full_name not in self.allowed:
+            raise unsafe_pickle(self.file, f"needs {shown(found)}; nothing of it was run", found=shown(found))
+        self.stack.append(found)
 
     def op_global(self, argument: tuple[str, str]) -> None:
         self._name(*argument)

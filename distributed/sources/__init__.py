@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from distributed.hub.settings import HubAccess
-from distributed.sources.settings import HubSettings, LocalSettings, SampleSettings, SourceSettings, TimmSettings
+from distributed.sources.settings import (
+    CnnFilterDbSettings,
+    HubSettings,
+    LocalSettings,
+    SampleSettings,
+    SourceSettings,
+    TimmSettings,
+)
 
 if TYPE_CHECKING:
     from distributed.hub.catalogue import Catalogue
@@ -63,6 +70,10 @@ def stream_source(settings: SourceSettings, catalogue: Catalogue, access: HubAcc
             from distributed.sources.local import list_local
 
             yield list_local(settings)
+        case CnnFilterDbSettings():
+            from distributed.sources.cnn_filter_db import list_published
+
+            yield Listing(list_published(settings))
         case TimmSettings():
             from distributed.hub.catalogue import Asking
             from distributed.sources.timm_models import stream_timm

@@ -85,4 +85,20 @@ class HubSettings:
     kind: str = "hub"
 
 
-SourceSettings: TypeAlias = SampleSettings | LocalSettings | TimmSettings | HubSettings
+@dataclass(frozen=True)
+class CnnFilterDbSettings:
+    """A published corpus of filters: the HDF5 file of CNN Filter DB, or of the robustness data.
+
+    Attributes:
+        path: the file, unpacked.
+        corrections: correct what is known to be labelled wrong; what was changed stands in ``origins``.
+        models: names or patterns (``fnmatch``) of the models to take.
+    """
+
+    path: str
+    corrections: bool = True
+    models: tuple[str, ...] = ("*",)
+    kind: str = "cnn_filter_db"
+
+
+SourceSettings: TypeAlias = SampleSettings | LocalSettings | TimmSettings | HubSettings | CnnFilterDbSettings

@@ -86,6 +86,14 @@ def reading(where: str) -> Iterator[None]:
         raise RetryableError(f"cannot read {where}: {_line(error)} (try again once it is reachable)") from error
 
 
+def without_filters(path: str, model_id: str) -> StoreError:
+    """The model is there, its filters are not: a store that was exported without them, or a file that was removed."""
+    return StoreError(
+        f"{path} is not there: the store holds no filters of model {model_id}. If it was exported with level=sketch or "
+        "tables, use the one it comes from: new bases, bins and raw filters need filters; else extract the model again"
+    )
+
+
 def is_of_credentials(code: str) -> bool:
     """Whether an error code of S3 says that credentials don't hold."""
     return code.startswith(_CREDENTIALS)

@@ -36,13 +36,13 @@ class ModelRow:
     license: str | None
     paper: str | None
     origins: Mapping[str, str]
-    num_parameters: int
-    total_filters: int
+    num_parameters: int | None
+    total_filters: int | None
     num_filters: int
-    share_3x3: float
+    share_3x3: float | None
     kernel_shapes: Mapping[str, int]
     op_counts: Mapping[str, int] | None
-    num_conv_layers: int
+    num_conv_layers: int | None
     num_layers_3x3: int
     notes: tuple[str, ...]
     bytes_read: int

@@ -28,7 +28,7 @@ from distributed.store.conforming import as_stored
 from distributed.store.kept_rows import KeptRows
 from distributed.store.location import Location, locate, probe
 from distributed.store.packs import PACKS, FilterPlace, Pack, as_file, pack_table, packed, read_packs, rows_of
-from distributed.store.problems import reading, writing
+from distributed.store.problems import reading, without_filters, writing
 from distributed.store.reading import KEY, StoredFile, check_schema, list_folder, read_small, read_tables
 from distributed.store.rows import ModelOrigin, Reject, RejectKind, RunRow, StoredReject, reject_of, run_of, with_values
 from distributed.store.settings import StoreSettings
@@ -423,7 +423,11 @@ class Store:
 
     def filters_path(self, model_id: str) -> str:
         """Where a model's own file of filters is, for ``arrow_filesystem``; ``filter_places`` knows of packs."""
-        return self._path(f"filters/{_key(model_id)}.parquet")
+        return self.table_path("filters", model_id)
+
+    def table_path(self, table: str, model_id: str) -> str:
+        """Where a model's part of a table (``filters``, ``layers``, ``models``) is, for ``arrow_filesystem``."""
+        return self._path(f"{table}/{_key(model_id)}.parquet")
 
     def filter_places(self) -> Callable[[str], FilterPlace]:
         """Gives where a model's filters are, as of now; what has been there stays for a while (``compact``).
@@ -447,7 +451,7 @@ class Store:
         """A model's filters, opened and checked; close it after use.
 
         Raises:
-            StoreError: they can't be read or are not of ``FILTERS_SCHEMA``.
+            StoreError: they are not there, can't be read or are not of ``FILTERS_SCHEMA``.
             RetryableError: they can't be read now.
         """
         path = self.filters_path(model_id)
@@ -456,7 +460,7 @@ class Store:
                 file = pq.ParquetFile(path, filesystem=self._arrow)
             except FileNotFoundError:
                 if (table := self._from_packs(model_id)) is None:
-                    raise
+                    raise without_filters(path, model_id) from None
                 return as_file(table)
             except pa.ArrowInvalid as error:
                 raise StoreError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error

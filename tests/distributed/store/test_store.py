@@ -103,7 +103,7 @@ GOLDEN = {
     "filters": "layer_id int64!, w0 float!, w1 float!, w2 float!, w3 float!, w4 float!, w5 float!, w6 float!, "
     "w7 float!, w8 float!",
     "layers": "layer_id int64!, model_id string!, layer_index int32!, name string!, conv_depth int32!, "
-    "conv_depth_norm double!, depth_method string!, out_channels int32!, in_channels int32!, groups int32, "
+    "conv_depth_norm double!, depth_method string!, out_channels int32, in_channels int32, groups int32, "
     "is_depthwise bool, is_transposed bool, dtype string!, num_filters int64!, sparsity double!, "
     "variance_entropy double!, variance_entropy_normalized double, variance_entropy_clean double, "
     "orthogonality double, norm_mean double!, norm_std double!, max_abs double!, "
@@ -112,10 +112,10 @@ GOLDEN = {
     "models": "model_id string!, name string!, source string!, uri string!, revision string, file string!, "
     "format string!, sha256 string, reference_key string!, library string, architecture string, family string, "
     "task string, visual_category string, training_dataset string, pretraining_dataset string, license string, "
-    "paper string, origins list<element: struct<key: string, value: string>>!, num_parameters int64!, "
-    "total_filters int64!, num_filters int64!, "
-    "share_3x3 double!, kernel_shapes list<element: struct<key: string, value: int64>>!, "
-    "op_counts list<element: struct<key: string, value: int64>>, num_conv_layers int32!, "
+    "paper string, origins list<element: struct<key: string, value: string>>!, num_parameters int64, "
+    "total_filters int64, num_filters int64!, "
+    "share_3x3 double, kernel_shapes list<element: struct<key: string, value: int64>>!, "
+    "op_counts list<element: struct<key: string, value: int64>>, num_conv_layers int32, "
     "num_layers_3x3 int32!, notes list<element: string>!, bytes_read int64!, bytes_total int64!, "
     "extracted_at timestamp[ms, tz=UTC]!, tool_version string!, variant string, "
     "recipe string, resolution int32, attributes list<element: struct<key: string, value: string>>",
