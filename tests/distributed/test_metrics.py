@@ -31,7 +31,7 @@ def kill_one_at_work(done):
     while not done.is_set():
         for process in psutil.Process().children(recursive=True):
             try:
-                if process.name().startswith("ray::ExtractionActor.extract"):
+                if " ".join(process.cmdline()).startswith("ray::extract "):
                     process.send_signal(signal.SIGKILL)
                     return
             except psutil.NoSuchProcess:

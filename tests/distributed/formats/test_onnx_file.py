@@ -189,8 +189,8 @@ def test_external_data_as_onnx_writes_it_is_read_in_ranges(tmp_path: Path) -> No
 def test_external_data_is_asked_for_in_few_ranges(tmp_path: Path) -> None:
     kernels = {f"w{i}": RNG.standard_normal((64, 64, 3, 3)).astype(np.float32) for i in range(6)}
     model = model_of(*(numpy_helper.from_array(kernel, name) for name, kernel in kernels.items()))
-    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="data", size_threshold=0)
-    graph, data = (Served(tmp_path / name, name) for name in ("m.onnx", "data"))
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.weights", size_threshold=0)
+    graph, data = (Served(tmp_path / name, name) for name in ("m.onnx", "m.weights"))
     with open_checkpoint([graph, data]) as checkpoint:
         assert graph.is_whole  # and can so be verified
         assert data.calls == []
