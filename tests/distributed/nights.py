@@ -124,7 +124,7 @@ class Laboratory:
         options = (
             f"source.models=[{','.join(self.samples)}]",
             *("cluster=ray", f"cluster.address={self.cluster.address}", "cluster.actors=1"),
-            *(f"store.uri={self.store(bucket).uri}", f"store.endpoint_url={self.endpoint}", "progress=plain"),
+            *(f"store.uri={self.store(bucket).uri}", f"store.endpoint_url={self.endpoint}", "extract.progress=plain"),
         )
         command = [sys.executable, "launch/extract.py", *options]
         return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

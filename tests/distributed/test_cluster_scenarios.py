@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -42,9 +43,9 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module")
 def temporary() -> Iterator[Path]:
     """TMPDIR of this process and of the nodes that it starts. Short: Ray's sockets lie in it."""
-    with tempfile.TemporaryDirectory(prefix="n", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        with patch.dict(os.environ, TMPDIR=folder):
-            yield Path(folder)
+    made = tempfile.TemporaryDirectory(prefix="n", dir="/tmp", ignore_cleanup_errors=True)
+    with made as folder, patch.dict(os.environ, TMPDIR=folder):
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_a_node_is_lost_and_comes_back(lab: Laboratory, bucket: str, undisturbed
     finally:
         for node in nodes:
             lab.cluster.remove_node(node)
-    assert "the actor died with its node" in ended.said
+    assert re.search("^retry: .*the actor died", ended.said, re.MULTILINE)  # Ray does not always know that its node did
     assert ended.counts["extracted"] == ended.counts["listed"]
     lab.check(bucket, undisturbed)
 
@@ -121,7 +122,8 @@ def test_the_store_refuses(
     ended = lab.run(bucket, disturb)
     assert isinstance(ended.error, UnusableStoreError)
     assert told in str(ended.error)
-    assert disturb.at is not None and ended.noticed is not None
+    assert disturb.at is not None
+    assert ended.noticed is not None
     assert ended.noticed - disturb.at < 10
     assert ended.counts["failed"] == 0 < ended.counts["not finished"]
     rest = lab.run(bucket)
@@ -134,9 +136,8 @@ def test_two_identical_jobs_at_once(lab: Laboratory, bucket: str, undisturbed: d
 
     def both_are_there(request: str) -> None:
         """Neither uploads a model before the other has begun."""
-        until = time.monotonic() + 100
         runs = f"PUT /{bucket}/store/runs/"
-        while request.startswith(f"PUT /{bucket}/store/filters/") and time.monotonic() < until:
+        while request.startswith(f"PUT /{bucket}/store/filters/") and other.poll() is None:
             if len({each.partition("?")[0] for each in lab.rules.requests if each.startswith(runs)}) == 2:
                 return
             time.sleep(0.1)
