@@ -1,13 +1,18 @@
 """Benchmark 8: many small models through Ray, and what failures on a cluster cost.
 
     python -m benchmarks.cluster models   2 000 small local models through 2 actors: first run, second run, dry run
+    python -m benchmarks.cluster faults   what becomes of the samples on a Ray of several nodes into S3, by failure
 
-The seconds are of the whole command, Ray's start included; CPU time is that of all its processes.
+The seconds of ``models`` are of the whole command, Ray's start included; CPU time is that of all its processes. Those
+of ``faults`` are of the runs that a failure needs until all is in the store; noticed is when the first one speaks of it
+or ends by it, uploads repeated are requests that bring a model's filters once more.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +29,15 @@ MODEL_COLUMNS = (
     Column("rate", "models a second", number(1)),
     Column("cpu", "CPU s", number(1)),
     Column("line", "closing line"),
+)
+
+FAULT_COLUMNS = (
+    Column("fault", "failure"),
+    Column("outcome", "outcome"),
+    Column("noticed", "noticed after, s", number(1)),
+    Column("uploads", "uploads repeated", number(0)),
+    Column("requests", "requests a model", number(1)),
+    Column("seconds", "s", number(1)),
 )
 
 #: Run → seconds it may take, of the 2 000 models of the goal.
@@ -89,24 +103,106 @@ def model_goals(rows: Sequence[Row]) -> list[Goal]:
     return found
 
 
+def faults(place: Path) -> list[Row]:
+    """Rows of the table of failures.
+
+    Raises:
+        AssertionError: after one of them something is wrong or left.
+    """
+    from unittest.mock import patch
+
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from tests.distributed.nights import UPLOAD, Always, Laboratory, Once, kill_an_actor, laboratory, weather
+    from tests.s3 import running_s3
+
+    small = {"num_cpus": 2, "object_store_memory": 80 * 1024**2}
+
+    def lose(lab: Laboratory) -> None:
+        lab.cluster.remove_node(min(lab.cluster.worker_nodes, key=id), allow_graceful=False)
+        with patch.object(lab.cluster, "_shutdown_at_exit", False):  # a handler of signals, which no thread may set
+            lab.cluster.add_node(**small)
+
+    with running_s3() as server:
+        os.environ.update({key: value for key, value in server.environment.items() if key != "AWS_ENDPOINT_URL"})
+        os.environ["TMPDIR"] = str(place)
+        cluster = Cluster(initialize_head=True, head_node_args={**small, "num_cpus": 0, "include_dashboard": False})
+        cluster.add_node(**small)
+        ray.init(address=cluster.address, log_to_driver=False)
+        try:
+            with laboratory(cluster, server, place) as lab:
+                happenings = {
+                    "none": None,
+                    "an actor killed": Once(UPLOAD, lambda: kill_an_actor(cluster), after=1),
+                    "a node lost, and back": Once(UPLOAD, lambda: lose(lab), after=1),
+                    "20 % 503, first uploads cut": weather(0),
+                    "a read answered 403 once": Once("^GET /[^?]*/store/models/", lambda: (403, "AccessDenied")),
+                    "credentials expired": Always(UPLOAD, (400, "ExpiredToken"), after=2),
+                    "the driver killed": Once(UPLOAD, lambda: driver.send_signal(signal.SIGKILL), after=1),
+                }
+                rows: list[Row] = []
+                for index, (fault, disturb) in enumerate(happenings.items()):
+                    bucket = f"fault-{index}"
+                    server.make_bucket(bucket)
+                    lab.rules.requests.clear()
+                    noticed, seconds, told = None, 0.0, ""
+                    if fault == "the driver killed":
+                        lab.rules.disturb, driver = disturb, lab.start(bucket)
+                        driver.communicate(timeout=300)
+                        told, disturb = "killed; ", None
+                    while True:
+                        ended = lab.run(bucket, disturb)
+                        counts, seconds = ended.counts, seconds + ended.seconds
+                        told += " + ".join(f"{kind} {count}" for kind, count in counts.items() if count)
+                        if isinstance(disturb, Once) and disturb.at is not None and ended.noticed is not None:
+                            noticed = ended.noticed - disturb.at
+                        if counts["extracted"] + counts["already there"] == counts["listed"]:
+                            break
+                        told, disturb = f"{told}; ", None
+                    uploads = sum(request.startswith(f"PUT /{bucket}/store/filters/") for request in lab.rules.requests)
+                    kept = {"noticed": noticed, "uploads": uploads - counts["listed"], "seconds": seconds}
+                    asked = len(lab.rules.requests) / counts["listed"]
+                    rows.append({"fault": fault, "outcome": told, "requests": asked, **kept})
+                    if fault == "none":
+                        undisturbed = lab.rows(bucket)
+                    lab.check(bucket, undisturbed)
+                    print(f"{fault}: {told}, {seconds:.1f} s", flush=True)
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+    return rows
+
+
+def fault_goals(rows: Sequence[Row]) -> list[Goal]:
+    """Failures are noticed, and cost no row."""
+    slowest = max((row["noticed"] for row in rows if row["noticed"] is not None), default=0.0)
+    return [Goal(f"{len(rows)} runs equal row for row; the slowest failure was noticed after {slowest:.1f} s", None)]
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
-    parser.add_argument("what", choices=["models"])
+    parser.add_argument("what", choices=["models", "faults"])
     parser.add_argument("--models", type=int, default=2000)
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--folder", type=made_folder, help="where models are made and deleted; default: temporary")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs/benchmarks")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder, prefix="cluster-") as folder:
-        rows = models(Path(folder), given.models, given.actors)
+    with tempfile.TemporaryDirectory(dir=given.folder, prefix="c", ignore_cleanup_errors=True) as folder:
+        if given.what == "models":
+            rows = models(Path(folder), given.models, given.actors)
+            columns, goals, label = MODEL_COLUMNS, model_goals(rows), "run"
+        else:
+            rows = faults(Path(folder))
+            columns, goals, label = FAULT_COLUMNS, fault_goals(rows), "fault"
         finish(
-            "cluster_models",
+            f"cluster_{given.what}",
             given.out,
             rows,
-            MODEL_COLUMNS,
-            lambda figure, found: bars(figure, found, lambda row: str(row["run"]), "seconds", "s of the command"),
-            model_goals(rows),
+            columns,
+            lambda figure, found: bars(figure, found, lambda row: str(row[label]), "seconds", "s"),
+            goals,
         )
 
 
