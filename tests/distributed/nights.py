@@ -30,9 +30,10 @@ from distributed.sources.settings import SampleSettings
 from distributed.store.settings import StoreSettings
 from distributed.upkeep.settings import Verify
 from distributed.upkeep.verify import verify
-from tests.conftest import REPOSITORY
 from tests.s3 import S3Server
 from tests.s3_proxy import CUT, Rules, proxy
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 SAMPLES = ("digits-*", "maps-*")
 
