@@ -20,7 +20,6 @@ from unittest.mock import patch
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 from ray.cluster_utils import Cluster
 
 from distributed.driver import extract
@@ -108,7 +107,7 @@ class Laboratory:
         """A run in this process, with one actor unless ``cluster`` says otherwise."""
         settings = ClusterSettings(**{"address": "auto", "actors": 1, "wait": 60.0, **cluster})  # type: ignore[arg-type]
         source = SampleSettings(models=self.samples)
-        chosen = ExtractSettings(progress=ProgressStyle.plain)
+        chosen = ExtractSettings(progress=ProgressStyle.plain, trace=False)
         began, output, error = time.monotonic(), _Clocked(), None
         self.rules.disturb = disturb
         try:
@@ -125,7 +124,12 @@ class Laboratory:
         options = (
             f"source.models=[{','.join(self.samples)}]",
             *("cluster=ray", f"cluster.address={self.cluster.address}", "cluster.actors=1"),
-            *(f"store.uri={self.store(bucket).uri}", f"store.endpoint_url={self.endpoint}", "extract.progress=plain"),
+            *(
+                f"store.uri={self.store(bucket).uri}",
+                f"store.endpoint_url={self.endpoint}",
+                "extract.progress=plain",
+                "extract.trace=false",
+            ),
         )
         command = [sys.executable, "launch/extract.py", *options]
         return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -227,11 +231,3 @@ def weather(seed: int, refused: float = 0.2) -> Disturbance:
             return (503, "SlowDown") if chance.random() < refused else None
 
     return disturb
-
-
-def wait_for_room(cpus: float) -> None:
-    """Until nodes are there, and earlier actors gone, so that so many CPUs are free in all."""
-    until = time.monotonic() + 60
-    while ray.available_resources().get("CPU", 0) != cpus:
-        assert time.monotonic() < until, ray.available_resources()
-        time.sleep(0.1)
