@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ class S3Server:
         """Create a bucket, as its owner would before the first run."""
         self.client().create_bucket(Bucket=bucket)
 
-    def client(self):  # type: ignore[no-untyped-def]
+    def client(self) -> Any:
         """A botocore client of the service, for looking behind the store's back."""
         import botocore.session
 

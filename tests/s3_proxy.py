@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import re
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,13 +14,17 @@ from urllib.parse import unquote, urlsplit
 
 from tests.s3 import S3Server
 
+#: In place of an answer: the connection is lost when half of the request is through.
+CUT = (0, "")
+
 
 @dataclass
 class Rules:
     """What the proxy does besides passing on.
 
     ``forbid``: pattern of requests that are refused, ``refusal``: by what. ``seen`` counts creations that
-    carried the condition, ``requests`` everything: ``DELETE /bucket/key``.
+    carried the condition, ``requests`` everything: ``DELETE /bucket/key``. ``disturb`` is told each request,
+    may take its time, and says what it is answered instead: a refusal, or ``CUT``.
     """
 
     refuse_condition: tuple[int, str] | None = None
@@ -28,6 +33,15 @@ class Rules:
     refusal: tuple[int, str] = (403, "AccessDenied")
     seen: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    disturb: Callable[[str], tuple[int, str] | None] | None = None
+
+
+class _Listener(ThreadingHTTPServer):
+    """Says nothing of clients that are gone: some are killed."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -38,8 +52,15 @@ def proxy(server: S3Server, rules: Rules) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             rules.requests.append(f"{self.command} {self.path}")
+            instead = rules.disturb and rules.disturb(unquote(f"{self.command} {self.path}"))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length // 2 if instead == CUT else length)
+            if instead == CUT:
+                self.close_connection = True
+                return None
+            if instead:
+                return self.refuse(*instead, "Disturbed")
             conditional = self.headers.get("If-None-Match") == "*"
             if conditional:
                 rules.seen.append(self.path)
@@ -79,7 +100,7 @@ def proxy(server: S3Server, rules: Rules) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+    with _Listener(("127.0.0.1", 0), Handler) as listener:
         thread = threading.Thread(target=listener.serve_forever, daemon=True)
         thread.start()
         try:
