@@ -199,10 +199,10 @@ def with_retries(read: Callable[[FilePart], Result], part: FilePart, policy: Rea
             return read(part)
         except pa.ArrowInvalid as error:
             raise StoreError(f"{part.path} is damaged: {_line(error)}; extract model {part.model_id} again") from error
-        except FileNotFoundError as error:
-            raise without_filters(part.path, part.model_id) from error
         except OSError as error:
             if attempt == policy.attempts:
+                if isinstance(error, FileNotFoundError):
+                    raise without_filters(part.path, part.model_id) from error
                 raise StoreError(
                     f"cannot read {part.path}: {_line(error)} ({attempt} attempts); "
                     f"check the store or extract model {part.model_id} again"

@@ -81,6 +81,7 @@ def test_an_actor_is_killed(lab: Laboratory, bucket: str, undisturbed: dict[str,
     lab.check(bucket, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_node_is_lost_and_comes_back(lab: Laboratory, bucket: str, undisturbed: dict[str, pa.Table]) -> None:
     nodes = [lab.cluster.add_node(num_cpus=2, **SMALL)]
 
@@ -131,6 +132,7 @@ def test_the_store_refuses(
     lab.check(bucket, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_identical_jobs_at_once(lab: Laboratory, bucket: str, undisturbed: dict[str, pa.Table]) -> None:
     node = lab.cluster.add_node(num_cpus=1, **SMALL)
 
@@ -155,6 +157,7 @@ def test_two_identical_jobs_at_once(lab: Laboratory, bucket: str, undisturbed: d
     lab.check(bucket, undisturbed)
 
 
+@pytest.mark.slow
 def test_the_driver_is_killed_and_a_second_run_does_the_rest(
     lab: Laboratory, bucket: str, undisturbed: dict[str, pa.Table]
 ) -> None:
