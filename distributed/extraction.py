@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from distributed import __version__
 from distributed.byte_sources import open_sources
 from distributed.convolutions import (
     AxisOrderError,
@@ -34,15 +32,15 @@ from distributed.formats.base import ByteSource, Checkpoint
 from distributed.graph.facts import DepthMethod, GraphFacts
 from distributed.graph.order import order_depths
 from distributed.hub.settings import HubAccess
+from distributed.layer_stream import LayerStream, into_store, model_row
 from distributed.local_files import LocalFile
 from distributed.metrics import Stage, stage
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.records import LAYERS_SCHEMA
-from distributed.references import METADATA_FIELDS, ModelReference, content_digest, layer_id_of, model_id_of
+from distributed.references import ModelReference, content_digest, model_id_of
 from distributed.settings import ExtractSettings, NonFinite
 from distributed.sources.completing import completed
 from distributed.statistics import LayerStatistics, layer_statistics
-from distributed.store import ModelRow, RowGroups, Store
+from distributed.store import ModelRow, Store
 from distributed.values import as_tensor
 
 if TYPE_CHECKING:
@@ -95,19 +93,13 @@ def extract_model(
             layout = plan_layers(reference, checkpoint, settings)
         stream = FilterStream(checkpoint, layout, model_id, device, settings.non_finite)
 
-        def finish() -> tuple[ModelRow, pa.Table]:
-            row = _model_row(reference, model_id, checkpoint, layout, stream, sources)
-            return replace(row, bytes_read=spent + _bytes_read(sources)), pa.Table.from_pylist(
-                stream.layer_rows, schema=LAYERS_SCHEMA
-            )
+        def bytes_read() -> int:
+            return spent + _bytes_read(sources)
 
-        with stage(Stage.WRITE):
-            receipt = store.write_model(model_id, stream.batches(), finish)
-    kind = OutcomeKind.EXTRACTED if receipt.created else OutcomeKind.ALREADY_THERE
-    written = stream.num_filters if receipt.created else 0
-    layers = len(stream.layer_rows) if receipt.created else 0
-    read = spent + _bytes_read(sources)
-    return Outcome(reference, kind, model_id=model_id, filters=written, layers=layers, bytes_read=read)
+        def row() -> ModelRow:
+            return _model_row(reference, model_id, checkpoint, layout, stream, sources, bytes_read())
+
+        return into_store(reference, model_id, store, stream, row, bytes_read)
 
 
 def _opened(
@@ -260,14 +252,11 @@ def _find(checkpoint: Checkpoint, graph: GraphFacts | None, settings: ExtractSet
     return replace(plan, remarks=(*others.notes, *plan.remarks))
 
 
-class FilterStream:
-    """Reads layer after layer, measures each while it is in memory, and gives its filters as record batches.
+class FilterStream(LayerStream):
+    """Reads layer after layer of a checkpoint, and measures each while it is in memory: one at a time.
 
-    ``largest`` holds the largest |w| of each layer whose filters were given, by ``layer_id``.
-
-    After the batches are exhausted ``layer_rows``, ``num_filters``, ``notes`` and ``left_out`` (names of convolutions
-    whose values show that they were never learned, or that they are not the weights, or are none) are complete. One
-    layer is in memory at a time.
+    ``left_out`` are the convolutions whose values show that they were never learned, or that they are not the weights,
+    or are none.
 
     Args:
         checkpoint: opened.
@@ -285,21 +274,11 @@ class FilterStream:
         device: torch.device | str | None,
         non_finite: NonFinite = NonFinite.refuse,
     ) -> None:
-        self._checkpoint, self._layout, self._model_id, self._device = checkpoint, layout, model_id, device
-        self._non_finite = non_finite
-        self.layer_rows: list[dict[str, Any]] = []
-        self.num_filters = 0
-        self.notes: list[str] = []
-        self.left_out: set[str] = set()
-        self.largest: dict[int, float] = {}
-        self._rows = RowGroups()
+        super().__init__(model_id, non_finite)
+        self._checkpoint, self._layout, self._device = checkpoint, layout, device
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Record batches of ``FILTERS_SCHEMA``; rows of one layer are contiguous.
-
-        Raises:
-            UnextractableError: a weight is NaN or infinite and may not be left out, or nothing learned is left.
-        """
+        """See ``LayerStream.batches``."""
         parts = [part for layer in self._layout.layers for part in layer.reads]
         tensors = self._checkpoint.read(parts)
         for layer in self._layout.layers:
@@ -309,10 +288,10 @@ class FilterStream:
                 weight = materialise(layer, mine)
             except UncertainWeightError as error:
                 del mine
-                self._leave_out(layer, str(error))
+                self._leave_out(layer.name, str(error))
                 continue
             if is_fixed(weight, layer.dtype):
-                self._leave_out(layer, "a fixed kernel by its values, not learned")
+                self._leave_out(layer.name, "a fixed kernel by its values, not learned")
                 continue
             weight = fold(weight, layer.norm, mine)
             del mine
@@ -325,53 +304,28 @@ class FilterStream:
                 SkipReason.NO_3X3_CONVOLUTION, f"no learned 3x3 convolution is left: {'; '.join(notes)}"
             )
 
-    def _leave_out(self, layer: Convolution, reason: str) -> None:
-        self.notes.append(f"left out {layer.name}: {reason}")
-        self.left_out.add(layer.name)
-
-    def _statistics(self, layer: Convolution, weight: NDArray[np.float32]) -> LayerStatistics | None:
-        """Of one layer; None where it is left out because it is not finite."""
-        try:
-            with stage(Stage.MEASURE):
-                if self._device is None:
-                    return layer_statistics(weight, name=layer.name)
-                return layer_statistics(as_tensor(weight).to(self._device), name=layer.name)
-        except UnextractableError as error:
-            if error.reason is not SkipReason.NON_FINITE:
-                raise
-            if self._non_finite is NonFinite.refuse:
-                way_out = "extract.non_finite=leave_out takes the other layers"
-                raise UnextractableError(error.reason, f"{error} ({way_out})", error.place) from None
-            self._leave_out(layer, str(error).removeprefix(f"{layer.name}: "))
-            return None
+    def _statistics(self, name: str, weight: NDArray[np.float32]) -> LayerStatistics:
+        if self._device is None:
+            return layer_statistics(weight, name=name)
+        return layer_statistics(as_tensor(weight).to(self._device), name=name)
 
     def _layer(self, layer: Convolution, weight: NDArray[np.float32]) -> Iterator[pa.RecordBatch]:
-        statistics = self._statistics(layer, weight)
+        statistics = self._measured(layer.name, lambda: self._statistics(layer.name, weight))
         if statistics is None:
             return
-        index = len(self.layer_rows)
-        layer_id = layer_id_of(self._model_id, index)
-        self.layer_rows.append(
-            {
-                "layer_id": layer_id,
-                "model_id": self._model_id,
-                "layer_index": index,
-                "name": layer.name,
-                "conv_depth": self._layout.depths[layer.name],
-                "conv_depth_norm": self._layout.depth_norm(layer.name),
-                "depth_method": str(self._layout.method),
-                "out_channels": layer.shape[0],
-                "in_channels": layer.shape[1],
-                "groups": layer.groups,
-                "is_depthwise": layer.is_depthwise,
-                "is_transposed": layer.is_transposed,
-                "dtype": layer.dtype,
-                **asdict(statistics),
-            }
-        )
-        self.num_filters += statistics.num_filters
-        self.largest[layer_id] = statistics.max_abs
-        yield from self._rows.add(layer_id, weight.reshape(-1, 9))
+        facts = {
+            "name": layer.name,
+            "conv_depth": self._layout.depths[layer.name],
+            "conv_depth_norm": self._layout.depth_norm(layer.name),
+            "depth_method": str(self._layout.method),
+            "out_channels": layer.shape[0],
+            "in_channels": layer.shape[1],
+            "groups": layer.groups,
+            "is_depthwise": layer.is_depthwise,
+            "is_transposed": layer.is_transposed,
+            "dtype": layer.dtype,
+        }
+        yield from self._filters(self._begin(facts, statistics), weight.reshape(-1, 9))
 
 
 def _sha256(sources: Sequence[ByteSource]) -> str | None:
@@ -387,35 +341,22 @@ def _model_row(
     layout: LayerLayout,
     stream: FilterStream,
     sources: Sequence[ByteSource],
+    bytes_read: int,
 ) -> ModelRow:
-    metadata = reference.metadata
     learned = tuple(c for c in layout.plan.convolutions if c.name not in stream.left_out)
     plan = replace(layout.plan, convolutions=learned)
-    return ModelRow(
-        model_id=model_id,
-        name=reference.name,
-        source=reference.source,
-        uri=reference.root,
-        revision=reference.revision,
-        file=reference.entry,
+    return model_row(
+        reference,
+        model_id,
+        stream,
         format=checkpoint.format,
         sha256=reference.weights_sha256 or _sha256(sources),
-        reference_key=reference.reference_key,
-        **{name: getattr(metadata, name) for name in METADATA_FIELDS},
-        attributes=dict(metadata.attributes) or None,
-        origins=dict(metadata.origins),
         num_parameters=layout.plan.num_parameters,
         total_filters=plan.total_filters,
-        num_filters=stream.num_filters,
         share_3x3=stream.num_filters / plan.total_filters,
         kernel_shapes=plan.kernel_shapes,
         op_counts=None if layout.op_counts is None else dict(layout.op_counts),
         num_conv_layers=len(learned),
-        num_layers_3x3=len(stream.layer_rows),
         notes=(*layout.notes, *stream.notes),
-        bytes_read=_bytes_read(sources),
-        bytes_total=reference.size,
-        extracted_at=datetime.now(UTC),
-        tool_version=__version__,
-        variant=reference.variant or None,
+        bytes_read=bytes_read,
     )

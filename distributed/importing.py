@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +12,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from distributed import __version__
 from distributed.errors import SkipReason, UnextractableError
 from distributed.formulas import sparse_below
+from distributed.layer_stream import LayerStream, into_store, model_row
 from distributed.outcomes import Outcome, OutcomeKind
 from distributed.published.layout import PIECE_ROWS, PublishedFile
 from distributed.published.rows import PublishedLayer, PublishedModel
-from distributed.records import LAYERS_SCHEMA
-from distributed.references import METADATA_FIELDS, ModelReference, layer_id_of, model_id_of
+from distributed.references import ModelReference, model_id_of
 from distributed.settings import NonFinite
 from distributed.statistics import LayerStatistics, layer_statistics
 from distributed.statistics.passes import assembled, non_finite, pieces
-from distributed.store import ModelRow, RowGroups, Store
+from distributed.store import ModelRow, Store
 from distributed.values import as_tensor
 
 if TYPE_CHECKING:
@@ -56,24 +54,14 @@ def import_model(
     """
     with PublishedFile(Path(reference.root, reference.entry)) as file:
         model_id = published_id(file, reference, model)
+        if store.has_model(model_id):
+            return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=file.bytes_read)
         stream = PublishedStream(file, model, model_id, device, unfinished)
 
-        def finish() -> tuple[ModelRow, pa.Table]:
-            row = _model_row(reference, model, model_id, file, stream)
-            return row, pa.Table.from_pylist(stream.layer_rows, schema=LAYERS_SCHEMA)
+        def row() -> ModelRow:
+            return _model_row(reference, model, model_id, file, stream)
 
-        receipt = store.write_model(model_id, stream.batches(), finish)
-        if not receipt.created:
-            return Outcome(reference, OutcomeKind.ALREADY_THERE, model_id=model_id, bytes_read=file.bytes_read)
-        layers = len(stream.layer_rows)
-        return Outcome(
-            reference,
-            OutcomeKind.EXTRACTED,
-            model_id=model_id,
-            filters=stream.num_filters,
-            layers=layers,
-            bytes_read=file.bytes_read,
-        )
+        return into_store(reference, model_id, store, stream, row, lambda: file.bytes_read)
 
 
 def published_id(file: PublishedFile, reference: ModelReference, model: PublishedModel) -> str:
@@ -92,11 +80,8 @@ def published_id(file: PublishedFile, reference: ModelReference, model: Publishe
     return model_id_of(reference.source, digest.hexdigest(), None, model.original_id, reference.variant)
 
 
-class PublishedStream:
-    """Reads layer after layer, measures each, and gives its filters as record batches: see ``FilterStream``.
-
-    After the batches are exhausted ``layer_rows``, ``num_filters`` and ``notes`` are complete.
-    """
+class PublishedStream(LayerStream):
+    """Reads layer after layer of a published model, and measures each."""
 
     def __init__(
         self,
@@ -106,37 +91,21 @@ class PublishedStream:
         device: torch.device | str,
         unfinished: NonFinite,
     ) -> None:
-        self._file, self._model, self._model_id = file, model, model_id
-        self._device, self._non_finite = device, unfinished
-        self.layer_rows: list[dict[str, Any]] = []
-        self.num_filters = 0
-        self.notes: list[str] = []
-        self._rows = RowGroups()
+        super().__init__(model_id, unfinished)
+        self._file, self._model, self._device = file, model, device
         # One buffer for all layers: memory that is asked for anew costs as much as reading.
         largest = max((layer.filters for layer in model.layers if _is_held(layer)), default=0)
         self._buffer = np.empty((max(largest, PIECE_ROWS), 9), np.float32)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Record batches of ``FILTERS_SCHEMA``; rows of one layer are contiguous.
-
-        Raises:
-            UnextractableError: weights are NaN or infinite and may not be left out, or nothing is left.
-        """
+        """See ``LayerStream.batches``."""
         for layer in self._model.layers:
-            try:
-                statistics = self._statistics(layer)
-            except UnextractableError as error:
-                if error.reason is not SkipReason.NON_FINITE:
-                    raise
-                if self._non_finite is NonFinite.refuse:
-                    way_out = "extract.non_finite=leave_out takes the other layers"
-                    raise UnextractableError(error.reason, f"{error} ({way_out})", error.place) from None
-                self.notes.append(f"left out {error}")
+            statistics = self._measured(layer.name, partial(self._statistics, layer))
+            if statistics is None:
                 continue
-            layer_id = layer_id_of(self._model_id, len(self.layer_rows))
-            self._add_row(layer, layer_id, statistics)
+            layer_id = self._begin(self._facts(layer), statistics)
             for piece in self._pieces(layer, again=False):
-                yield from self._rows.add(layer_id, piece)
+                yield from self._filters(layer_id, piece)
         yield from self._rows.rest()
         if not self.layer_rows:
             raise UnextractableError(SkipReason.NO_3X3_CONVOLUTION, f"no layer is left: {'; '.join(self.notes[:12])}")
@@ -173,27 +142,20 @@ class PublishedStream:
             else:
                 yield piece
 
-    def _add_row(self, layer: PublishedLayer, layer_id: int, statistics: LayerStatistics) -> None:
+    def _facts(self, layer: PublishedLayer) -> dict[str, Any]:
         out_channels, in_channels = layer.channels or (None, None)
-        self.layer_rows.append(
-            {
-                "layer_id": layer_id,
-                "model_id": self._model_id,
-                "layer_index": len(self.layer_rows),
-                "name": layer.name,
-                "conv_depth": layer.depth,
-                "conv_depth_norm": layer.depth_norm,
-                "depth_method": layer.depth_method,
-                "out_channels": out_channels,
-                "in_channels": in_channels,
-                "groups": layer.groups,
-                "is_depthwise": layer.is_depthwise,
-                "is_transposed": layer.is_transposed,
-                "dtype": layer.dtype or self._file.dtype,
-                **asdict(statistics),
-            }
-        )
-        self.num_filters += statistics.num_filters
+        return {
+            "name": layer.name,
+            "conv_depth": layer.depth,
+            "conv_depth_norm": layer.depth_norm,
+            "depth_method": layer.depth_method,
+            "out_channels": out_channels,
+            "in_channels": in_channels,
+            "groups": layer.groups,
+            "is_depthwise": layer.is_depthwise,
+            "is_transposed": layer.is_transposed,
+            "dtype": layer.dtype or self._file.dtype,
+        }
 
 
 def _is_held(layer: PublishedLayer) -> bool:
@@ -203,32 +165,18 @@ def _is_held(layer: PublishedLayer) -> bool:
 def _model_row(
     reference: ModelReference, model: PublishedModel, model_id: str, file: PublishedFile, stream: PublishedStream
 ) -> ModelRow:
-    metadata = reference.metadata
-    return ModelRow(
-        model_id=model_id,
-        name=reference.name,
-        source=reference.source,
-        uri=reference.root,
-        revision=None,
-        file=reference.entry,
+    return model_row(
+        reference,
+        model_id,
+        stream,
         format=FORMAT,
         sha256=None,
-        reference_key=reference.reference_key,
-        **{name: getattr(metadata, name) for name in METADATA_FIELDS},
-        attributes=dict(metadata.attributes) or None,
-        origins=dict(metadata.origins),
         num_parameters=model.num_parameters,
         total_filters=model.total_filters,
-        num_filters=stream.num_filters,
         share_3x3=model.share_3x3,
         kernel_shapes=model.kernel_shapes or {"3x3": stream.num_filters},
         op_counts=None if model.op_counts is None else dict(model.op_counts),
         num_conv_layers=model.num_conv_layers,
-        num_layers_3x3=len(stream.layer_rows),
         notes=(*model.notes, *stream.notes),
         bytes_read=file.bytes_read,
-        bytes_total=reference.size,
-        extracted_at=datetime.now(UTC),
-        tool_version=__version__,
-        variant=reference.variant or None,
     )

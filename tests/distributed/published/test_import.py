@@ -131,6 +131,9 @@ def test_the_same_model_in_another_copy_is_the_same_model(tmp_path: Path) -> Non
     _, outcomes = import_here(tmp_path / "two.h5", tmp_path / "store")
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.ALREADY_THERE}
     assert store.model_ids() == before
+    assert [outcome.bytes_read for outcome in outcomes] == [2 * 3 * 9 * 8] * 2, (
+        "three filters of a layer tell the model"
+    )
 
 
 def test_layers_that_are_too_large_to_hold_are_read_in_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
