@@ -52,21 +52,21 @@ def extract(run: ExtractionRun) -> int:
     if run.log is not logs.LogStyle.text:
         logs.begin(run.log)
     budget.use(None, run.hub)
-    catalogue = StoredCatalogue(Store.open(run.store), writes=not run.extract.dry_run)
-    return extract_parts(run, stream_source(run.source, catalogue))
+    store = Store.open(run.store)
+    catalogue = StoredCatalogue(store, writes=not run.extract.dry_run)
+    return extract_parts(run, store, stream_source(run.source, catalogue))
 
 
-def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
+def extract_parts(run: ExtractionRun, store: Store, parts: Iterator[Listing]) -> int:
     """``extract`` of a listing in parts: extraction begins with the first one that has something new.
 
     Where the listing ends with an error, what it brought before is extracted and reported first.
     """
     console = _console()
-    store = Store.open(run.store)
     labels = None if run.labels is None else read_labels(run.labels, store.settings)
     if labels is not None:
         parts = (labelled(part, labels) for part in parts)
-    with Arrivals(parts) as arrivals:
+    with Arrivals(_of_variant(part, run.extract.variant) for part in parts) as arrivals:
         planner = Planner(store, run.extract.retry, run.extract.non_finite)
         if run.extract.dry_run:
             show_plan(run, store, planner, arrivals, console, labels)
@@ -92,6 +92,10 @@ def extract_parts(run: ExtractionRun, parts: Iterator[Listing]) -> int:
     return OK if report.count(OutcomeKind.FAILED) <= run.extract.max_failures else FAILURES
 
 
+def _of_variant(part: Listing, variant: str) -> Listing:
+    return Listing([replace(each, variant=variant) for each in part.references], part.not_read)
+
+
 def _console() -> Console:
     """Standard output; in a log, where there is no terminal to measure, lines of ``LOG_WIDTH`` characters."""
     console = Console()
@@ -111,7 +115,7 @@ def run_listing(
     started, ended_by = time.monotonic(), None
     totals = Totals(waiting=_waiting_for_the_hub if run.asks_hub else str)
     recording = Recording(store, record.run_id)
-    work = _Work(planner, arrivals, recording, totals, run.extract.variant)
+    work = _Work(planner, arrivals, recording, totals)
     try:
         with reporter_for(run.extract.progress, console, totals, run.log) as reporter, recording:
             arriving = iter(work)
@@ -168,11 +172,8 @@ class _Work:
         deaths: ``reference_key`` → actors that died of the model in earlier runs.
     """
 
-    def __init__(
-        self, planner: Planner, arrivals: Arrivals, recording: Recording, totals: Totals, variant: str
-    ) -> None:
+    def __init__(self, planner: Planner, arrivals: Arrivals, recording: Recording, totals: Totals) -> None:
         self._planner, self._arrivals, self._recording, self._totals = planner, arrivals, recording, totals
-        self._variant = variant
         self._twins = Twins()
         self._recorded: dict[str, tuple[RejectKind, ...]] = {}
         self._next: list[ModelReference] = []
@@ -190,7 +191,7 @@ class _Work:
         while True:
             is_last = self._arrivals.has_ended  # asked before the parts are taken
             for part in self._arrivals.take():
-                self._plan([replace(each, variant=self._variant) for each in part.references])
+                self._plan(part.references)
             self._totals.listed, self._totals.is_listing = self.listed, not is_last
             if is_last and not self._next and not self._twins.waiting:
                 return

@@ -22,7 +22,7 @@ from distributed.payload import NeedsWholeFileError, payload_of
 from distributed.plan import Plan, Planner
 from distributed.progress import PLAIN_INTERVAL, human_bytes
 from distributed.references import ModelReference
-from distributed.report import print_labels
+from distributed.report import print_labels, say
 from distributed.settings import ExtractionRun, PlanDetail
 from distributed.sources.contents import not_read
 from distributed.store import Store
@@ -41,7 +41,7 @@ def show_plan(
     labels: LabelFile | None = None,
 ) -> None:
     """Print what a run would do with each listed model, and what it would cost."""
-    plan = _with_twins(planner.plan(_listed(run, arrivals, console)))
+    plan = _with_twins(planner.plan(_listed(arrivals, console)))
     if arrivals.error is not None and not plan.listed:
         return
     changes = label_changes(plan.settled, store, labels)
@@ -51,21 +51,21 @@ def show_plan(
     print_plan(plan, console, not_read(arrivals.not_read), payloads)
 
 
-def _listed(run: ExtractionRun, arrivals: Arrivals, console: Console) -> list[ModelReference]:
+def _listed(arrivals: Arrivals, console: Console) -> list[ModelReference]:
     """Everything, once all has come; says now and then how far it is."""
     references: list[ModelReference] = []
     last = time.monotonic()
     while True:
         is_last = arrivals.has_ended
         for part in arrivals.take():
-            references += (replace(each, variant=run.extract.variant) for each in part.references)
+            references += part.references
         if is_last:
             return sorted(references, key=lambda each: each.name)
         arrivals.wait(PLAIN_INTERVAL)
         if time.monotonic() - last >= PLAIN_INTERVAL:
             last = time.monotonic()
             waiting = budget.current().waiting()
-            _say(f"{len(references)} models listed so far{waiting and f'; waiting: {waiting}'}", console)
+            say(f"{len(references)} models listed so far{waiting and f'; waiting: {waiting}'}", console)
 
 
 def _with_twins(plan: Plan) -> Plan:
@@ -127,11 +127,11 @@ def print_plan(plan: Plan, console: Console, beside: str = "", payloads: Mapping
         table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     console.print(table)
     if beside:
-        _say(beside, console)
+        say(beside, console)
     _print_cost(plan, console, payloads)
     counts = {kind: sum(o.kind is kind for o in plan.settled) for kind in OutcomeKind}
     same = counts[OutcomeKind.SAME_CONTENT]
-    _say(
+    say(
         f"listed {len(plan.listed)} = to extract {len(plan.to_extract)} ({human_bytes(plan.size)}) "
         f"+ already there {counts[OutcomeKind.ALREADY_THERE]}{f' + same content {same}' if same else ''} "
         f"+ skipped {counts[OutcomeKind.SKIPPED]} + failed {counts[OutcomeKind.FAILED]}",
@@ -150,7 +150,7 @@ def _print_cost(plan: Plan, console: Console, payloads: Mapping[str, int | str] 
     if payloads is not None:
         known = [each for each in plan.to_extract if isinstance(payloads[each.reference_key], int)]
         needed = sum(size for size in payloads.values() if isinstance(size, int))
-        _say(
+        say(
             f"3x3 weights: {human_bytes(needed)} of {human_bytes(sum(each.size for each in known))} in the files of "
             f"{len(known)} models",
             console,
@@ -163,7 +163,7 @@ def _print_cost(plan: Plan, console: Console, payloads: Mapping[str, int | str] 
         seconds = max(
             requests.least_seconds(RequestKind.api, listing), requests.least_seconds(RequestKind.resolve, files)
         )
-        _say(
+        say(
             f"requests to the Hub: {listing:,} to its API for the listing, {files:,} addresses of files, at least "
             f"{_duration(seconds)} by its budget; ranges are the CDN's, which is not counted",
             console,
@@ -172,7 +172,3 @@ def _print_cost(plan: Plan, console: Console, payloads: Mapping[str, int | str] 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _say(line: str, console: Console) -> None:
-    console.print(in_one_line(line), soft_wrap=True, highlight=False, markup=False)

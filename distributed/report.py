@@ -67,7 +67,7 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
         )
     console.print(table)
     for first, others in _of_one_content(report.outcomes).items():
-        _say(f"{', '.join(others)}: {first}, counted once", console)
+        say(f"{', '.join(others)}: {first}, counted once", console)
     trouble = [o for o in report.outcomes if o.kind in (OutcomeKind.SKIPPED, OutcomeKind.FAILED)]
     if trouble:
         console.print(_trouble_table(trouble))
@@ -75,14 +75,10 @@ def print_report(report: RunReport, store_uri: str, console: Console, beside: st
             console.print(f"… and {len(trouble) - MOST_ROWS} more: see skips/ and failures/ in {store_uri}")
     filters = sum(outcome.filters for outcome in report.outcomes)
     if filters:
-        console.print(
-            f"{filters:,} filters in {report.seconds:.1f} s ({filters / report.seconds:,.0f} filters/s) → {store_uri}",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
-        )
+        rate = filters / report.seconds
+        say(f"{filters:,} filters in {report.seconds:.1f} s ({rate:,.0f} filters/s) → {store_uri}", console)
     if beside:
-        console.print(in_one_line(beside), soft_wrap=True, highlight=False, markup=False)
+        say(beside, console)
     console.print(report.line(), soft_wrap=True, highlight=False)
 
 
@@ -92,18 +88,18 @@ def print_labels(changes: Sequence[LabelChange], console: Console, notes: Sequen
     Before them ``notes`` on a file of labels, one line each.
     """
     for note in notes:
-        _say(note, console)
+        say(note, console)
     if not changes:
         return
     models = f"{len(changes)} {'model' if len(changes) == 1 else 'models'}"
     if updated:
-        _say(f"Labels updated of {models}:", console)
+        say(f"Labels updated of {models}:", console)
     else:
-        _say(f"Labels differ from the store's for {models} (extract.update_labels=true takes them over):", console)
+        say(f"Labels differ from the store's for {models} (extract.update_labels=true takes them over):", console)
     for change in changes[:MOST_ROWS]:
-        _say(f"  {change}", console)
+        say(f"  {change}", console)
     if len(changes) > MOST_ROWS:
-        _say(f"  … and {len(changes) - MOST_ROWS} more", console)
+        say(f"  … and {len(changes) - MOST_ROWS} more", console)
 
 
 def _of_one_content(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
@@ -115,8 +111,8 @@ def _of_one_content(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
     return found
 
 
-def _say(line: str, console: Console) -> None:
-    """One line with names in it as they are."""
+def say(line: str, console: Console) -> None:
+    """Print one line with names in it as they are, unless they would steer the terminal."""
     console.print(in_one_line(line), soft_wrap=True, highlight=False, markup=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,17 +104,23 @@ def assembled(sums: Sums, max_abs: float, orthogonality: float | None) -> LayerS
 
 
 def pieces(weight: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """The filters as (k, 9) pieces, in row order, without a second copy of the whole layer."""
-    if weight.flags.c_contiguous:
+    """The filters as contiguous (k, 9) pieces, in row order, without a second copy of the whole layer."""
+    for piece in cut(weight, ROWS, is_contiguous=weight.flags.c_contiguous):
+        yield np.ascontiguousarray(piece)
+
+
+def cut(weight: Any, rows: int, *, is_contiguous: bool) -> Iterator[Any]:
+    """The filters of an array or a tensor as (k, 9) pieces of at most ``rows``, in row order."""
+    if is_contiguous:
         filters = weight.reshape(-1, 9)
-        for start in range(0, len(filters), ROWS):
-            yield filters[start : start + ROWS]
+        for start in range(0, len(filters), rows):
+            yield filters[start : start + rows]
         return
     # Other strides (channels_last, a slice): copied a few output channels at a time.
-    channels = max(1, ROWS // weight.shape[1])
+    channels = max(1, rows // weight.shape[1])
     for first in range(0, weight.shape[0], channels):
-        for start in range(0, weight.shape[1], ROWS):
-            yield np.ascontiguousarray(weight[first : first + channels, start : start + ROWS]).reshape(-1, 9)
+        for start in range(0, weight.shape[1], rows):
+            yield weight[first : first + channels, start : start + rows].reshape(-1, 9)
 
 
 def non_finite(weight: NDArray[np.float32], name: str) -> UnextractableError:

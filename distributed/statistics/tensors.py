@@ -89,18 +89,9 @@ def scatter_of(columns: torch.Tensor) -> Scatter:
 
 
 def _chunks(weight: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The filters as (k, 9) pieces, in row order, without a second copy of the whole layer."""
-    limit = passes.ROWS if weight.device.type == "cpu" else _GPU_ROWS
-    if weight.is_contiguous():
-        filters = weight.view(-1, 9)
-        for start in range(0, len(filters), limit):
-            yield filters[start : start + limit]
-        return
-    # Other strides (channels_last, a slice): copied a few output channels at a time.
-    channels = max(1, limit // weight.shape[1])
-    for first in range(0, weight.shape[0], channels):
-        for start in range(0, weight.shape[1], limit):
-            yield weight[first : first + channels, start : start + limit].reshape(-1, 9)
+    return passes.cut(
+        weight, passes.ROWS if weight.device.type == "cpu" else _GPU_ROWS, is_contiguous=weight.is_contiguous()
+    )
 
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

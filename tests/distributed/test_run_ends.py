@@ -138,7 +138,7 @@ def test_the_report_comes_first_though_the_store_refuses_the_rest(
             yield from parts_of_it
 
         with pytest.raises(UnusableStoreError, match="no valid credentials"):
-            extract_parts(run, parts())
+            extract_parts(run, Store.open(run.store), parts())
     assert ADDED_UP in capsys.readouterr().out
 
 
@@ -147,7 +147,9 @@ def test_an_interrupt_is_told_after_the_report(
 ) -> None:
     run = known(source, StoreSettings(str(tmp_path / "store")))
     with pytest.raises(KeyboardInterrupt):
-        extract_parts(run, and_then(run, lambda: (signal.raise_signal(signal.SIGINT), time.sleep(5))))
+        extract_parts(
+            run, Store.open(run.store), and_then(run, lambda: (signal.raise_signal(signal.SIGINT), time.sleep(5)))
+        )
     assert ADDED_UP in capsys.readouterr().out
     (row,) = Store.open(run.store).runs()
     assert (row.ending, row.listed) == (INTERRUPTED, 1)
@@ -161,6 +163,6 @@ def test_a_listing_that_fails_is_told_after_the_report(
 
     run = known(source, StoreSettings(str(tmp_path / "store")))
     with pytest.raises(SourceError, match="the Hub is gone"):
-        extract_parts(run, and_then(run, fail))
+        extract_parts(run, Store.open(run.store), and_then(run, fail))
     assert ADDED_UP in capsys.readouterr().out
     assert [row.ending for row in Store.open(run.store).runs()] == ["the Hub is gone"]

@@ -19,7 +19,7 @@ from distributed.settings import ClusterSettings, ExtractionRun, ExtractSettings
 from distributed.sources import list_source
 from distributed.sources.contents import Listing
 from distributed.sources.settings import LocalSettings
-from distributed.store.settings import StoreSettings
+from distributed.store import Store, StoreSettings
 from tests.distributed.checkpoint_files import conv
 
 
@@ -27,6 +27,10 @@ def run_of(folder: Path, **settings: object) -> ExtractionRun:
     chosen = ExtractSettings(**{"progress": ProgressStyle.plain, **settings})  # type: ignore[arg-type]
     source, store = LocalSettings(str(folder / "models")), StoreSettings(str(folder / "store"))
     return ExtractionRun(source, store, ClusterSettings(actors=2), chosen)
+
+
+def extract_listed(run: ExtractionRun, parts: Iterator[Listing]) -> int:
+    return extract_parts(run, Store.open(run.store), parts)
 
 
 def listed_one_by_one(folder: Path, names: str) -> list[Listing]:
@@ -53,12 +57,12 @@ def test_the_first_part_is_in_the_store_before_the_listing_fails(
         yield known[1]
         raise SourceError("page 3 of the listing failed: run it again later")
 
-    assert guarded(lambda: extract_parts(run_of(tmp_path), parts())) == USAGE
+    assert guarded(lambda: extract_listed(run_of(tmp_path), parts())) == USAGE
     said = capsys.readouterr()
     assert said.out.splitlines()[-1] == "listed 2 = extracted 2 + already there 0 + skipped 0 + failed 0"
     assert said.err.splitlines()[-1] == "error: page 3 of the listing failed: run it again later"
 
-    assert guarded(lambda: extract_parts(run_of(tmp_path), iter(known))) == 0
+    assert guarded(lambda: extract_listed(run_of(tmp_path), iter(known))) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
         "listed 3 = extracted 1 + already there 2 + skipped 0 + failed 0"
     )
@@ -72,7 +76,7 @@ def test_a_listing_that_fails_at_once_says_only_that(
         raise SourceError("the Hub is down")
         yield
 
-    assert guarded(lambda: extract_parts(run_of(tmp_path, dry_run=dry_run), parts())) == USAGE
+    assert guarded(lambda: extract_listed(run_of(tmp_path, dry_run=dry_run), parts())) == USAGE
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "error: the Hub is down\n")
 
@@ -89,7 +93,7 @@ def test_an_interrupt_ends_a_run_that_waits_for_its_listing(
         yield Listing([])
 
     started = time.monotonic()
-    assert guarded(lambda: extract_parts(run_of(tmp_path, dry_run=dry_run), parts())) == INTERRUPTED
+    assert guarded(lambda: extract_listed(run_of(tmp_path, dry_run=dry_run), parts())) == INTERRUPTED
     hangs.set()
     assert time.monotonic() - started < 10
     assert "interrupted: what was finished is in the store" in capsys.readouterr().err
