@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from distributed.errors import ClusterError
+from distributed.errors import ClusterError, first_line
 from distributed.interrupt import take_sigterm
 from distributed.settings import ClusterSettings
 
@@ -55,9 +55,8 @@ def connected(cluster: ClusterSettings) -> Iterator[None]:
         with chdir(_ROOT):
             ray.init(**options)
     except Exception as error:  # Ray raises bare ones, too: a machine on which it does not come up in time
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClusterError(
-            f"cannot reach Ray at {cluster.address!r}: {reason} "
+            f"cannot reach Ray at {cluster.address!r}: {first_line(error)} "
             "(start one with 'ray start --head', or use cluster=local)"
         ) from error
     take_sigterm()

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from distributed import rooms
-from distributed.errors import ClusterError
+from distributed.errors import ClusterError, first_line
 from distributed.outcomes import MEMORY_ADVICE, NotReady
 from distributed.rooms import Need
 
@@ -326,9 +326,3 @@ def cause_of(error: RayError) -> str:
         return f"{error.cause}: install it there, or submit the job with the project as its --working-dir"
     named = re.findall(r"^[\w.]*(?:Error|Exception|Exit|Interrupt): .*", str(error), re.MULTILINE)
     return str(named[-1]) if named else first_line(error)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without its stack."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

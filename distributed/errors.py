@@ -30,6 +30,12 @@ def in_one_line(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(_ESCAPES.sub("", text).splitlines()))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something; the error's type where it has no text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 class FilterShiftError(Exception):
     """Base of every error raised on purpose; ``str(error)`` is one line for the user, whatever names stand in it."""
 

@@ -138,13 +138,6 @@ class Planner:
         return twin_outcome(reference, there.model_id, name)
 
 
-def make_plan(
-    references: Sequence[ModelReference], store: Store, retry: Retry, non_finite: NonFinite = NonFinite.refuse
-) -> Plan:
-    """The plan of a listing that is known as a whole."""
-    return Planner(store, retry, non_finite).plan(references)
-
-
 def _not_listed(reference: ModelReference, problem: Problem, recorded: Reject | None) -> Outcome:
     message = in_one_line(problem.message)
     if problem.reason not in set(SkipReason):

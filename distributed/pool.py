@@ -23,8 +23,8 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from distributed import metrics
-from distributed.crew import Crew, Member, cause_of, first_line, is_death, is_loss_of_node
-from distributed.errors import UnusableStoreError
+from distributed.crew import Crew, Member, cause_of, is_death, is_loss_of_node
+from distributed.errors import UnusableStoreError, first_line
 from distributed.outcomes import DEATHS, MEMORY_ADVICE, FailureReason, Outcome, OutcomeKind
 from distributed.progress import Reporter
 from distributed.references import ModelReference

@@ -199,11 +199,6 @@ def get_json(url: str, params: Mapping[str, Any] | None = None, access: HubAcces
     return _get(url, params, access)[0]
 
 
-def check_access(url: str, access: HubAccess = HubAccess()) -> None:
-    """Make a request of which only success or refusal matters. Errors as ``send``."""
-    send(url, _name_of(url), access).close()
-
-
 def get_pages(url: str, params: Mapping[str, Any], access: HubAccess = HubAccess()) -> Iterator[Any]:
     """The items of a paginated listing, in the server's order; a page is fetched when it is needed.
 

@@ -15,7 +15,15 @@ from huggingface_hub import constants
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # public, not marked as exported
 
-from distributed.errors import FilterShiftError, PermanentError, Place, RetryableError, SkipReason, UnextractableError
+from distributed.errors import (
+    FilterShiftError,
+    PermanentError,
+    Place,
+    RetryableError,
+    SkipReason,
+    UnextractableError,
+    first_line,
+)
 from distributed.hub.budget import RateLimit
 from distributed.hub.hosts import is_endpoint, origin_of, proxy_of
 
@@ -49,8 +57,7 @@ class RangesRefusedError(RetryableError):
 
 def one_line(error: BaseException, limit: int = 160) -> str:
     """The first line of an error's text that says something, shortened; its type where it has no text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = first_line(error)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from distributed.errors import first_line
 from distributed.references import METADATA_FIELDS, ModelMetadata
 from distributed.sources.vocabulary import (
     IMAGE_TEXT_DATA,
@@ -336,4 +337,4 @@ def yaml_problem(error: Exception) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is not None:
         return f"line {mark.line + 1}: {problem}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error)

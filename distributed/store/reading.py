@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from distributed.errors import StoreError
+from distributed.errors import StoreError, first_line
 from distributed.records import LATER_COLUMNS
 from distributed.store.conforming import conformed
 from distributed.store.problems import reading
@@ -117,12 +117,12 @@ def _as_found(
         try:
             file = pq.ParquetFile(pa.BufferReader(data))
         except pa.ArrowInvalid as error:
-            raise StoreError(f"{path} is not a Parquet file: {_first_line(error)} (remove it)") from error
+            raise StoreError(f"{path} is not a Parquet file: {first_line(error)} (remove it)") from error
         check_columns(file.schema_arrow, schema if columns is None else _of(schema, columns), path)
         try:
             table = file.read(columns=None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(f"{path} is damaged: {_first_line(error)} (remove it and extract again)") from error
+            raise StoreError(f"{path} is damaged: {first_line(error)} (remove it and extract again)") from error
     return table.replace_schema_metadata(None)
 
 
@@ -198,7 +198,3 @@ def _conformed(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
     extra = [field.with_metadata(None) for field in table.schema if field.name not in schema.names]
     arrays += [table.column(field.name) for field in extra]
     return pa.Table.from_arrays(arrays, schema=pa.schema(ours + extra))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

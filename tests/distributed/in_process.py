@@ -14,7 +14,7 @@ from distributed.extraction import extract_model
 from distributed.hub.catalogue import StoredCatalogue
 from distributed.hub.settings import HubAccess
 from distributed.outcomes import Outcome
-from distributed.plan import make_plan
+from distributed.plan import Planner
 from distributed.recording import record
 from distributed.settings import ExtractSettings
 from distributed.sources import stream_source
@@ -33,7 +33,7 @@ def extract_here(
     listing = stream_source(LocalSettings(str(source)) if isinstance(source, Path) else source, StoredCatalogue(store))
     listed = sorted((each for part in listing for each in part.references), key=lambda each: each.name)
     references = [replace(each, variant=settings.variant) for each in listed]
-    plan = make_plan(references, store, settings.retry, settings.non_finite)
+    plan = Planner(store, settings.retry, settings.non_finite).plan(references)
     outcomes = list(plan.settled)
     for reference in plan.to_extract:
         with tempfile.TemporaryDirectory() as scratch:

@@ -9,7 +9,7 @@ import pytest
 
 from distributed.driver import extract
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.plan import make_plan
+from distributed.plan import Planner
 from distributed.recording import record, reject_of
 from distributed.references import FileReference, ModelReference
 from distributed.settings import ExtractionRun, ExtractSettings, Retry
@@ -38,7 +38,7 @@ def test_a_model_without_an_older_record_costs_no_request(s3_server: S3Server) -
             record(each, store, ())
         assert [each.split()[0] for each in rules.requests if "DELETE" in each or "PUT" in each] == ["PUT", "PUT"]
 
-        plan = make_plan([each.reference for each in (skipped, failed, fresh)], store, Retry.all)
+        plan = Planner(store, Retry.all).plan([each.reference for each in (skipped, failed, fresh)])
         rules.requests.clear()
         record(fresh, store, plan.recorded.get(fresh.reference.reference_key, ()))
         assert rules.requests == []

@@ -20,7 +20,7 @@ from distributed.actor import outcome_of
 from distributed.errors import SkipReason, SourceError
 from distributed.extraction import extract_model
 from distributed.outcomes import Outcome, OutcomeKind
-from distributed.plan import make_plan
+from distributed.plan import Planner
 from distributed.references import ModelReference
 from distributed.settings import ExtractSettings, NonFinite, Retry
 from distributed.sources import list_references
@@ -39,7 +39,7 @@ def import_here(path: Path, folder: Path, *, corrections: bool = True, **changes
     store.prepare()
     settings = ExtractSettings(**changes)
     references = list_references(CnnFilterDbSettings(str(path), corrections=corrections))
-    plan = make_plan(references, store, settings.retry, settings.non_finite)
+    plan = Planner(store, settings.retry, settings.non_finite).plan(references)
 
     def work(each: ModelReference) -> Outcome:
         return outcome_of(each, lambda: extract_model(each, store, settings, CPU, folder))

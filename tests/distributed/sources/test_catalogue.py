@@ -14,7 +14,7 @@ from distributed.hub import client as client_module
 from distributed.hub.catalogue import FLUSH_EVERY, Catalogue, NoCatalogue, StoredCatalogue
 from distributed.hub.settings import HubAccess
 from distributed.outcomes import OutcomeKind
-from distributed.plan import make_plan
+from distributed.plan import Planner
 from distributed.recording import reject_of
 from distributed.references import ModelReference
 from distributed.settings import Retry
@@ -156,7 +156,7 @@ def test_one_repository_s_failure_is_its_own(
     settings, patient = HubSettings(author="many"), HubAccess(max_wait=1)
     found = stream(settings, StoredCatalogue(store), patient)
     assert [name for name, each in found.items() if each.problem] == ["many/net-00007"]
-    plan = make_plan(list(found.values()), store, Retry.none)
+    plan = Planner(store, Retry.none).plan(list(found.values()))
     [failed] = plan.settled
     assert len(plan.to_extract) == 19
     assert (failed.kind, failed.retryable) == (OutcomeKind.FAILED, FAULTS[kind])
@@ -166,7 +166,7 @@ def test_one_repository_s_failure_is_its_own(
 
     hub.faults.clear()
     mended = stream(settings, StoredCatalogue(store))
-    again = make_plan(list(mended.values()), store, Retry.none)
+    again = Planner(store, Retry.none).plan(list(mended.values()))
     assert len(again.to_extract) == 20
     assert set(again.superseded) == {failed.reference.reference_key}
 

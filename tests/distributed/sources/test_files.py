@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from distributed.plan import make_plan
+from distributed.plan import Planner
 from distributed.recording import reject_of
 from distributed.settings import Retry
 from distributed.sources import list_references
@@ -129,7 +129,7 @@ def test_odd_names_in_a_folder_and_in_a_repository(tmp_path: Path, hub: Loopback
         assert {file.path for each in listed for file in each.files} == set(ODD)
         assert len({each.name for each in listed}) == len(listed)
         store = Store.open(StoreSettings(str(tmp_path / "store")))
-        problems = [each for each in make_plan(listed, store, Retry.none).settled if each.message]
+        problems = [each for each in Planner(store, Retry.none).plan(listed).settled if each.message]
         assert len(problems) == 5
         for each in problems:
             assert "\n" not in str(each.message)
