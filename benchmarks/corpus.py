@@ -178,8 +178,14 @@ def goals(rows: Sequence[Row], smallest: int, largest: int) -> list[Goal]:
     for state in ("warm", "cold"):
         plain = by[largest, f"h5py read, {state}"]
         big, small = (by[size, f"import by actors, with Ray's start, {state}"] for size in (largest, smallest))
-        if big["rows"] > small["rows"]:
-            each = (big["seconds"] - small["seconds"]) / (big["rows"] - small["rows"]) * 1e9
+        if big["rows"] <= small["rows"]:
+            continue
+        longer = big["seconds"] - small["seconds"]
+        if longer <= 0:
+            text = f"import by actors, {state}: nothing to say, {big['rows']:,} filters took no longer than Ray's start"
+            found.append(Goal(text, met=False))
+        else:
+            each = longer / (big["rows"] - small["rows"]) * 1e9
             share = plain["nanoseconds"] / each
             text = f"import by actors {each:.0f} ns a filter without Ray's start, {share:.2f} of a plain h5py read"
             found.append(Goal(f"{text}, {state} (goal {GOAL})", share >= GOAL))
