@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from distributed.outcomes import Outcome
+if TYPE_CHECKING:  # settings know of this module, and ``--help`` needs no Arrow
+    from distributed.outcomes import Outcome
 
 _about: ContextVar[tuple[str, int] | None] = ContextVar("about", default=None)
 

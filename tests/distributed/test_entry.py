@@ -98,3 +98,20 @@ def test_help_costs_little_and_survives_its_reader(name: str, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+def test_help_of_no_command_imports_what_computes(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from launch.filter_shift import main
+for name in {[*filter_shift.COMMANDS]}:
+    sys.argv = ["filter-shift", name, "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, name
+    heavy = {{"numpy", "pyarrow", "matplotlib", "numba", "torch", "ray", "huggingface_hub", "h5py"}} & set(sys.modules)
+    assert not heavy, (name, heavy)
+"""
+    done = cli.run_command("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
