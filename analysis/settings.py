@@ -79,6 +79,16 @@ class Filters(StrEnum):
     clean = "clean"
 
 
+class Unit(StrEnum):
+    """What is one observation: what is resampled, dealt out and left out.
+
+    ``lineage``: models that descend from one another are one (``analysis.lineage``).
+    """
+
+    model = "model"
+    lineage = "lineage"
+
+
 class Rounding(StrEnum):
     """Of weights, before they are scaled."""
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays.types import Int64
+from analysis.settings import Unit
 from distributed.errors import UserError
 from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.suggestions import did_you_mean
@@ -171,6 +172,19 @@ def model_codes(flat: pa.Table) -> Int64:
     """(N,) the model of each row as a number, in order of ``model_id``."""
     ids = np.array(flat.column("model_id").to_pylist(), dtype=object).astype(str)
     return np.unique(ids, return_inverse=True)[1].astype(np.int64)
+
+
+def unit_codes(flat: pa.Table, unit: Unit) -> Int64:
+    """(N,) the unit of each row as a number 0 … U-1; a model whose ``lineage`` is null is a unit of its own."""
+    models = model_codes(flat)
+    if unit is Unit.model:
+        return models
+    names = flat.column("lineage").to_pylist()
+    keys = [
+        f"lineage {name}" if name is not None else f"model {code}"
+        for name, code in zip(names, models.tolist(), strict=True)
+    ]
+    return np.unique(np.array(keys), return_inverse=True)[1].astype(np.int64)
 
 
 def _by_value(axis: str, column: pa.ChunkedArray) -> tuple[list[str], Int64]:
