@@ -314,7 +314,7 @@ def is_death(error: RayError) -> bool:
 
 
 def is_loss_of_node(error: RayError) -> bool:
-    """Whether an actor died because its node did."""
+    """Whether an actor died because its node did, or the raylet there (which Ray notices after some 14 s)."""
     return "node has died" in str(error)  # Ray says it nowhere else
 
 

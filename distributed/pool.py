@@ -37,6 +37,11 @@ POLL_SECONDS = 0.5
 #: First wait before a retry; doubled with each further try, with jitter so that retries don't come in step.
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
+#: An actor that works on a model of at most so many bytes gets the next one already, if that is as small: what takes
+#: milliseconds would wait as long again for the driver's answer.
+SMALL_BYTES = 4 * 1024**2
+#: But only while so many models an actor wait: near the end others would have nothing to do.
+PLENTY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +113,11 @@ class ExtractionPool:
                         for each in more
                     )
                     waiting.sort(key=lambda work: work.reference.size, reverse=True)
-                self._crew.keep(len(waiting), len(self._in_flight))
+                self._crew.keep(len(waiting), len(self._busy))
                 self._hand_out(waiting)
                 metrics.waits(models=len(waiting), actors=self._crew.coming)
                 for work, outcome in self._collect():
-                    if self._try_again(work, outcome):
+                    if outcome is None or self._try_again(work, outcome):
                         waiting.append(work)
                     else:
                         self._reporter.finished(outcome)
@@ -121,10 +126,18 @@ class ExtractionPool:
                     raise self._store_error
                 self._reporter.tick(self._crew.waiting())
         finally:
-            for member, _ in self._in_flight.values():
+            for member in self._busy:
                 ray.kill(member.handle)
             self._in_flight = {}
             self._crew.end()
+
+    @property
+    def _busy(self) -> dict[Member, list[_Work]]:
+        """Those that have models, and which, in the order they take them."""
+        busy: dict[Member, list[_Work]] = {}
+        for member, work in self._in_flight.values():
+            busy.setdefault(member, []).append(work)
+        return busy
 
     def _hand_out(self, waiting: list[_Work]) -> None:
         """Give idle actors the largest models that fit into the bytes left; one too large goes when it is alone."""
@@ -134,7 +147,7 @@ class ExtractionPool:
             fits = in_flight + work.held <= self._settings.max_bytes_in_flight
             if work.not_before > now or not (fits or not self._in_flight):
                 continue
-            member = self._crew.take()
+            member = self._crew.take() or self._soon_free(work, len(waiting))
             if member is None:
                 return
             waiting.remove(work)
@@ -142,32 +155,67 @@ class ExtractionPool:
             self._in_flight[member.handle.extract.remote(work.reference, work.attempts)] = (member, work)
             in_flight += work.held
 
-    def _collect(self) -> list[tuple[_Work, Outcome]]:
-        """The outcomes that have come in; waits at most ``POLL_SECONDS``."""
+    def _soon_free(self, work: _Work, waiting: int) -> Member | None:
+        """One that will be done with its only model in a moment, for another such."""
+        busy = self._busy
+        if work.held > SMALL_BYTES or waiting < PLENTY * len(busy):
+            return None
+        return next((each for each, works in busy.items() if len(works) == 1 and works[0].held <= SMALL_BYTES), None)
+
+    def _collect(self) -> list[tuple[_Work, Outcome | None]]:
+        """The outcomes that have come in; None of what was never begun. Waits at most ``POLL_SECONDS``."""
         pending = [*self._in_flight, *self._crew.pending]
         if not pending:
             time.sleep(POLL_SECONDS / 10)
             return []
         done, _ = ray.wait(pending, num_returns=1, timeout=POLL_SECONDS)
-        ended = []
+        ended = list[tuple[_Work, Outcome | None]]()
         for ref in done:
-            if ref not in self._in_flight:
+            if ref in self._in_flight:
+                ended += self._answered(ref)
+            else:
                 self._crew.answered(ref)
+        return ended
+
+    def _answered(self, ref: Any) -> list[tuple[_Work, Outcome | None]]:
+        """What has become of a call, and where its actor is lost for it, of those behind it too."""
+        member, work = self._in_flight[ref]
+        try:
+            outcome: Outcome = ray.get(ref)
+        except RayError:
+            ray.kill(member.handle)
+            return self._left_by(member)
+        del self._in_flight[ref]
+        if member not in self._busy:
+            self._crew.free(member)
+        return [(work, self._completed(outcome, member, work))]
+
+    def _left_by(self, member: Member) -> list[tuple[_Work, Outcome | None]]:
+        """What has become of the models of a lost actor: it died of the first that it has not answered."""
+        mine = [(ref, work) for ref, (each, work) in self._in_flight.items() if each is member]
+        ended, has_died = list[tuple[_Work, Outcome | None]](), False
+        for ref, work in mine:
+            del self._in_flight[ref]
+            if has_died:
+                work.attempts -= 1
+                ended.append((work, None))
                 continue
-            member, work = self._in_flight.pop(ref)
             try:
                 outcome: Outcome = ray.get(ref)
-                self._crew.free(member)
             except RayError as error:
-                ray.kill(member.handle)
+                has_died = True
                 if isinstance(error, RayTaskError) and isinstance(error.cause, UnusableStoreError):
                     self._store_error = error.cause
                     continue
                 outcome = _lost(work.reference, error)
-            work.deaths += outcome.reason in DEATHS
-            attempts = work.deaths if outcome.reason in DEATHS else work.attempts
-            ended.append((work, replace(outcome, attempts=attempts, node=self._crew.node_name(member))))
-        return [(work, self._judged(work, outcome)) for work, outcome in ended]
+            ended.append((work, self._completed(outcome, member, work)))
+        return ended
+
+    def _completed(self, outcome: Outcome, member: Member, work: _Work) -> Outcome:
+        """With how often and where it was tried."""
+        work.deaths += outcome.reason in DEATHS
+        attempts = work.deaths if outcome.reason in DEATHS else work.attempts
+        return self._judged(work, replace(outcome, attempts=attempts, node=self._crew.node_name(member)))
 
     def _judged(self, work: _Work, outcome: Outcome) -> Outcome:
         """The outcome, for good where too many actors have died of the model, in this run and earlier ones."""

@@ -157,6 +157,27 @@ def test_every_reference_has_one_outcome_whatever_happens_to_others(tmp_path: Pa
     assert [o.reference.name for o in recorder.retries].count("broken") == 0
 
 
+def test_what_waits_behind_a_small_model_that_kills_its_actor_is_not_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = set[str]()
+    left_by = ExtractionPool._left_by
+
+    def seen(pool: ExtractionPool, member: Any) -> list[Any]:
+        ended = left_by(pool, member)
+        behind.update(work.reference.name for work, outcome in ended if outcome is None)
+        return ended
+
+    monkeypatch.setattr(ExtractionPool, "_left_by", seen)
+    names = ["always-dies", *(f"dies-once-{i}" for i in range(4)), *(f"small-{i:02}" for i in range(60))]
+    outcomes, recorder = run(tmp_path, [reference(name) for name in names])
+    assert behind
+    assert {name for name, o in outcomes.items() if o.kind is OutcomeKind.FAILED} == {"always-dies"}
+    assert {o.reference.name for o in recorder.retries} == set(names[:5])
+    small = [o for name, o in outcomes.items() if name.startswith("small")]
+    assert {(o.kind, o.attempts, o.retryable) for o in small} == {(OutcomeKind.EXTRACTED, 1, False)}
+
+
 def test_largest_first(tmp_path: Path) -> None:
     sizes = {"small": 1, "large": 100, "middle": 10}
     run(tmp_path, [reference(name, size) for name, size in sizes.items()], actors=1)
