@@ -1,6 +1,8 @@
 """Benchmark 8: many small models through Ray, and what failures on a cluster cost.
 
     python -m benchmarks.cluster models   2 000 small local models through 2 actors: first run, second run, dry run
+    python -m benchmarks.cluster job      one sample into S3 by a submitted job, and by the same command from a shell
+    python -m benchmarks.cluster nodes    small models into a store far away from 1, 2 and 4 simulated nodes
     python -m benchmarks.cluster faults   what becomes of the samples on a Ray of several nodes into S3, by failure
 
 The seconds of ``models`` are of the whole command, Ray's start included; CPU time is that of all its processes. Those
@@ -11,14 +13,14 @@ or ends by it, uploads repeated are requests that bring a model's filters once m
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.cluster_nodes import FAULT_COLUMNS, NODE_COLUMNS, fault_goals, faults, scaling, scaling_goals
 from benchmarks.measuring import ROOT, TreeSampler, Usage, made_folder
 from benchmarks.output import Column, Goal, Row, bars, finish, number
 
@@ -31,14 +33,7 @@ MODEL_COLUMNS = (
     Column("line", "closing line"),
 )
 
-FAULT_COLUMNS = (
-    Column("fault", "failure"),
-    Column("outcome", "outcome"),
-    Column("noticed", "noticed after, s", number(1)),
-    Column("uploads", "uploads repeated", number(0)),
-    Column("requests", "requests a model", number(1)),
-    Column("seconds", "s", number(1)),
-)
+JOB_COLUMNS = (Column("run", "from"), Column("seconds", "s", number(1)), Column("line", "closing line"))
 
 #: Run → seconds it may take, of the 2 000 models of the goal.
 GOALS = {"first": 2000 / 60, "second": 3.0}
@@ -70,17 +65,22 @@ def extract(*overrides: str) -> tuple[str, Usage]:
     return [line for line in said.splitlines() if line.startswith("listed ")][-1], usage
 
 
-def models(place: Path, count: int, actors: int) -> list[Row]:
-    """Rows of the table of small models."""
+def made_models(source: Path, count: int) -> Path:
+    """A folder of small models: two layers, 56 filters."""
     import safetensors.torch
     import torch
 
-    source = place / "models"
     source.mkdir()
     for index in range(count):
         weights = torch.randn(2, 8, 4, 3, 3, generator=torch.Generator().manual_seed(index))
         named = {"conv1.weight": weights[0, :, :3].clone(), "conv2.weight": weights[1].clone()}
         safetensors.torch.save_file(named, source / f"net-{index:05}.safetensors")
+    return source
+
+
+def models(place: Path, count: int, actors: int) -> list[Row]:
+    """Rows of the table of small models."""
+    source = made_models(place / "models", count)
     given = ("source=local", f"source.path={source}", f"store.uri={place / 'store'}", f"cluster.actors={actors}")
     rows: list[Row] = []
     for run, more in (("dry", DRY), ("first", ()), ("second", ())):
@@ -103,98 +103,65 @@ def model_goals(rows: Sequence[Row]) -> list[Goal]:
     return found
 
 
-def faults(place: Path) -> list[Row]:
-    """Rows of the table of failures.
-
-    Raises:
-        AssertionError: after one of them something is wrong or left.
-    """
-    from unittest.mock import patch
-
-    import ray
-    from ray.cluster_utils import Cluster
-
-    from tests.distributed.nights import UPLOAD, Always, Laboratory, Once, kill_an_actor, laboratory, weather
+def job(repeats: int = 3) -> list[Row]:
+    """Rows of the table of ways to one sample in S3: as a submitted job, and from a shell on the head."""
+    from tests.jobs import BIN, running_head, submit
     from tests.s3 import running_s3
 
-    small = {"num_cpus": 2, "object_store_memory": 80 * 1024**2}
-
-    def lose(lab: Laboratory) -> None:
-        lab.cluster.remove_node(min(lab.cluster.worker_nodes, key=id), allow_graceful=False)
-        with patch.object(lab.cluster, "_shutdown_at_exit", False):  # a handler of signals, which no thread may set
-            lab.cluster.add_node(**small)
-
-    with running_s3() as server:
-        os.environ.update({key: value for key, value in server.environment.items() if key != "AWS_ENDPOINT_URL"})
-        os.environ["TMPDIR"] = str(place)
-        cluster = Cluster(initialize_head=True, head_node_args={**small, "num_cpus": 0, "include_dashboard": False})
-        cluster.add_node(**small)
-        ray.init(address=cluster.address, log_to_driver=False)
-        try:
-            with laboratory(cluster, server, place) as lab:
-                happenings = {
-                    "none": None,
-                    "an actor killed": Once(UPLOAD, lambda: kill_an_actor(cluster), after=1),
-                    "a node lost, and back": Once(UPLOAD, lambda: lose(lab), after=1),
-                    "20 % 503, first uploads cut": weather(0),
-                    "a read answered 403 once": Once("^GET /[^?]*/store/models/", lambda: (403, "AccessDenied")),
-                    "credentials expired": Always(UPLOAD, (400, "ExpiredToken"), after=2),
-                    "the driver killed": Once(UPLOAD, lambda: driver.send_signal(signal.SIGKILL), after=1),
-                }
-                rows: list[Row] = []
-                for index, (fault, disturb) in enumerate(happenings.items()):
-                    bucket = f"fault-{index}"
-                    server.make_bucket(bucket)
-                    lab.rules.requests.clear()
-                    noticed, seconds, told = None, 0.0, ""
-                    if fault == "the driver killed":
-                        lab.rules.disturb, driver = disturb, lab.start(bucket)
-                        driver.communicate(timeout=300)
-                        told, disturb = "killed; ", None
-                    while True:
-                        ended = lab.run(bucket, disturb)
-                        counts, seconds = ended.counts, seconds + ended.seconds
-                        told += " + ".join(f"{kind} {count}" for kind, count in counts.items() if count)
-                        if isinstance(disturb, Once) and disturb.at is not None and ended.noticed is not None:
-                            noticed = ended.noticed - disturb.at
-                        if counts["extracted"] + counts["already there"] == counts["listed"]:
-                            break
-                        told, disturb = f"{told}; ", None
-                    uploads = sum(request.startswith(f"PUT /{bucket}/store/filters/") for request in lab.rules.requests)
-                    kept = {"noticed": noticed, "uploads": uploads - counts["listed"], "seconds": seconds}
-                    asked = len(lab.rules.requests) / counts["listed"]
-                    rows.append({"fault": fault, "outcome": told, "requests": asked, **kept})
-                    if fault == "none":
-                        undisturbed = lab.rows(bucket)
-                    lab.check(bucket, undisturbed)
-                    print(f"{fault}: {told}, {seconds:.1f} s", flush=True)
-        finally:
-            ray.shutdown()
-            cluster.shutdown()
+    rows: list[Row] = []
+    with running_s3() as server, running_head(server) as head:
+        for index in range(repeats):
+            for way in ("job", "shell"):
+                bucket = f"{way}-{index}"
+                server.make_bucket(bucket)
+                given = ("cluster=ray", "source.models=[maps-espcn]", f"store.uri=s3://{bucket}/filters")
+                began = time.monotonic()
+                if way == "job":
+                    done = submit(head, "python", "launch/extract.py", *given)
+                else:
+                    command = [str(BIN / "python"), "launch/extract.py", *given]
+                    environment = {**head.environment, "RAY_ADDRESS": head.address}
+                    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+                seconds = time.monotonic() - began
+                if done.returncode:
+                    raise RuntimeError(done.stdout + done.stderr)
+                line = [each for each in done.stdout.splitlines() if each.startswith("listed ")][-1]
+                rows.append({"run": f"{way} {index + 1}", "way": way, "seconds": seconds, "line": line})
+                print(f"{way}: {seconds:.1f} s: {line}", flush=True)
     return rows
 
 
-def fault_goals(rows: Sequence[Row]) -> list[Goal]:
-    """Failures are noticed, and cost no row."""
-    slowest = max((row["noticed"] for row in rows if row["noticed"] is not None), default=0.0)
-    return [Goal(f"{len(rows)} runs equal row for row; the slowest failure was noticed after {slowest:.1f} s", None)]
+def job_goals(rows: Sequence[Row]) -> list[Goal]:
+    """What the path by a job adds."""
+    fastest = {way: min(row["seconds"] for row in rows if row["way"] == way) for way in ("job", "shell")}
+    return [
+        Goal(f"a submitted job: {fastest['job']:.1f} s, from a shell: {fastest['shell']:.1f} s, the fastest each", None)
+    ]
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
-    parser.add_argument("what", choices=["models", "faults"])
-    parser.add_argument("--models", type=int, default=2000)
+    parser.add_argument("what", choices=["models", "job", "nodes", "faults"])
+    parser.add_argument("--models", type=int, help="how many; default: 2 000, of nodes 60")
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--folder", type=made_folder, help="where models are made and deleted; default: temporary")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs/benchmarks")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="c", ignore_cleanup_errors=True) as folder:
+        place = Path(folder)
+        columns: Sequence[Column]
         if given.what == "models":
-            rows = models(Path(folder), given.models, given.actors)
+            rows = models(place, given.models or 2000, given.actors)
             columns, goals, label = MODEL_COLUMNS, model_goals(rows), "run"
+        elif given.what == "job":
+            rows = job()
+            columns, goals, label = JOB_COLUMNS, job_goals(rows), "run"
+        elif given.what == "nodes":
+            rows = scaling(place, made_models(place / "models", given.models or 60))
+            columns, goals, label = NODE_COLUMNS, scaling_goals(rows), "nodes"
         else:
-            rows = faults(Path(folder))
+            rows = faults(place)
             columns, goals, label = FAULT_COLUMNS, fault_goals(rows), "fault"
         finish(
             f"cluster_{given.what}",

@@ -162,6 +162,11 @@ class Crew:
             self._look()
         return self._names.get(member.node, member.node[:8])
 
+    def has_lost(self, member: Member) -> bool:
+        """Whether its node is gone: Ray does not always say so of an actor that died with it."""
+        self._look()
+        return all(node.node_id != member.node for node in self._nodes)
+
     def waiting(self) -> str:
         """What is waited for now: ``waiting for 3 actors: each needs 1 GPU, the largest free node has 0``, or ""."""
         why = rooms.shortage(self._need, self._usable) if self._placing else ""
@@ -314,8 +319,8 @@ def is_death(error: RayError) -> bool:
 
 
 def is_loss_of_node(error: RayError) -> bool:
-    """Whether an actor died because its node did, or the raylet there (which Ray notices after some 14 s)."""
-    return "node has died" in str(error)  # Ray says it nowhere else
+    """Whether Ray says that an actor died because its node did, or the raylet there (noticed after some 14 s)."""
+    return "node has died" in str(error)  # and nowhere else
 
 
 def cause_of(error: RayError) -> str:

@@ -207,7 +207,7 @@ class ExtractionPool:
                 if isinstance(error, RayTaskError) and isinstance(error.cause, UnusableStoreError):
                     self._store_error = error.cause
                     continue
-                outcome = _lost(work.reference, error)
+                outcome = _lost(work.reference, error, with_node=is_loss_of_node(error) or self._crew.has_lost(member))
             ended.append((work, self._completed(outcome, member, work)))
         return ended
 
@@ -238,11 +238,11 @@ class ExtractionPool:
         return True
 
 
-def _lost(reference: ModelReference, error: RayError) -> Outcome:
+def _lost(reference: ModelReference, error: RayError, *, with_node: bool) -> Outcome:
     """What is known of a model whose actor has not answered."""
     if isinstance(error, OutOfMemoryError):
         reason, message = FailureReason.OUT_OF_MEMORY, cause_of(error)
-    elif is_loss_of_node(error):
+    elif with_node:
         reason, message = FailureReason.NODE_LOST, "the actor died with its node"
     elif is_death(error):
         reason = FailureReason.ACTOR_DIED

@@ -25,7 +25,7 @@ from ray.cluster_utils import Cluster
 from distributed.driver import extract
 from distributed.errors import FilterShiftError
 from distributed.settings import ClusterSettings, ExtractionRun, ExtractSettings, ProgressStyle
-from distributed.sources.settings import SampleSettings
+from distributed.sources.settings import SampleSettings, SourceSettings
 from distributed.store.settings import StoreSettings
 from distributed.upkeep.settings import Verify
 from distributed.upkeep.verify import verify
@@ -103,10 +103,16 @@ class Laboratory:
     def store(self, bucket: str) -> StoreSettings:
         return StoreSettings(f"s3://{bucket}/store", self.endpoint)
 
-    def run(self, bucket: str, disturb: Disturbance | None = None, **cluster: float) -> Ended:
-        """A run in this process, with one actor unless ``cluster`` says otherwise."""
+    def run(
+        self,
+        bucket: str,
+        disturb: Disturbance | None = None,
+        source: SourceSettings | None = None,
+        **cluster: float | None,
+    ) -> Ended:
+        """A run in this process, of the samples and with one actor unless something else is asked for."""
         settings = ClusterSettings(**{"address": "auto", "actors": 1, "wait": 60.0, **cluster})  # type: ignore[arg-type]
-        source = SampleSettings(models=self.samples)
+        source = source or SampleSettings(models=self.samples)
         chosen = ExtractSettings(progress=ProgressStyle.plain, trace=False)
         began, output, error = time.monotonic(), _Clocked(), None
         self.rules.disturb = disturb
@@ -134,13 +140,13 @@ class Laboratory:
         command = [sys.executable, "launch/extract.py", *options]
         return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def rows(self, bucket: str) -> dict[str, pa.Table]:
-        """Key → rows of every model's files, without the time it was extracted at."""
+    def rows(self, bucket: str, *, timed: bool = False) -> dict[str, pa.Table]:
+        """Key → rows of every model's files; unless ``timed``, without the time it was extracted at."""
         found = {}
         for key, data in self.server.objects(bucket).items():
             if re.match(r"store/(models|layers|filters|skips|failures)/.*\.parquet", key):
                 table = pq.read_table(io.BytesIO(data)).replace_schema_metadata(None)
-                found[key] = table.drop_columns(["extracted_at"]) if "/models/" in key else table
+                found[key] = table if timed or "/models/" not in key else table.drop_columns(["extracted_at"])
         return found
 
     def check(self, bucket: str, undisturbed: dict[str, pa.Table]) -> None:
