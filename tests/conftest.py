@@ -24,13 +24,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker gets all modules with a test that needs Ray, so that one Ray is started; other modules stay whole."""
+    """One worker gets all modules that share the session's Ray, one those that start their own; others stay whole."""
     from xdist.scheduler import LoadScopeScheduling
 
     @functools.cache
     def scope_of(module: str) -> str:
-        in_turn = re.search(r"mark\.(ray|alone)\b", (config.rootpath / module).read_text(encoding="utf-8"))
-        return "ray" if in_turn else module
+        text = (config.rootpath / module).read_text(encoding="utf-8")
+        if "local_ray" in text:
+            return "the session's Ray"
+        return "their own Ray" if re.search(r"mark\.(ray|alone)\b", text) else module
 
     class ByModule(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:

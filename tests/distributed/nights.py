@@ -22,6 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ray.cluster_utils import Cluster
 
+from analysis.shift.measure import measure
+from analysis.shift.settings import ShiftSettings
 from distributed.driver import extract
 from distributed.errors import FilterShiftError
 from distributed.settings import ClusterSettings, ExtractionRun, ExtractSettings, ProgressStyle
@@ -148,6 +150,13 @@ class Laboratory:
                 table = pq.read_table(io.BytesIO(data)).replace_schema_metadata(None)
                 found[key] = table if timed or "/models/" not in key else table.drop_columns(["extracted_at"])
         return found
+
+    def drifts(self, bucket: str) -> list[pa.Table]:
+        """What the shift of the store finds, through this Ray."""
+        settings = ShiftSettings(
+            store=self.store(bucket), cluster=ClusterSettings(address="auto"), axes=("task", "depth"), replicates=50
+        )
+        return [shift.pairs() for shift in measure(settings).shifts]
 
     def check(self, bucket: str, undisturbed: dict[str, pa.Table]) -> None:
         """Nobody sees that anything happened."""
