@@ -228,7 +228,7 @@ def matrix(pairs: pd.DataFrame, axis: str, value: str = "drift") -> pd.DataFrame
         )
     models = dict(zip(mine["a"], mine["models_a"], strict=True))
     labels = [
-        label if is_single(axis) else f"{label} ({models[name]})"
+        label if is_single(axis) or not models[name] else f"{label} ({models[name]})"
         for name, label in zip(names, shown_apart(names), strict=True)
     ]
     square = mine.pivot(index="a", columns="b", values=value).loc[names, names]

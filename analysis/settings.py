@@ -96,6 +96,13 @@ class Rounding(StrEnum):
     float16 = "float16"
 
 
+class Baseline(StrEnum):
+    """Filters that no network learned: nine independent weights of one distribution (``analysis.arrays.untrained``)."""
+
+    normal = "normal"
+    uniform = "uniform"
+
+
 class ComponentWeight(StrEnum):
     """What each of the nine components counts in a drift: its explained variance ratio (the paper), or 1/9."""
 
@@ -105,6 +112,9 @@ class ComponentWeight(StrEnum):
 
 #: What the setting ``filters`` means, of every command that reads filters or their moments.
 WHICH_FILTERS = "all | clean: clean leaves out sparse filters, all |w| < max|layer| / 100"
+
+#: What the setting ``baseline`` means, of every command that compares groups.
+WHICH_BASELINE = "groups of untrained filters beside those of each axis: [normal,uniform]; []: none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +208,7 @@ class DriftSettings(SketchSettings):
 class MatrixSettings(DriftSettings):
     """Of commands that measure the drift of every two groups."""
 
+    baseline: tuple[Baseline, ...] = setting((), WHICH_BASELINE)
     max_tested_groups: int = setting(64, "matrices of more groups get no intervals and p-values", (0, 1_000_000))
 
 

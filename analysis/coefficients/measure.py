@@ -9,6 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from analysis.arrays.basis import Basis
+from analysis.arrays.untrained import with_untrained
 from analysis.coefficients.distributions import AxisRidges, GroupedDensities, axis_ridges
 from analysis.coefficients.settings import CoefficientsSettings
 from analysis.measures.phenotypes import CELLS
@@ -18,6 +19,7 @@ from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import scan_workers
 from analysis.selection.conditions import select_layers
 from analysis.selection.grouping import Grouping, group_axes, group_layers
+from analysis.selection.untrained import with_untrained_groups
 from analysis.selection.view import Extent, StoreView
 from distributed.errors import UserError
 
@@ -83,8 +85,10 @@ def measure(settings: CoefficientsSettings, view: StoreView | None = None) -> Co
             densities = tuple(
                 GroupedDensities(grouping, each, sketch.basis) for grouping, each in zip(chosen, found, strict=True)
             )
+    drawn = [with_untrained_groups(grouping, settings.baseline) for grouping in groupings.found]
+    known = with_untrained(sketch, settings.baseline)
     return CoefficientsResult(
-        tuple(axis_ridges(sketch, grouping, settings.weight) for grouping in groupings.found),
+        tuple(axis_ridges(known, grouping, settings.weight) for grouping in drawn),
         densities,
         sketch.basis,
         sketch.provenance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.settings import SketchSettings, Weight
+from analysis.settings import WHICH_BASELINE, Baseline, SketchSettings, Weight
 from distributed.setting import setting
 
 
@@ -15,6 +15,7 @@ class CoefficientsSettings(SketchSettings):
     out: str = setting("coefficients", "folder of the results; files of an earlier run in it are replaced")
     max_groups: int = setting(500, "an axis with more groups is refused", (1, 1_000_000))
     weight: Weight = setting(Weight.filters, "filters | layers | models: what counts the same in the ridges")
+    baseline: tuple[Baseline, ...] = setting((), WHICH_BASELINE)
     pairs: tuple[list[int], ...] = setting(
         (), "components whose 2-D densities are wanted: [[1,2],[3,4]]; []: none, and no pass over the filters"
     )

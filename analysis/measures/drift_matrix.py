@@ -72,12 +72,13 @@ class AxisShift:
     @property
     def models(self) -> int:
         """Number of models with a layer in any of the groups."""
-        return len(np.unique(self.grouping.layer_ids >> MODEL_BITS_SHIFT))
+        models = np.unique(self.grouping.layer_ids >> MODEL_BITS_SHIFT)
+        return int((models >= 0).sum())  # those of untrained filters are below
 
     @property
     def few_models(self) -> Bool:
         """(G, G) whether a cell rests on a group of fewer than ``min_models`` models."""
-        few = np.array([group.models < self.min_models for group in self.groups])
+        few = np.array([0 < group.models < self.min_models for group in self.groups])
         flagged: Bool = few[:, None] | few[None, :]
         return flagged
 
@@ -130,7 +131,7 @@ def axis_shift(sketch: Sketch, grouping: Grouping, method: DriftMethod = PUBLISH
     basis = sketch.basis
     weights = component_weights(basis, method.components)
     groups = replace(group_distributions(per_model, grouping, basis), weights=weights)
-    notes = [*grouping.notes, *_outside(sketch, grouping)]
+    notes = [*grouping.notes, *notes_on_range(sketch, grouping)]
     uncertainty = None
     if method.resampling is not None and number > 1 and not grouping.single_models:
         if number > method.max_tested_groups:
@@ -166,7 +167,7 @@ def by_mean_drift(shift: AxisShift) -> AxisShift:
     return replace(shift, grouping=grouping, drift=shift.drift[np.ix_(order, order)], uncertainty=uncertainty)
 
 
-def _outside(sketch: Sketch, grouping: Grouping) -> tuple[str, ...]:
+def notes_on_range(sketch: Sketch, grouping: Grouping) -> tuple[str, ...]:
     """What to note about coefficients beyond the range of a basis that was made from other filters."""
     rows = sketch.rows_of(grouping.layer_ids)
     number = int(sketch.below[rows].sum() + sketch.above[rows].sum())

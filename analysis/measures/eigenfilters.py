@@ -102,7 +102,11 @@ class Agreement:
 
 def structure_of(layers: pa.Table, group: Group) -> Structure:
     """The structure of all filters of ``layers``: rows of the store's table ``layers``."""
-    moments = Moments.from_layers(layers)
+    return structure_from(Moments.from_layers(layers), group)
+
+
+def structure_from(moments: Moments, group: Group) -> Structure:
+    """The structure of filters of these moments."""
     try:
         principal = PrincipalAxes.from_moments(moments)
     except UserError:  # one filter, or equal ones: a fact to flag about a group, not the end of the command

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from analysis.arrays.types import Int64
+from analysis.arrays.types import Bool, Int64
 from analysis.selection.axes import (
     EmptyAxisError,
     axes_of,
@@ -28,7 +28,10 @@ _NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group of an axis. ``label`` is for eyes: ``name (number of models)``, or the name of a model or layer."""
+    """One group of an axis. ``label`` is for eyes: ``name (number of models)``, or the name of a model or layer.
+
+    ``models`` is 0 for untrained filters (``analysis.selection.untrained``), which are of none.
+    """
 
     name: str
     label: str
@@ -59,6 +62,16 @@ class Grouping:
     def single_models(self) -> bool:
         """Whether each group is one model, or part of one."""
         return is_single(self.axis)
+
+    @property
+    def learned(self) -> Bool:
+        """(G,) whether a group is of models: not the untrained filters."""
+        return np.array([group.models > 0 for group in self.groups], bool)
+
+    @property
+    def filters(self) -> int:
+        """Of all groups of models."""
+        return sum(group.filters for group in self.groups if group.models)
 
     @property
     def names(self) -> list[str]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from analysis.arrays.basis import Basis
 from analysis.arrays.sketch import Sketch
+from analysis.arrays.untrained import with_untrained
 from analysis.measures.drift import divergence_named
 from analysis.measures.drift_matrix import AxisShift, DriftMethod, axis_shift, by_mean_drift
 from analysis.measures.uncertainty import resampling_of
+from analysis.measures.untrained import beside_untrained
 from analysis.output.names import SKETCH_FILE, folder_named
 from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.task import check_device
@@ -74,7 +76,10 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
         sketch=_earlier_sketch(folder_named(settings.out), kind),
     )
     sketch = sketch_of_store(view.store, view.layers, kind, options=options)
-    shifts = tuple(axis_shift(sketch, grouping, method) for grouping in groupings.found)
+    compared, kinds = with_untrained(sketch, settings.baseline), settings.baseline
+    shifts = tuple(
+        beside_untrained(axis_shift(sketch, grouping, method), compared, kinds, method) for grouping in groupings.found
+    )
     if settings.order is Order.mean_drift:
         shifts = tuple(shift if DEPTH_AXES & set(parts_of(shift.axis)) else by_mean_drift(shift) for shift in shifts)
     return ShiftResult(shifts, sketch, Extent.of(selected), settings.where, tuple(groupings.left_out.values()))

@@ -25,9 +25,9 @@ def drawings(result: ShiftResult) -> Iterator[Drawing]:
 
 def _matrix(shift: AxisShift, title: str, where: str | None) -> Figure:
     sizes = (
-        count(len(shift.groups), "group"),
+        count(int(shift.grouping.learned.sum()), "group"),
         count(shift.models, "model"),
-        count(sum(group.filters for group in shift.groups), "filter"),
+        count(shift.grouping.filters, "filter"),
     )
     remarks = [" · ".join(sizes), *([f"where {where}"] if where else []), *shift.notes]
     off_diagonal = shift.few_models & ~np.eye(len(shift.groups), dtype=bool)

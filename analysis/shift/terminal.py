@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analysis.arrays.types import Int64
 from analysis.measures.drift_matrix import AxisShift
 from analysis.output.terminal import print_closing
 from analysis.shift.measure import ShiftResult
@@ -37,7 +38,7 @@ def show(result: ShiftResult, paths: Sequence[Path], console: Console) -> None:
         console.print()
         for part in _matrix(shift, console.width):
             console.print(part)
-        for line in (*extremes(shift), *certainty(shift), *shift.notes):
+        for line in (*extremes(shift), *from_untrained(shift), *certainty(shift), *shift.notes):
             console.print(Text(line))
     console.print()
     print_closing(console, result, result.sketch.provenance, paths)
@@ -45,7 +46,7 @@ def show(result: ShiftResult, paths: Sequence[Path], console: Console) -> None:
 
 def extremes(shift: AxisShift) -> tuple[str, ...]:
     """``Largest: Segmentation ↔ Classification 0.42, …`` and the smallest likewise; nothing for a single group."""
-    rows, columns = np.triu_indices(len(shift.groups), k=1)
+    rows, columns = _pairs(shift)
     if not len(rows):
         return ()
     values = shift.drift[rows, columns]
@@ -70,9 +71,27 @@ def extremes(shift: AxisShift) -> tuple[str, ...]:
     return f"Largest: {named(largest)}", f"Smallest: {named(smallest)}"
 
 
+def from_untrained(shift: AxisShift) -> tuple[str, ...]:
+    """``From untrained, normal: nearest Denoising 0.02, farthest Segmentation 0.9`` for each baseline there is."""
+    learned = np.flatnonzero(shift.grouping.learned)
+    names, lines = shift.grouping.names, []
+    for baseline in np.flatnonzero(~shift.grouping.learned):
+        order = learned[np.argsort(shift.drift[baseline, learned], kind="stable")]
+        near, far = (f"{names[g]} {_words(float(shift.drift[baseline, g]))}" for g in (order[0], order[-1]))
+        lines.append(f"From {names[baseline]}: nearest {near}, farthest {far}")
+    return tuple(lines)
+
+
+def _pairs(shift: AxisShift) -> tuple[Int64, Int64]:
+    """(P,) first and second group of every pair of groups of models."""
+    learned = np.flatnonzero(shift.grouping.learned)
+    first, second = np.triu_indices(len(learned), k=1)
+    return learned[first], learned[second]
+
+
 def certainty(shift: AxisShift) -> tuple[str, ...]:
     """How many drifts are larger than chance allows, and how many rest on too few models."""
-    rows, columns = np.triu_indices(len(shift.groups), k=1)
+    rows, columns = _pairs(shift)
     if not len(rows):
         return ()
     lines = []

@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from analysis.arrays.preparation import counted
 from analysis.measures.eigenfilters import Agreement, Structure, agreement_of, structure_of, structures_by
+from analysis.measures.untrained import untrained_structures
 from analysis.selection.grouping import Grouping, Groupings, group_axes, listed, whole
+from analysis.selection.untrained import with_untrained_groups
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import Filters
 from analysis.structure.settings import StructureSettings
@@ -84,9 +86,10 @@ def structure_by(
     if selected.num_rows < view.flat.num_rows:
         group = whole(selected, f"where {one_line(settings.where or '')}").groups[0]
         selection = structure_of(counted(view.layers_of(selected), settings.filters), group)
-    found = []
+    found, untrained = [], untrained_structures(settings.baseline)
     for grouping in groupings.found:
-        structures = structures_by(layers, grouping)
+        structures = (*structures_by(layers, grouping), *untrained)
+        grouping = with_untrained_groups(grouping, settings.baseline)
         notes = (*grouping.notes, *_flags(grouping.axis, structures))
         found.append(AxisStructure(grouping, structures, agreement_of(structures, settings.subspace), notes))
     return StructureResult(

@@ -36,9 +36,9 @@ def drawings(result: StructureResult) -> Iterator[Drawing]:
 
 def _remarks(result: StructureResult, axis: AxisStructure) -> tuple[str, ...]:
     sizes = (
-        count(len(axis.structures), "group"),
+        count(int(axis.grouping.learned.sum()), "group"),
         count(result.extent.models, "model"),
-        count(sum(structure.moments.count for structure in axis.structures), "filter"),
+        count(axis.grouping.filters, "filter"),
     )
     return (" · ".join(sizes), *([f"where {result.where}"] if result.where else []), *axis.notes)
 
