@@ -40,6 +40,7 @@ PERCENTILE_METRICS = (
     "orthogonality",
     "norm_mean",
     "norm_std",
+    "distance_from_untrained",
 )
 
 #: Columns of the models' table that say what a near model is, where the store has them.

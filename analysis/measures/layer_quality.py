@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 
 from analysis.arrays.types import Float64
 from analysis.measures.degenerate import degeneracies, random_thresholds
+from analysis.measures.untrained_distance import distance_from_untrained, untrained_threshold
 from analysis.selection.grouping import Grouping, group_layers
+from distributed.records import GRAM_LENGTH
 
 #: Columns of the quality table that are summarised, with what people call them.
 METRICS: Mapping[str, str] = {
@@ -27,6 +29,7 @@ METRICS: Mapping[str, str] = {
     "norm_mean": "mean filter norm",
     "norm_std": "deviation of filter norms",
     "max_abs": "largest weight",
+    "distance_from_untrained": "distance from untrained",
 }
 
 #: Below this many filters a layer's nine variances cannot all be other than 0, and T(n) is an extrapolation.
@@ -58,7 +61,8 @@ def layer_quality(flat: pa.Table) -> pa.Table:
 
     Columns: ``layer_id``, ``model_id``, ``model`` (its name, unique), ``layer`` (parameter name), ``layer_index``,
     ``depth`` (decile), the layer's shape and depth as stored, ``num_filters``, ``few_filters`` (n < 10), the metrics
-    of ``METRICS``, ``random_threshold`` (T(n)) and ``degenerate`` (``random``, ``collapsed``, ``all zero``, or null).
+    of ``METRICS``, ``random_threshold`` (T(n)), ``untrained_threshold`` (up to which the distance from untrained is
+    noise) and ``degenerate`` (``random``, ``collapsed``, ``all zero``, or null).
     """
     layers = pc.cast(flat.column("layer_id"), pa.int64()).combine_chunks()
     sizes = floats(flat, "layer_num_filters").astype(np.int64)
@@ -81,7 +85,9 @@ def layer_quality(flat: pa.Table) -> pa.Table:
         "few_filters": pa.array(sizes < FEW_FILTERS),
         **{name: pa.array(values, from_pandas=True) for name, values in measured.items()},
         "variance_entropy_clean_normalized": pa.array(normalised, from_pandas=True),
+        "distance_from_untrained": pa.array(distance_from_untrained(sizes, _grams(flat)), from_pandas=True),
         "random_threshold": pa.array(thresholds),
+        "untrained_threshold": pa.array(untrained_threshold(sizes)),
         "degenerate": pa.array(kinds, pa.string()),
     }
     return pa.table(columns)
@@ -105,6 +111,11 @@ def degenerate_layers(quality: pa.Table) -> pa.Table:
     return found.sort_by([("degenerate", "ascending"), ("model", "ascending"), ("layer_index", "ascending")])
 
 
+def count_untrained(quality: pa.Table) -> int:
+    """Layers of a quality table whose distance from untrained is within noise."""
+    return int((floats(quality, "distance_from_untrained") <= floats(quality, "untrained_threshold")).sum())
+
+
 def _names_on(flat: pa.Table, axis: str) -> pa.Array:
     return _group_names(group_layers(flat, axis), flat)
 
@@ -114,6 +125,12 @@ def _group_names(grouping: Grouping, table: pa.Table) -> pa.Array:
     codes = grouping.codes_of(table.column("layer_id").to_numpy())
     names = pa.array([group.name for group in grouping.groups], pa.string())
     return names.take(pa.array(codes, mask=codes < 0))
+
+
+def _grams(flat: pa.Table) -> Float64:
+    """(N, 45) lower halves of Σ f fᵀ of the scaled filters."""
+    values: Float64 = flat.column("scaled_gram").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(-1, GRAM_LENGTH)
 
 
 def floats(table: pa.Table, column: str) -> Float64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.degenerate import COLLAPSED_SPARSITY, RANDOM_MARGIN, random_thresholds
 from analysis.measures.layer_quality import METRICS, floats
+from analysis.measures.untrained_distance import untrained_threshold
 from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data, plain_axes
 from analysis.pictures.style import ALARM, BLUE, DEGENERATE_MARKS, FAINT, INK, LIGHT, RULE
 from analysis.wording import elide, one_line
@@ -31,10 +33,13 @@ FEW_LAYERS = 5
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """One metric of a picture: its column, whether its scale is logarithmic, and a line to draw with its name."""
+    """One metric of a picture: its column, its scale, and a line to draw with its name.
+
+    ``scale``: one of ``_SCALES``.
+    """
 
     metric: str
-    logarithmic: bool = False
+    scale: str = "linear"
     line: float | None = None
     line_name: str = ""
 
@@ -43,8 +48,18 @@ _PANELS = (
     _Panel("variance_entropy_normalized", line=1.0, line_name="random threshold T(n)"),
     _Panel("sparsity", line=COLLAPSED_SPARSITY, line_name="0.14, of the rule for collapsed layers"),
     _Panel("orthogonality"),
-    _Panel("norm_mean", logarithmic=True),
+    _Panel("norm_mean", "log"),
+    _Panel("distance_from_untrained", "symlog"),
 )
+
+#: Scales and matplotlib's arguments of them. Below 0.01 only large layers tell a distance from untrained from noise.
+_SCALES: Mapping[str, Mapping[str, Any]] = {
+    "linear": {},
+    "log": {"nonpositive": "mask"},
+    "symlog": {"linthresh": 0.01},
+}
+#: Of the last, along x and along y.
+_TICKS = ((-1, -0.1, 0, 0.1, 1), (-1, -0.1, -0.01, 0, 0.01, 0.1, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +72,7 @@ class BoxRow:
 
 
 def draw_boxes(quality: pa.Table, rows: Sequence[BoxRow], caption: Caption) -> Figure:
-    """A row of four boxes per group: normalised entropy, sparsity, orthogonality, mean norm (logarithmic).
+    """A row of five boxes per group: normalised entropy, sparsity, orthogonality, mean norm, distance from untrained.
 
     Boxes are the weighted quartiles, whiskers the weighted 5 % and 95 % quantiles, dots the layers beyond, the diamond
     is the weighted mean. A group with fewer than five layers shows them as dots, without a box.
@@ -81,7 +96,7 @@ def draw_boxes(quality: pa.Table, rows: Sequence[BoxRow], caption: Caption) -> F
         pitch = float(np.interp(len(rows), (4, 20, 80), (0.36, 0.27, 0.2)))
         panel, between = 2.15, 0.3
         height = pitch * len(rows) + 0.1
-        width = left + 4 * (panel + between) + GAP
+        width = left + len(_PANELS) * (panel + between) + GAP
         canvas.open(width, height + 0.75, fonts.drawable(caption.title), [fonts.drawable(r) for r in remarks])
         for column, kind in enumerate(_PANELS):
             x = left + column * (panel + between)
@@ -104,9 +119,10 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
     axes.set_ylim(len(rows) - 0.5 + span * margin, -0.5 - span * margin)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    if panel.logarithmic:
-        axes.set_xscale("log", nonpositive="mask")
-    else:
+    axes.set_xscale(panel.scale, **_SCALES[panel.scale])
+    if panel.scale == "symlog":
+        axes.xaxis.set(major_locator=FixedLocator(_TICKS[0]), major_formatter="{x:g}")
+    elif panel.scale == "linear":
         axes.locator_params(axis="x", nbins=5)  # more would touch each other
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     if panel.line is not None:
@@ -115,7 +131,7 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
     rings, dots = [np.empty((2, 0))], [np.empty((2, 0))]
     for index, row in enumerate(rows):
         here = values[row.members]
-        here = here[np.isfinite(here) & ((here > 0) | (not panel.logarithmic))]
+        here = here[np.isfinite(here) & ((here > 0) | (panel.scale != "log"))]
         if not len(here):
             continue
         if len(row.members) < FEW_LAYERS:
@@ -137,7 +153,35 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
 
 def draw_entropy_by_size(quality: pa.Table, caption: Caption) -> Figure:
     """Variance entropy of each layer against the number of its filters, with T(n) and the margin of the rule."""
-    size, entropy = floats(quality, "num_filters"), floats(quality, "variance_entropy")
+
+    def draw(axes: Axes, n: Int64) -> list[Line2D]:
+        threshold = random_thresholds(n)
+        axes.set_ylim(-0.02, 1.0)
+        return [
+            *axes.plot(np.log2(n), threshold, color=ALARM, linewidth=1.4, zorder=4, label="T(n), random filters"),
+            *axes.plot(np.log2(n), threshold - RANDOM_MARGIN, label=f"T(n) − {RANDOM_MARGIN}", **_DASHED),
+        ]
+
+    return _by_size(quality, "variance_entropy", caption, draw)
+
+
+def draw_untrained_by_size(quality: pa.Table, caption: Caption) -> Figure:
+    """Distance from untrained of each layer against the number of its filters, and up to where it is noise."""
+
+    def draw(axes: Axes, n: Int64) -> list[Line2D]:
+        _scale_y(axes, "symlog")
+        axes.axhline(0, color=FAINT, linewidth=0.8)
+        return axes.plot(np.log2(n), untrained_threshold(n), label="999 of 1,000 untrained layers are below", **_DASHED)
+
+    return _by_size(quality, "distance_from_untrained", caption, draw)
+
+
+_DASHED: Mapping[str, Any] = {"color": ALARM, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 4}
+
+
+def _by_size(quality: pa.Table, metric: str, caption: Caption, draw: Callable[[Axes, Int64], list[Line2D]]) -> Figure:
+    """A metric against log2 of the number of filters; ``draw`` adds lines over (K,) numbers and gives those to name."""
+    size, values = floats(quality, "num_filters"), floats(quality, metric)
     remarks = [one_line(remark) for remark in caption.remarks]
     with names_as_data([caption.title, *remarks]) as fonts:
         canvas = Canvas.blank()
@@ -145,32 +189,24 @@ def draw_entropy_by_size(quality: pa.Table, caption: Caption) -> Figure:
         axes = canvas.axes(0.65, canvas.top, 7.6, 4.3)
         plain_axes(axes)
         axes.grid(color=RULE, linewidth=0.6)
-        _scatter(axes, np.log2(size), entropy, quality)
-        n = np.unique(np.geomspace(3, max(16.0, float(size.max()) * 1.3), 300).astype(np.int64))
-        threshold = random_thresholds(n)
-        axes.plot(np.log2(n), threshold, color=ALARM, linewidth=1.4, zorder=4)
-        axes.plot(np.log2(n), threshold - RANDOM_MARGIN, color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)), zorder=4)
-        axes.set_ylim(-0.02, 1.0)
+        _scatter(axes, np.log2(size), values, quality)
+        lines = draw(axes, np.unique(np.geomspace(3, max(16.0, float(size.max()) * 1.3), 300).astype(np.int64)))
         axes.set_xlabel("log2 n, number of filters of the layer", fontsize=9, color=INK)
-        axes.set_ylabel("variance entropy", fontsize=9, color=INK)
-        lines = [
-            Line2D([], [], color=ALARM, linewidth=1.4, label="T(n), random filters"),
-            Line2D([], [], color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)), label="T(n) − 0.02"),
-        ]
+        axes.set_ylabel(METRICS[metric], fontsize=9, color=INK)
         _legend(canvas, axes, quality, lines)
     return canvas.figure
 
 
 def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
-    """Four metrics of each layer against its relative depth, and their median by decile of depth."""
+    """Five metrics of each layer against its relative depth, and their median by decile of depth."""
     depth = floats(quality, "conv_depth_norm")
     remarks = [one_line(remark) for remark in caption.remarks]
     with names_as_data([caption.title, *remarks]) as fonts:
         canvas = Canvas.blank()
-        panel, height = 4.3, 2.5
+        panel, height, last = 4.3, 2.5, len(_PANELS) - 1
         canvas.open(
             2 * panel + 1.5,
-            2 * (height + 0.6) + 0.4,
+            (last // 2 + 1) * (height + 0.6) + 0.4,
             fonts.drawable(caption.title),
             [fonts.drawable(r) for r in remarks],
         )
@@ -182,8 +218,8 @@ def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
             plain_axes(axes)
             axes.grid(color=RULE, linewidth=0.6)
             values = floats(quality, kind.metric)
-            if kind.logarithmic:
-                axes.set_yscale("log", nonpositive="mask")
+            _scale_y(axes, kind.scale)
+            if kind.scale == "log":
                 values = np.where(values > 0, values, np.nan)
             _scatter(axes, depth, values, quality)
             _medians(axes, depth, values)
@@ -191,7 +227,7 @@ def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
                 axes.axhline(kind.line, color=ALARM, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)
             axes.set_xlim(-0.03, 1.03)
             axes.set_ylabel(METRICS[kind.metric], fontsize=9, color=INK)
-            if row:
+            if index >= last - 1:  # the lowest of its column
                 axes.set_xlabel("relative depth of the layer (0: stem, 1: deepest)", fontsize=9, color=INK)
             shown = axes
         lines = [
@@ -201,6 +237,12 @@ def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
         assert shown is not None
         _legend(canvas, shown, quality, lines)
     return canvas.figure
+
+
+def _scale_y(axes: Axes, scale: str) -> None:
+    axes.set_yscale(scale, **_SCALES[scale])
+    if scale == "symlog":
+        axes.yaxis.set(major_locator=FixedLocator(_TICKS[1]), major_formatter="{x:g}")
 
 
 def _medians(axes: Axes, depth: Float64, values: Float64) -> None:

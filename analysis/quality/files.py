@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from analysis.measures.degenerate import COLLAPSED_ENTROPY, COLLAPSED_SPARSITY, RANDOM_MARGIN
-from analysis.measures.layer_quality import METRICS
+from analysis.measures.layer_quality import METRICS, count_untrained
 from analysis.output.files import Outputs
 from analysis.output.names import file_stem
 from analysis.quality.measure import QualityResult
@@ -51,10 +51,12 @@ def quality_json(result: QualityResult) -> str:
             for key, value in result.whole.degenerate.to_pylist()[0].items()
             if key.endswith(("_layers", "_share"))
         },
+        "untrained_layers": count_untrained(result.layers),
         "rules": {
             "random": f"variance_entropy >= T(n) - {RANDOM_MARGIN}, n > 2",
             "collapsed": f"variance_entropy < {COLLAPSED_ENTROPY} and sparsity >= {COLLAPSED_SPARSITY}",
             "all zero": "max_abs = 0",
+            "untrained": "distance_from_untrained <= untrained_threshold (analysis.measures.untrained_distance)",
         },
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

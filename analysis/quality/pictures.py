@@ -11,19 +11,21 @@ from matplotlib.figure import Figure
 from analysis.measures.summaries import members_of
 from analysis.output.names import file_stem
 from analysis.pictures.canvas import Caption, Drawing
-from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
+from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size, draw_untrained_by_size
 from analysis.quality.measure import GroupedQuality, QualityResult
 from analysis.wording import count
 
 
 def drawings(result: QualityResult) -> Iterator[Drawing]:
-    """One per axis, and two of all layers."""
+    """One per axis, and three of all layers."""
     for grouped in result.axes:
         title = f"Layer quality by {grouped.grouping.axis}"
         yield Drawing(f"boxes_{file_stem(grouped.grouping.axis)}", title, partial(_boxes, result, grouped, title))
     remarks = (_extent(result), *([f"where {result.where}"] if result.where else []))
     size = Caption("Variance entropy and number of filters", remarks)
     yield Drawing("entropy_by_size", size.title, partial(draw_entropy_by_size, result.layers, size))
+    untrained = Caption("Distance from untrained and number of filters", remarks)
+    yield Drawing("untrained_by_size", untrained.title, partial(draw_untrained_by_size, result.layers, untrained))
     depth = Caption("Quality over depth", remarks)
     yield Drawing("quality_by_depth", depth.title, partial(draw_by_depth, result.layers, depth))
 

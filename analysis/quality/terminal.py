@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.measures.degenerate import Degeneracy
+from analysis.measures.layer_quality import count_untrained
 from analysis.output.tables import Column, narrow_table
 from analysis.output.terminal import MOST_ROWS, print_closing, shown_of
 from analysis.quality.measure import GroupedQuality, QualityResult
@@ -32,7 +33,9 @@ def show(result: QualityResult, paths: Sequence[Path], console: Console) -> None
     found = result.degenerate.column("degenerate").to_pylist()
     kinds = ", ".join(f"{found.count(kind.value)} {kind.value}" for kind in Degeneracy)
     few = int(pc.sum(result.layers.column("few_filters")).as_py() or 0)
-    print_closing(console, result, f"degenerate layers: {kinds}; layers of fewer than 10 filters: {few}", paths)
+    said = f"degenerate layers: {kinds}; layers of fewer than 10 filters: {few}"
+    said += f"; layers as near untrained as chance leaves them: {count_untrained(result.layers)}"
+    print_closing(console, result, said, paths)
 
 
 def _medians(result: QualityResult, grouped: GroupedQuality, width: int) -> Table:
@@ -60,6 +63,7 @@ def _medians(result: QualityResult, grouped: GroupedQuality, width: int) -> Tabl
         medians("sparsity", "sparsity", 0),
         medians("orthogonality", "orthogonality", 1),
         medians("norm", "norm_mean", 2),
+        medians("from untrained", "distance_from_untrained", 1),
         Column("random", [str(kind["random_layers"]) for _, _, kind in rows]),
         Column("collapsed", [str(kind["collapsed_layers"]) for _, _, kind in rows]),
         Column("all zero", [str(kind["all_zero_layers"]) for _, _, kind in rows], 1),
