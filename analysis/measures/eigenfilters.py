@@ -14,6 +14,7 @@ import pyarrow as pa
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.moments import Moments
 from analysis.arrays.types import Bool, Float64
+from analysis.measures.symmetry import Symmetry, symmetry_of
 from analysis.selection.grouping import Group, Grouping
 from distributed.errors import UserError
 
@@ -37,6 +38,11 @@ class Structure:
     group: Group
     moments: Moments
     principal: PrincipalAxes | None
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """How much of its filters' energy is odd under which symmetry, and of which frequency."""
+        return symmetry_of(self.moments)
 
     @property
     def few_filters(self) -> bool:

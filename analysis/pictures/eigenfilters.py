@@ -42,7 +42,7 @@ def draw_eigenfilters(rows: Sequence[Structure], caption: Caption) -> Figure:
     stand apart from a neighbour (``Structure.separated``) have their share in grey with a ~, and a group of fewer than
     ten filters says so.
     """
-    rows, remarks = _largest_rows(rows, caption)
+    rows, remarks = largest_rows(rows, caption)
     labels = [elide(one_line(row.group.label), LABEL_WIDTH) for row in rows]
     sizes = [f"{count(row.moments.count, 'filter')} · {count(row.group.layers, 'layer')}" for row in rows]
     mixed = any((row.directed & ~row.separated).any() for row in rows)
@@ -90,7 +90,7 @@ def _flag(row: Structure) -> str:
     return "too few filters for nine components" if row.few_filters else ""
 
 
-def _largest_rows(rows: Sequence[Structure], caption: Caption) -> tuple[list[Structure], list[str]]:
+def largest_rows(rows: Sequence[Structure], caption: Caption) -> tuple[list[Structure], list[str]]:
     remarks = [one_line(remark) for remark in caption.remarks]
     if len(rows) <= MOST_ROWS:
         return list(rows), remarks

@@ -11,7 +11,7 @@ from analysis.output.files import Outputs
 from analysis.output.names import file_stem
 from analysis.structure.measure import StructureResult
 from analysis.structure.pictures import drawings
-from analysis.structure.tables import agreement_table, components_table, known, moments_table
+from analysis.structure.tables import agreement_table, components_table, known, moments_table, symmetry_table
 
 
 def write(result: StructureResult, folder: Path) -> list[Path]:
@@ -27,6 +27,7 @@ def write(result: StructureResult, folder: Path) -> list[Path]:
             about = {"axis": name, "store": result.uri, "where": result.where or "", "notes": "\n".join(axis.notes)}
             outputs.parquet(f"structure_{stem}", components_table(axis, result.whole), about)
             outputs.parquet(f"moments_{stem}", moments_table(axis, result.whole), about)
+            outputs.table(f"symmetry_{stem}", symmetry_table(name, [*result.standing, *axis.structures]), about)
             outputs.parquet(
                 f"agreement_{stem}",
                 agreement_table(axis),
@@ -53,7 +54,7 @@ def structure_json(result: StructureResult) -> str:
 
 
 def _described(structure: Structure) -> dict[str, Any]:
-    group, principal = structure.group, structure.principal
+    group, principal, symmetry = structure.group, structure.principal, structure.symmetry
     enough = structure.moments.count > 1
     return {
         "name": group.name,
@@ -68,4 +69,7 @@ def _described(structure: Structure) -> dict[str, Any]:
         "explained_variance_ratio": structure.ratio.tolist() if principal else None,
         "cumulative": structure.cumulative.tolist() if principal else None,
         "separated": structure.separated.tolist() if principal else None,
+        "energy": symmetry.energy,
+        "odd": {name: known(share) for name, share in symmetry.odd.items()},
+        "dct": [[known(share) for share in row] for row in symmetry.dct.tolist()],
     }

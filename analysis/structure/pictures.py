@@ -12,18 +12,21 @@ from analysis.output.names import file_stem
 from analysis.pictures.canvas import Caption, Drawing
 from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
 from analysis.pictures.heatmap import Heatmap, draw_heatmap
+from analysis.pictures.symmetry import draw_symmetry
 from analysis.structure.measure import AxisStructure, StructureResult
 from analysis.wording import count
 
 
 def drawings(result: StructureResult) -> Iterator[Drawing]:
-    """Three per axis, the last two where a group has components at all."""
+    """Four per axis, the last two where a group has components at all."""
     for axis in result.axes:
         stem = file_stem(axis.grouping.axis)
         about = _remarks(result, axis)
         tiles = Caption(f"Eigenfilters by {axis.grouping.axis}", about)
         rows = [*result.standing, *axis.structures]
         yield Drawing(f"eigenfilters_{stem}", tiles.title, partial(draw_eigenfilters, rows, tiles))
+        symmetry = Caption(f"Symmetry by {axis.grouping.axis}", about)
+        yield Drawing(f"symmetry_{stem}", symmetry.title, partial(draw_symmetry, rows, symmetry))
         if all(structure.principal is None for structure in axis.structures):
             continue  # nothing has a direction; the notes say so
         curves = Caption(f"Cumulative variance by {axis.grouping.axis}", about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from analysis.arrays.types import Float64
 from analysis.measures.eigenfilters import Structure, agreement_between
+from analysis.measures.symmetry import SYMMETRIES
 from analysis.structure.measure import AxisStructure
 
 
@@ -59,6 +61,19 @@ def moments_table(axis: AxisStructure, whole: Structure) -> pa.Table:
     return table.set_column(place, "covariance", table.column("covariance").cast(pa.list_(pa.float64())))
 
 
+def symmetry_table(axis: str, structures: Sequence[Structure]) -> pa.Table:
+    """A row per structure: ``axis, group, label, models, layers, filters, few_filters, energy`` (mean |f|² of the
+    scaled filters), shares of it: ``odd_rotation, odd_left_right, odd_up_down, antisymmetric``, ``dct_00 … dct_22``
+    (half waves down, across). Null where all filters are zero.
+    """
+    rows = []
+    for structure in structures:
+        found = structure.symmetry
+        dct = {f"dct_{u}{v}": found.dct[u, v] for u in range(3) for v in range(3)}
+        rows.append({**_heading(axis, structure), "energy": found.energy, **_all_known({**found.odd, **dct})})
+    return _typed(pa.Table.from_pylist(rows), [*SYMMETRIES, *(f"dct_{u}{v}" for u in range(3) for v in range(3))])
+
+
 def agreement_table(axis: AxisStructure) -> pa.Table:
     """Every ordered pair: ``a, b, agreement, subspace_similarity, angle_1 … angle_k`` (degrees), ``cos_1 … cos_9``,
     ``filters_a, filters_b, models_a, models_b, few_filters`` (in either). Null where a direction is missing.
@@ -97,6 +112,10 @@ def _heading(axis: str, structure: Structure) -> dict[str, Any]:
         "filters": structure.moments.count,
         "few_filters": structure.few_filters,
     }
+
+
+def _all_known(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: known(value) for name, value in values.items()}
 
 
 def known(value: float) -> float | None:

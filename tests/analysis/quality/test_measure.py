@@ -25,6 +25,7 @@ from tests import cli
 from tests.checkpoints import real_models
 from tests.distributed.statistics import reference
 from tests.distributed.statistics.test_torchconvquality import peer_quality
+from tests.reference import scale
 from tests.stores import Model, chain, write_store
 
 #: Our column → torchconvquality's.
@@ -87,6 +88,11 @@ def test_every_real_layer_equals_the_transcription(real: tuple[list[Model], Qual
                 if column == "variance_entropy_clean_normalized":
                     clean = round((1 - row["sparsity"]) * row["num_filters"])
                     assert row[column] == pytest.approx(row["variance_entropy_clean"] / reference.threshold(clean))
+                elif column == "distance_from_untrained":
+                    scaled = scale(weight.reshape(-1, 9))
+                    energies = np.linalg.eigvalsh(scaled.T @ scaled)
+                    by_number = 8 * 1.0832 / (len(scaled) + 0.0832)
+                    assert row[column] == pytest.approx(energies.var() / energies.mean() ** 2 - by_number, abs=1e-9)
                 elif expected[column] is None:
                     assert row[column] is None
                 else:
