@@ -27,10 +27,10 @@ _PLACES = np.arange(9).reshape(3, 3)
 SYMMETRIES: Mapping[str, tuple[str, Float64]] = {
     name: (title, np.eye(9)[places.ravel()])
     for name, title, places in (
-        ("odd_rotation", "odd under 180° rotation", _PLACES[::-1, ::-1]),
-        ("odd_left_right", "odd left to right", _PLACES[:, ::-1]),
-        ("odd_up_down", "odd up to down", _PLACES[::-1]),
-        ("antisymmetric", "antisymmetric (transposition)", _PLACES.T),
+        ("odd_rotation", "odd under 180°", _PLACES[::-1, ::-1]),
+        ("odd_left_right", "odd left–right", _PLACES[:, ::-1]),
+        ("odd_up_down", "odd up–down", _PLACES[::-1]),
+        ("antisymmetric", "antisymmetric", _PLACES.T),
     )
 }
 

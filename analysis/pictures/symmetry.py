@@ -19,8 +19,11 @@ from analysis.pictures.eigenfilters import LABEL_WIDTH, largest_rows
 from analysis.pictures.style import ALARM, BLUE, FAINT, INK, RULE, SIGNED_COLOURS
 from analysis.wording import count, elide, one_line
 
-_CELL, _BETWEEN = 0.36, 0.2  # inches: of a frequency, between the tiles of two groups
+_CELL, _BETWEEN = 0.3, 0.16  # inches: of a frequency, between the tiles of two groups
 _PANEL, _APART = 1.55, 0.35  # of the shares under one symmetry
+
+#: Up to so many tiles the shares are written into their cells.
+_WITH_VALUES = 40
 
 #: Colours span shares from an eighth to eight times that of independent weights.
 _SPAN = Normalize(-3, 3)
@@ -34,7 +37,8 @@ def draw_symmetry(rows: Sequence[Structure], caption: Caption) -> Figure:
     rows, remarks = largest_rows(rows, caption)
     remarks += [
         "tiles: share of the energy in each frequency of the 3x3 DCT, half waves down and across, in %",
-        "red: more than the 1/9 of independent weights, blue: less; bars: the odd share, dashed: that of such weights",
+        "red: more than the 1/9 of independent weights, blue: less; bars: the odd share, dashed: theirs; "
+        "antisymmetric: under transposition",
     ]
     labels = [elide(one_line(row.group.label), LABEL_WIDTH) for row in rows]
     sizes = [count(row.moments.count, "filter") for row in rows]
@@ -72,10 +76,10 @@ def _draw_tiles(axes: Axes, shares: Sequence[Float64]) -> None:
         with np.errstate(divide="ignore"):
             cells[4 * index : 4 * index + 3] = np.log2(9 * share)
         for (u, v), value in np.ndenumerate(share):
-            if np.isfinite(value):
+            if np.isfinite(value) and len(shares) <= _WITH_VALUES:
                 colour = "white" if abs(np.log2(max(9 * value, 1e-9))) > 1.8 else INK
                 at = ((v + 0.5) * _CELL, pitch * index + (u + 0.5) * _CELL)
-                axes.text(*at, f"{100 * value:.1f}", fontsize=7, color=colour, ha="center", va="center")
+                axes.text(*at, f"{100 * value:.1f}", fontsize=6.5, color=colour, ha="center", va="center")
     down = np.append(np.add.outer(np.arange(len(shares)) * pitch, np.arange(4) * _CELL), len(shares) * pitch)
     # No −∞: a frequency without energy is as blue as can be.
     axes.pcolormesh(np.arange(4) * _CELL, down, np.maximum(cells, -9), cmap=SIGNED_COLOURS, norm=_SPAN, rasterized=True)
@@ -86,10 +90,10 @@ def _draw_shares(axes: Axes, shares: Float64, independent: float) -> None:
     plain_axes(axes)
     pitch = 3 * _CELL + _BETWEEN
     middles = pitch * np.arange(len(shares)) + 1.5 * _CELL
-    axes.barh(middles, np.nan_to_num(shares), 0.34, color=BLUE)
+    axes.barh(middles, np.nan_to_num(shares), 0.28, color=BLUE)
     for y, share in zip(middles, shares, strict=True):
         text = "–" if np.isnan(share) else f"{share:.1%}"
-        axes.text(0.0, y - 0.2, text, fontsize=8, color=INK, va="bottom")
+        axes.text(0.0, y - 0.16, text, fontsize=8, color=INK, va="bottom")
     axes.axvline(independent, color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set_ylim(pitch * len(shares), 0)
     axes.set_xlim(0, max(0.6, float(np.nan_to_num(shares).max()) * 1.05))

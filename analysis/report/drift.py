@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from analysis.arrays.types import Float64
 from analysis.measures.drift_matrix import AxisShift
 from analysis.output.markup import Markup, el, together
 from analysis.output.names import file_stem
@@ -27,7 +28,8 @@ def boxes_by_axis(shifts: Sequence[AxisShift]) -> list[dict[str, Any]]:
     """The drifts of all pairs of groups of each axis (``analysis.pictures.drift_boxes.drift_box``)."""
     found = []
     for shift in shifts:
-        pairs = shift.drift[np.triu_indices(len(shift.groups), k=1)]
+        drift = _of_models(shift)
+        pairs = drift[np.triu_indices(len(drift), k=1)]
         if len(pairs):
             found.append(drift_box(f"{one_line(shift.axis)} ({count(len(pairs), 'pair')})", pairs))
     return found
@@ -35,8 +37,15 @@ def boxes_by_axis(shifts: Sequence[AxisShift]) -> list[dict[str, Any]]:
 
 def boxes_by_group(shift: AxisShift) -> list[dict[str, Any]]:
     """The drifts of each group to all others, the farthest first."""
-    boxes = [drift_box(group.label, np.delete(shift.drift[g], g)) for g, group in enumerate(shift.groups)]
+    drift, groups = _of_models(shift), [group for group in shift.groups if group.models]
+    boxes = [drift_box(group.label, np.delete(drift[g], g)) for g, group in enumerate(groups)]
     return sorted(boxes, key=lambda box: -float(box["med"]))
+
+
+def _of_models(shift: AxisShift) -> Float64:
+    """(G', G') drifts between groups of models: how far those are from untrained says nothing of an axis."""
+    learned = shift.grouping.learned
+    return shift.drift[np.ix_(learned, learned)]
 
 
 def drift_section(report: ReportResult, cards: Cards) -> Markup:
@@ -80,6 +89,8 @@ def _matrix(shift: AxisShift, number: int, cards: Cards) -> Markup:
     about = "How far apart the filters of two groups are: 0 is alike, more is farther."
     if not shift.grouping.single_models:
         about += " Brackets hold the number of models."
+    if not shift.grouping.learned.all():
+        about += " Untrained filters are no model: nothing of them can be drawn again or dealt out."
     if shift.few_models.any():
         about += (
             f" A stroke marks pairs with fewer than {shift.min_models} models on a side: there the drift says as much "
@@ -112,7 +123,7 @@ def _axes(shifts: Sequence[AxisShift], cards: Cards) -> Markup | None:
 
 
 def _groups(shift: AxisShift, cards: Cards) -> Markup | None:
-    if len(shift.groups) < 3:
+    if shift.grouping.learned.sum() < 3:
         return None
     by, stem = spaced(shift.axis), f"drift_groups_{file_stem(shift.axis)}"
     table = cards.table(_boxes(boxes_by_group(shift), by))

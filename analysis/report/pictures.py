@@ -11,6 +11,7 @@ from analysis.pictures.canvas import Caption, Drawing
 from analysis.pictures.counts import draw_counts
 from analysis.pictures.drift_boxes import draw_drift_boxes
 from analysis.pictures.eigenfilters import draw_eigenfilters
+from analysis.pictures.symmetry import draw_symmetry
 from analysis.quality.pictures import drawings as of_quality
 from analysis.report.contents import counts_of
 from analysis.report.drift import boxes_by_axis, boxes_by_group
@@ -29,13 +30,15 @@ def drawings(result: ReportResult) -> Iterator[Drawing]:
         axes = Caption("Drift between groups, by axis", remarks)
         yield Drawing("drift_boxes", axes.title, partial(draw_drift_boxes, boxes, axes, unit))
         for shift in result.shifts:
-            if len(shift.groups) > 2:
+            if shift.grouping.learned.sum() > 2:
                 groups = Caption(f"Drift of each group by {shift.axis} to the others", remarks)
                 draw = partial(draw_drift_boxes, boxes_by_group(shift), groups, unit)
                 yield Drawing(f"drift_groups_{file_stem(shift.axis)}", groups.title, draw)
     if not result.structure.axes:
         tiles = Caption("Eigenfilters", remarks)
         yield Drawing("eigenfilters", tiles.title, partial(draw_eigenfilters, result.structure.standing, tiles))
+        symmetry = Caption("Symmetry", remarks)
+        yield Drawing("symmetry", symmetry.title, partial(draw_symmetry, result.structure.standing, symmetry))
     yield from (drawing for drawing in of_structure(result.structure) if not _is_matrix(drawing))
     yield from _renamed(of_quality(result.quality), "boxes_", "quality_")
 

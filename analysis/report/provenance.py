@@ -8,6 +8,7 @@ from dataclasses import fields
 from importlib.metadata import version
 
 from analysis.arrays.preparation import AS_STORED, Preparation
+from analysis.arrays.untrained import UNTRAINED_FILTERS
 from analysis.measures.drift import DIVERGENCES
 from analysis.output.markup import Markup, el
 from analysis.report.measure import ReportResult
@@ -41,7 +42,7 @@ def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, s
     changed = _changed(settings, (*_SKETCHED, "first_layer", "subspace", "max_groups", "layer_weight", *_DRIFT))
     report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
     measured = [changed[name] for name in (*_SKETCHED, *_DRIFT) if name in changed]
-    structured = [changed[name] for name in ("filters", "subspace") if name in changed]
+    structured = [changed[name] for name in ("filters", "subspace", "baseline") if name in changed]
     return {
         "report": _line("report", store, report),
         "shift": _line("shift", store, [*named, *where, *measured, "out=shift"]),
@@ -100,6 +101,8 @@ def settings_in_words(settings: ReportSettings) -> dict[str, str]:
     preparation = Preparation(settings.filters, settings.rounding)
     if preparation != AS_STORED:
         found["Filters of the drift"] = str(preparation)
+    if settings.baseline:
+        found["Untrained filters"] = f"{UNTRAINED_FILTERS:,} of independent weights: {', '.join(settings.baseline)}"
     if settings.replicates:
         found["Uncertainty"] = (
             f"{settings.replicates} bootstrap replicates and permutations of models, {settings.level:.0%} intervals, "

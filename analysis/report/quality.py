@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.measures.degenerate import COLLAPSED_ENTROPY, COLLAPSED_SPARSITY, RANDOM_MARGIN, Degeneracy
-from analysis.measures.layer_quality import FEW_FILTERS, METRICS
+from analysis.measures.layer_quality import FEW_FILTERS, METRICS, count_untrained
 from analysis.measures.summaries import summarise
 from analysis.output.markup import Markup, together
 from analysis.output.names import file_stem
@@ -34,6 +34,10 @@ _LAYER = {
     "random_threshold": "T(n)",
     "sparsity": "sparsity",
     "conv_depth_norm": "depth",
+}
+_UNTRAINED = {
+    **{"model": "model", "layer": "layer", "num_filters": "filters", "distance_from_untrained": "distance"},
+    **{"untrained_threshold": "chance up to", "conv_depth_norm": "depth"},
 }
 _SUMMARY = {
     **{"group": "group", "models": "models", "layers_measured": "layers"},
@@ -60,9 +64,22 @@ def quality_section(report: ReportResult, cards: Cards) -> Markup:
             "Entropy and size", size, cards.table(_layers(quality.layers)), stem="entropy_by_size", command="quality"
         ),
         cards.card("Over depth", depth, cards.table(_summary(by_depth)), stem="quality_by_depth", command="quality"),
+        _untrained(report, cards),
         _degenerate(report, cards),
     )
     return together(parts)
+
+
+def _untrained(report: ReportResult, cards: Cards) -> Markup:
+    layers = report.quality.layers
+    about = (
+        "How far the second moments of a layer’s scaled filters are from those of independent weights, less what their "
+        "number alone makes of it: 0 for a layer that looks as it was initialised, 8 where all filters are one. "
+        f"{count_untrained(layers):,} of {count(layers.num_rows, 'layer')} lie within chance."
+    )
+    nearest = layers.sort_by([("distance_from_untrained", "ascending")]).slice(0, _MOST_LISTED)
+    table = cards.table(_table("Layers, the nearest to untrained first", nearest, _UNTRAINED))
+    return cards.card("Distance from untrained", about, table, stem="untrained_by_size", command="quality")
 
 
 def _axis(grouped: GroupedQuality, cards: Cards) -> Markup:

@@ -14,7 +14,7 @@ function matrix(place, axis) {
     const words = state.words.toLowerCase();
     return all.filter((i) => state.chosen.has(i) && (state.few || !axis.few[i]) && (!words || axis.names[i].toLowerCase().includes(words)));
   }
-  const groupLabel = (i) => axis.single ? axis.names[i] : `${axis.names[i]} (${whole(axis.models[i])})`;
+  const groupLabel = (i) => axis.single || !axis.models[i] ? axis.names[i] : `${axis.names[i]} (${whole(axis.models[i])})`;
   const blockLabel = (block) => block.length === 1 ? groupLabel(block[0]) : `${groupLabel(block[0])} … ${groupLabel(block[block.length - 1])}`;
 
   // What a cell says.
@@ -30,8 +30,8 @@ function matrix(place, axis) {
     const lines = [`${axis.names[a]}  ↔  ${axis.names[b]}`, `${name} ${digits(values().at(a, b))}`];
     if (state.measure === 'drift' && extra.low) {
       const [low, high] = [extra.low.at(a, b), extra.high.at(a, b)];
-      lines[1] += Number.isNaN(low) ? ' (no interval: one model on a side)' : ` (${Math.round(100 * axis.level)} % interval ${digits(low)} to ${digits(high)})`;
-      lines.push(`p ${digits(extra.p_value.at(a, b), 2)}, q ${digits(extra.q_value.at(a, b), 2)}; by chance up to ${digits(extra.null_high.at(a, b))}`);
+      lines[1] += Number.isNaN(low) ? ` (no interval: ${axis.models[a] && axis.models[b] ? 'one' : 'no'} model on a side)` : ` (${Math.round(100 * axis.level)} % interval ${digits(low)} to ${digits(high)})`;
+      if (axis.models[a] && axis.models[b]) lines.push(`p ${digits(extra.p_value.at(a, b), 2)}, q ${digits(extra.q_value.at(a, b), 2)}; by chance up to ${digits(extra.null_high.at(a, b))}`);
     }
     const sizes = (i) => `${plural(axis.models[i], 'model')}, ${plural(axis.filters[i], 'filter')}`;
     lines.push(`${sizes(a)} ↔ ${sizes(b)}`);
