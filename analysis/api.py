@@ -54,7 +54,7 @@ from analysis.shift.settings import ShiftSettings
 from analysis.structure.measure import AxisStructure, StructureResult
 from analysis.structure.measure import measure as measure_structure
 from analysis.structure.settings import StructureSettings
-from analysis.structure.tables import components_table
+from analysis.structure.tables import components_table, symmetry_table
 from analysis.wording import count, one_line, shown_apart
 from distributed.configuration import settings_of
 from distributed.errors import StoreError, UserError
@@ -257,12 +257,35 @@ def structure(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = N
     return pd.concat([components_table(part, result.whole).to_pandas() for part in parts], ignore_index=True)
 
 
+def symmetry(store: StoreLike, axes: Axes = DEFAULT_AXES, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """How much of the filters' energy is odd under which symmetry, and of which frequency. Reads no filter.
+
+    Returns:
+        A row per group of each axis, and of the store (``axis`` is ``store``)
+        (``analysis.structure.tables.symmetry_table``).
+
+    Raises:
+        UserError: see ``analysis.structure.measure.measure``.
+
+    >>> from analysis.api import symmetry
+    >>> shares = symmetry("data/demo", "task", baseline=["normal"]).set_index("group")
+    >>> round(shares.loc["untrained, normal", "odd_rotation"], 2)  # 4 of 9 dimensions are odd
+    np.float64(0.44)
+    >>> bool(shares.filter(like="dct_").sum(axis=1).round(9).eq(1).all())
+    True
+    """
+    result = measure_structure(_settings(StructureSettings, store, settings, axes=_names(axes), where=where))
+    parts = [symmetry_table(part.grouping.axis, part.structures) for part in (_whole(result), *result.axes)]
+    return pd.concat([part.to_pandas() for part in parts], ignore_index=True)
+
+
 def quality(store: StoreLike, axes: Axes = DEFAULT_AXES[:2], where: str | None = None, **settings: Any) -> pd.DataFrame:
     """The quality of each layer, and its group on each axis. Reads no filter.
 
     Returns:
         A row per layer (``analysis.measures.quality.layer_quality``): sparsity, variance entropy, orthogonality, norms,
-        the random threshold, and ``degenerate`` (``random``, ``collapsed``, ``all zero``; missing where it is not).
+        the random threshold, the distance from untrained, and ``degenerate`` (``random``, ``collapsed``, ``all zero``;
+        missing where it is not).
 
     Raises:
         UserError: see ``analysis.quality.measure.measure_quality``.

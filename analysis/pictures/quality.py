@@ -1,8 +1,8 @@
-"""Pictures of quality: boxes by group, scatters against size and depth, with the random threshold drawn."""
+"""Pictures of quality: boxes by group, scatters against depth, with the random threshold drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from analysis.arrays.types import Float64, Int64
-from analysis.measures.degenerate import COLLAPSED_SPARSITY, RANDOM_MARGIN, random_thresholds
+from analysis.measures.degenerate import COLLAPSED_SPARSITY
 from analysis.measures.layer_quality import METRICS, floats
-from analysis.measures.untrained_distance import untrained_threshold
 from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data, plain_axes
 from analysis.pictures.style import ALARM, BLUE, DEGENERATE_MARKS, FAINT, INK, LIGHT, RULE
 from analysis.wording import elide, one_line
@@ -151,52 +150,6 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
     axes.plot(*np.hstack(dots), ".", markersize=2.5, color=BLUE, alpha=0.55, zorder=2)
 
 
-def draw_entropy_by_size(quality: pa.Table, caption: Caption) -> Figure:
-    """Variance entropy of each layer against the number of its filters, with T(n) and the margin of the rule."""
-
-    def draw(axes: Axes, n: Int64) -> list[Line2D]:
-        threshold = random_thresholds(n)
-        axes.set_ylim(-0.02, 1.0)
-        return [
-            *axes.plot(np.log2(n), threshold, color=ALARM, linewidth=1.4, zorder=4, label="T(n), random filters"),
-            *axes.plot(np.log2(n), threshold - RANDOM_MARGIN, label=f"T(n) − {RANDOM_MARGIN}", **_DASHED),
-        ]
-
-    return _by_size(quality, "variance_entropy", caption, draw)
-
-
-def draw_untrained_by_size(quality: pa.Table, caption: Caption) -> Figure:
-    """Distance from untrained of each layer against the number of its filters, and up to where it is noise."""
-
-    def draw(axes: Axes, n: Int64) -> list[Line2D]:
-        _scale_y(axes, "symlog")
-        axes.axhline(0, color=FAINT, linewidth=0.8)
-        return axes.plot(np.log2(n), untrained_threshold(n), label="999 of 1,000 untrained layers are below", **_DASHED)
-
-    return _by_size(quality, "distance_from_untrained", caption, draw)
-
-
-_DASHED: Mapping[str, Any] = {"color": ALARM, "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 4}
-
-
-def _by_size(quality: pa.Table, metric: str, caption: Caption, draw: Callable[[Axes, Int64], list[Line2D]]) -> Figure:
-    """A metric against log2 of the number of filters; ``draw`` adds lines over (K,) numbers and gives those to name."""
-    size, values = floats(quality, "num_filters"), floats(quality, metric)
-    remarks = [one_line(remark) for remark in caption.remarks]
-    with names_as_data([caption.title, *remarks]) as fonts:
-        canvas = Canvas.blank()
-        canvas.open(8.4, 5.3, fonts.drawable(caption.title), [fonts.drawable(remark) for remark in remarks])
-        axes = canvas.axes(0.65, canvas.top, 7.6, 4.3)
-        plain_axes(axes)
-        axes.grid(color=RULE, linewidth=0.6)
-        _scatter(axes, np.log2(size), values, quality)
-        lines = draw(axes, np.unique(np.geomspace(3, max(16.0, float(size.max()) * 1.3), 300).astype(np.int64)))
-        axes.set_xlabel("log2 n, number of filters of the layer", fontsize=9, color=INK)
-        axes.set_ylabel(METRICS[metric], fontsize=9, color=INK)
-        _legend(canvas, axes, quality, lines)
-    return canvas.figure
-
-
 def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
     """Five metrics of each layer against its relative depth, and their median by decile of depth."""
     depth = floats(quality, "conv_depth_norm")
@@ -218,10 +171,10 @@ def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
             plain_axes(axes)
             axes.grid(color=RULE, linewidth=0.6)
             values = floats(quality, kind.metric)
-            _scale_y(axes, kind.scale)
+            scale_y(axes, kind.scale)
             if kind.scale == "log":
                 values = np.where(values > 0, values, np.nan)
-            _scatter(axes, depth, values, quality)
+            scatter_layers(axes, depth, values, quality)
             _medians(axes, depth, values)
             if kind.line is not None:
                 axes.axhline(kind.line, color=ALARM, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)
@@ -235,11 +188,12 @@ def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:
             Line2D([], [], color=ALARM, linewidth=1.1, linestyle=(0, (4, 3)), label="T(n); sparsity 0.14"),
         ]
         assert shown is not None
-        _legend(canvas, shown, quality, lines)
+        name_layers(canvas, shown, quality, lines)
     return canvas.figure
 
 
-def _scale_y(axes: Axes, scale: str) -> None:
+def scale_y(axes: Axes, scale: str) -> None:
+    """Give the y-axis one of ``_SCALES``."""
     axes.set_yscale(scale, **_SCALES[scale])
     if scale == "symlog":
         axes.yaxis.set(major_locator=FixedLocator(_TICKS[1]), major_formatter="{x:g}")
@@ -258,7 +212,7 @@ def _medians(axes: Axes, depth: Float64, values: Float64) -> None:
     axes.plot(at, medians, color=INK, linewidth=1.6, marker="o", markersize=3, zorder=5)
 
 
-def _scatter(axes: Axes, x: Float64, y: Float64, quality: pa.Table) -> None:
+def scatter_layers(axes: Axes, x: Float64, y: Float64, quality: pa.Table) -> None:
     """Dots, fainter and smaller the more there are; degenerate layers above them by colour and shape."""
     kinds = np.array(quality.column("degenerate").to_pylist(), dtype=object)
     fine = np.array([kind is None for kind in kinds])
@@ -273,7 +227,7 @@ def _scatter(axes: Axes, x: Float64, y: Float64, quality: pa.Table) -> None:
             )
 
 
-def _legend(canvas: Canvas, axes: Axes, quality: pa.Table, lines: Sequence[Line2D]) -> None:
+def name_layers(canvas: Canvas, axes: Axes, quality: pa.Table, lines: Sequence[Line2D]) -> None:
     """One line below the axes: what dots and lines are, with how many layers."""
     kinds = quality.column("degenerate").to_pylist()
     common: dict[str, Any] = {"linestyle": "none", "markeredgewidth": 0}

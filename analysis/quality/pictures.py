@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from analysis.measures.summaries import members_of
 from analysis.output.names import file_stem
 from analysis.pictures.canvas import Caption, Drawing
-from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size, draw_untrained_by_size
+from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth
+from analysis.pictures.quality_by_size import draw_entropy_by_size, draw_untrained_by_size
 from analysis.quality.measure import GroupedQuality, QualityResult
 from analysis.wording import count
 

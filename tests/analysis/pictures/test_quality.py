@@ -10,7 +10,8 @@ import analysis.pictures.quality as quality_pictures
 from analysis.measures.layer_quality import layer_quality
 from analysis.measures.summaries import members_of, summarise
 from analysis.pictures.canvas import Caption
-from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth, draw_entropy_by_size
+from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth
+from analysis.pictures.quality_by_size import draw_entropy_by_size, draw_untrained_by_size
 from analysis.selection.grouping import group_layers
 from analysis.selection.view import flat_view
 from analysis.settings import Weight
@@ -47,6 +48,7 @@ def test_no_text_is_cut(number: int) -> None:
     quality, rows = made_up(number)
     assert_nothing_is_cut(draw_boxes(quality, rows, CAPTION))
     assert_nothing_is_cut(draw_entropy_by_size(quality, CAPTION))
+    assert_nothing_is_cut(draw_untrained_by_size(quality, CAPTION))
     assert_nothing_is_cut(draw_by_depth(quality, CAPTION))
 
 
