@@ -14,6 +14,7 @@ from analysis.arrays.moments import Moments
 from analysis.measures.eigenfilters import Structure
 from analysis.pictures.canvas import Caption
 from analysis.pictures.eigenfilters import draw_cumulative, draw_eigenfilters
+from analysis.pictures.symmetry import draw_symmetry
 from analysis.selection.grouping import Group
 from distributed.errors import UserError
 from tests import reference
@@ -50,6 +51,22 @@ def test_no_text_is_cut(number: int) -> None:
     whole = made_up("all filters of the store", 5000)
     assert_nothing_is_cut(draw_eigenfilters([whole, *groups(number)], CAPTION))
     assert_nothing_is_cut(draw_cumulative(whole, groups(number), CAPTION))
+    assert_nothing_is_cut(draw_symmetry([whole, *groups(number)], CAPTION))
+
+
+def test_symmetry_is_drawn_as_measured() -> None:
+    zero = Structure(Group("nothing", "nothing (1)", 5, 1, 1), Moments(5, np.zeros(9), np.zeros((9, 9))), None)
+    rows = [*groups(2), zero]
+    figure = draw_symmetry(rows, CAPTION)
+    (mesh,) = (mesh for mesh in figure.findobj(QuadMesh) if mesh.get_array().shape == (12, 3))
+    cells = np.ma.filled(mesh.get_array(), np.nan).reshape(3, 4, 3)[:, :3]
+    np.testing.assert_allclose(cells[:2], np.log2([9 * row.symmetry.dct for row in rows[:2]]))
+    assert np.isnan(cells[2]).all()
+    shown = texts(figure)
+    assert f"{rows[0].symmetry.odd['antisymmetric']:.1%}" in shown
+    assert shown.count("–") == 4
+    widths = [bar.get_width() for axes in figure.axes[1:5] for bar in axes.patches]
+    np.testing.assert_allclose(widths[:2], [row.symmetry.odd["odd_rotation"] for row in rows[:2]])
 
 
 def drawn_tiles(figure: Figure) -> tuple[np.ndarray, Normalize]:

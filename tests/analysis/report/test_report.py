@@ -22,6 +22,7 @@ from analysis.report.__main__ import main
 from analysis.report.clustering import cluster_order
 from analysis.report.measure import ReportResult
 from analysis.report.tables import script_json, table_data, upper
+from analysis.settings import Baseline
 from analysis.shift import ShiftSettings, measure_shift
 from analysis.wording import one_line
 from distributed.errors import StoreError, UserError
@@ -192,7 +193,7 @@ def test_nothing_but_the_pages_own_script_and_style_may_run(page: Page) -> None:
     attributes = {key for _, found in page.elements for key in found}
     assert not {key for key in attributes if key.startswith("on") or key == "style"}
     assert not [tag for tag, _ in page.elements if tag in ("img", "iframe", "b", "object", "foreignobject")]
-    assert len([tag for tag, _ in page.elements if tag == "svg"]) == 12
+    assert len([tag for tag, _ in page.elements if tag == "svg"]) == 15
     targets = [found[key] for tag, found in page.elements for key in ("src", "href", "action") if key in found]
     assert {re.sub(r"[,#].*", "", target, flags=re.S) for target in targets} == {"", "data:", "data:image/png;base64"}
     for hostile in (IMAGE, SCRIPT, LINK):
@@ -211,7 +212,7 @@ def test_no_two_elements_share_an_id(page: Page) -> None:
 def test_each_figure_is_said_in_words_as_well(page: Page) -> None:
     assert "box: quartiles; whiskers: within 1.5 box lengths; dots: beyond; diamond: mean" in page.texts
     assert "Eigenfilters by task" in page.texts
-    assert len([tag for tag, found in page.elements if found.get("role") == "img"]) == 12
+    assert len([tag for tag, found in page.elements if found.get("role") == "img"]) == 15
     shares = page.table("Shares of the variance")
     assert shares["group"][:2] == ["all filters of the store", LINK]
     assert sum(shares[str(index)][0] for index in range(1, 10)) == pytest.approx(1, abs=1e-4)
@@ -238,9 +239,34 @@ def test_a_store_without_axes_shows_its_own_structure(settings: ReportSettings, 
     assert [found["aria-label"] for tag, found in page.elements if tag == "svg"] == [
         "Models by kind",
         "Eigenfilters",
+        "Symmetry",
         "Variance entropy and number of filters",
         "Quality over depth",
+        "Distance from untrained and number of filters",
     ]
+
+
+def test_untrained_filters_are_groups_of_the_page(
+    settings: ReportSettings, report: ReportResult, tmp_path: Path
+) -> None:
+    asked = replace(settings, axes=("task",), baseline=(Baseline.normal,))
+    page, plain = Page(write_report(measure_report(asked), tmp_path)[0]), report.shifts[0]
+    (matrix,) = page.data["matrices"]
+    assert matrix["names"][-1] == "untrained, normal"
+    assert (matrix["models"][-1], matrix["few"][-1]) == (0, 0)
+    groups = len(matrix["names"])
+    square = np.zeros((groups, groups))
+    square[np.triu_indices(groups, k=1)] = floats(matrix["p_value"])
+    assert np.isnan(square[:-1, -1]).all()
+    np.testing.assert_allclose(pairs(square[:-1, :-1]), pairs(plain.uncertainty.p_value), rtol=1e-6)  # type: ignore[union-attr]
+    assert page.table("Shares of the variance")["group"][-1] == "untrained, normal"
+    assert page.table("Shares of the energy")["odd under 180°"][-1] == pytest.approx(4 / 9, abs=1e-3)
+    # What separates an axis, and which group stands out, are questions about models.
+    assert len(page.table("Drift by task")["task"]) == groups - 1
+    assert "untrained, normal" not in page.table("Drift by task")["task"]
+    assert any("1,048,576 of independent weights: normal" in text for text in page.texts)
+    assert sum("'baseline=[normal]'" in text for text in page.texts) >= 3  # report, shift, structure
+    assert page.table("Layers, the nearest to untrained first")["distance"][0] is not None
 
 
 def test_labels_are_axes_kinds_and_columns_of_the_page(settings: ReportSettings, tmp_path: Path) -> None:
@@ -267,8 +293,9 @@ def test_every_figure_is_written_for_papers(settings: ReportSettings, tmp_path: 
     assert file == tmp_path / "index.html"
     links = {found["href"] for tag, found in Page(file).elements if tag == "a" and not found["href"].startswith("#")}
     assert links == {path.relative_to(tmp_path).as_posix() for path in figures}
-    of_axis = ("drift", "drift_groups", "agreement", "eigenfilters", "cumulative", "quality")
-    names = {"contents", "drift_boxes", "entropy_by_size", "quality_by_depth"} | {f"{name}_task" for name in of_axis}
+    of_axis = ("drift", "drift_groups", "agreement", "eigenfilters", "symmetry", "cumulative", "quality")
+    of_all = {"contents", "drift_boxes", "entropy_by_size", "untrained_by_size", "quality_by_depth"}
+    names = of_all | {f"{name}_task" for name in of_axis}
     assert {path.name for path in figures} == {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
     for path in figures:
         content = path.read_bytes()

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 
 from analysis.command import carry_out
 from analysis.measures.eigenfilters import Structure
+from analysis.settings import Filters
 from analysis.structure import StructureSettings, measure_structure
 from analysis.structure.__main__ import main, steps
 from distributed.entry import guarded
@@ -133,6 +134,22 @@ def test_no_filter_is_read(tmp_path: Path) -> None:
     assert "written to" in said.stdout
 
 
+def test_symmetry_of_clean_filters_leaves_the_sparse_out(tmp_path: Path) -> None:
+    """Gradients, and blobs that are a thousand times smaller."""
+    gradient = np.tile(np.outer([1, 2, 1], [-1, 0, 1]), (3, 4, 1, 1)).astype(np.float32)
+    blobs = np.full((1, 4, 3, 3), 1e-3, np.float32)
+    models = [chain("edges", {"conv": np.concatenate([gradient, blobs])}, {"task": "One"})]
+    store = write_store(tmp_path / "store", models, with_filters=False)
+    (every,), (clean,) = (
+        measure_structure(settings(store, axes=("task",), filters=which)).axes[0].structures
+        for which in (Filters.all, Filters.clean)
+    )
+    assert clean.symmetry.odd["odd_rotation"] == pytest.approx(1, abs=1e-12)
+    assert clean.symmetry.dct[0, 0] == 0
+    scaled = (gradient[0, 0] / 2) ** 2
+    assert every.symmetry.odd["odd_rotation"] == pytest.approx(3 * scaled.sum() / (3 * scaled.sum() + 9))
+
+
 # Agreement
 
 
@@ -171,9 +188,11 @@ def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
             ("moments", "parquet"),
             ("agreement", "parquet"),
             ("agreement", "csv"),
+            ("symmetry", "parquet"),
+            ("symmetry", "csv"),
         ):
             assert (tmp_path / f"{stem}_{axis}.{ending}").stat().st_size > 0
-        for stem in ("eigenfilters", "cumulative", "agreement"):
+        for stem in ("eigenfilters", "symmetry", "cumulative", "agreement"):
             assert (tmp_path / f"{stem}_{axis}.png").read_bytes().startswith(b"\x89PNG")
     table = pq.read_table(tmp_path / "structure_task.parquet")
     assert table.schema.metadata[b"where"].decode() == asked.where
@@ -195,6 +214,13 @@ def test_files_hold_what_was_measured(store: Path, tmp_path: Path) -> None:
     assert pairs["One", "Two"]["angle_2"] == result.axes[0].agreement.angles[1, 2, 1]
     assert "angle_3" not in pairs["One", "Two"]
     assert pairs["One", "One"]["agreement"] == 1
+    shares = {row["group"]: row for row in pq.read_table(tmp_path / "symmetry_task.parquet").to_pylist()}
+    assert list(shares) == ["all filters of the store", f"where {asked.where}", "Few", "One", "Two"]
+    kernels = np.concatenate([reference.scale(m.filters) for m in made_up() if m.columns["task"] == "One"])
+    turned = (kernels - kernels[:, ::-1]) / 2
+    assert shares["One"]["odd_rotation"] == pytest.approx((turned**2).sum() / (kernels**2).sum())
+    assert shares["One"]["dct_00"] == pytest.approx((kernels.sum(axis=1) ** 2).sum() / 9 / (kernels**2).sum())
+    assert content["whole"]["odd"]["odd_rotation"] == shares["all filters of the store"]["odd_rotation"]
     with (tmp_path / "agreement_task.csv").open(encoding="utf-8") as file:
         matrix = list(csv.reader(file))
     assert matrix[0] == ["task", "Few (1)", "One (2)", "Two (1)"]
