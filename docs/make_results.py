@@ -67,6 +67,7 @@ SUBJECTS = {
             "shift/shift_task.png",
             "shift/shift_depth.png",
             "structure/eigenfilters_task.png",
+            "structure/symmetry_task.png",  # of docs/evidence.md
             "quality/quality_by_depth.png",
             "coefficients/ridges_task.png",
             "compare/groups.png",
@@ -77,7 +78,11 @@ SUBJECTS = {
         ("source=sample",),
         "sample:digits-resnet",
         "layer_num_filters >= 2048",
-        ("shift/shift_task.png", "structure/eigenfilters_task.png", "quality/quality_by_depth.png"),
+        (
+            *("shift/shift_task.png", "structure/eigenfilters_task.png", "quality/quality_by_depth.png"),
+            # Of docs/evidence.md:
+            *("untrained/shift_model.png", "quality/untrained_by_size.png", "structure/symmetry_task.png"),
+        ),
     ),
 }
 
@@ -95,6 +100,7 @@ def measure(subject: Subject, folder: Path) -> None:
     store, axes = f"store.uri={folder / 'store'}", f"axes=[{','.join(AXES)}]"
     run("launch/extract.py", *subject.source, store, "extract.progress=plain")
     run("-m", "analysis.shift", store, axes, f"out={folder / 'shift'}")
+    run("-m", "analysis.shift", store, "axes=[model]", "baseline=[normal,uniform]", f"out={folder / 'untrained'}")
     run("-m", "analysis.structure", store, axes, f"out={folder / 'structure'}")
     run("-m", "analysis.quality", store, "axes=[task,visual_category]", f"out={folder / 'quality'}")
     pairs = "pairs=[[1,2],[3,4]]"
