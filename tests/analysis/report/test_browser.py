@@ -135,7 +135,7 @@ def test_every_section_is_drawn_without_a_complaint_or_a_request(opened: Opened)
         "What is in it", "Drift", "Structure", "Quality", "Models", "How it was made",
     ]  # fmt: skip
     assert page.locator("[data-matrix] svg.heatmap").count() == 3
-    assert page.locator(".figure svg").count() == 16
+    assert page.locator(".figure svg").count() == 20
 
 
 def test_every_figure_has_a_name_and_a_table(opened: Opened) -> None:
@@ -320,7 +320,7 @@ def test_paper_shows_everything_and_is_light(browser: Any, page_file: Path, repo
 def test_without_a_script_the_figures_stand(browser: Any, page_file: Path) -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto(page_file.as_uri())
-    assert page.locator(".figure svg:visible").count() == 16
+    assert page.locator(".figure svg:visible").count() == 20
     page.close()
 
 
