@@ -78,14 +78,14 @@ class AxisShift:
     @property
     def few_models(self) -> Bool:
         """(G, G) whether a cell rests on a group of fewer than ``min_models`` models."""
-        few = np.array([0 < group.models < self.min_models for group in self.groups])
+        few = np.array([group.models < self.min_models for group in self.groups]) & self.grouping.learned
         flagged: Bool = few[:, None] | few[None, :]
         return flagged
 
     def pairs(self) -> pa.Table:
         """Every ordered pair, a group with itself included: ``a, b, drift``, the sizes of both groups, ``few_models``.
 
-        With ``uncertainty`` also ``drift_lo, drift_hi`` (interval; null where a group has one model), ``null_median,
+        Untrained filters are of 0 models, and never few. With ``uncertainty`` also ``drift_lo, drift_hi`` (interval; null where a group has one model), ``null_median,
         null_high``, ``p_value`` and ``q_value`` (``analysis.measures.uncertainty``).
         """
         number = len(self.groups)
