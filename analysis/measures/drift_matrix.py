@@ -85,8 +85,9 @@ class AxisShift:
     def pairs(self) -> pa.Table:
         """Every ordered pair, a group with itself included: ``a, b, drift``, the sizes of both groups, ``few_models``.
 
-        Untrained filters are of 0 models, and never few. With ``uncertainty`` also ``drift_lo, drift_hi`` (interval; null where a group has one model), ``null_median,
-        null_high``, ``p_value`` and ``q_value`` (``analysis.measures.uncertainty``).
+        Untrained filters are of 0 models, and never few. With ``uncertainty`` also ``drift_lo, drift_hi`` (interval;
+        null where a group has one model), ``null_median, null_high``, ``p_value`` and ``q_value``
+        (``analysis.measures.uncertainty``).
         """
         number = len(self.groups)
         first = pa.array(np.repeat(np.arange(number), number))
