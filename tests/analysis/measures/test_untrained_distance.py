@@ -25,9 +25,9 @@ def layers(kind: Baseline, number: int, filters: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", list(Baseline))
-@pytest.mark.parametrize("filters", [2, 9, 32, 256, 4096])
+@pytest.mark.parametrize("filters", [2, 9, 64, 2048])
 def test_untrained_layers_are_at_zero_up_to_the_stated_noise(kind: Baseline, filters: int) -> None:
-    found = distances(layers(kind, max(200, min(20_000, 300_000 // filters)), filters))
+    found = distances(layers(kind, max(200, min(10_000, 200_000 // filters)), filters))
     noise = found.std() / np.sqrt(len(found))
     assert found.mean() == pytest.approx(0, abs=4 * noise + (0.35 / filters if kind is Baseline.uniform else 0))
     assert filters * found.std() == pytest.approx(1.9, abs=0.35) or filters == 2
