@@ -11,7 +11,7 @@ from analysis.arrays.sketch import Sketch
 from analysis.measures.drift import DIVERGENCES, distributions
 from analysis.measures.drift_matrix import DriftMethod, axis_shift
 from analysis.measures.uncertainty import Resampling
-from analysis.measures.weighting import model_histograms
+from analysis.measures.weighting import unit_histograms
 from analysis.selection.grouping import Group, Grouping
 from analysis.settings import Weight
 
@@ -64,17 +64,15 @@ def test_weights_equal_their_definition(sketch: Sketch, weight: Weight) -> None:
 
 def test_histograms_are_per_model_and_group(sketch: Sketch) -> None:
     crossed = Grouping("depth", grouping_of(sketch).groups, sketch.layer_ids, np.array([0, 1, 0, 1, 0, 1, 1]))
-    found = model_histograms(sketch, crossed, Weight.filters)
-    assert list(zip(found.group.tolist(), found.model.tolist(), strict=True)) == [
+    found = unit_histograms(sketch, crossed, Weight.filters)
+    assert list(zip(found.group.tolist(), found.unit.tolist(), strict=True)) == [
         (0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 3),
     ]  # fmt: skip
-    assert not found.nested
     np.testing.assert_array_equal(found.counts[4], sketch.counts[[3, 5]].sum(axis=0))
-    assert model_histograms(sketch, grouping_of(sketch), Weight.filters).nested
 
 
 def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
-    sure = DriftMethod(resampling=Resampling(50, 50), min_models=3)
+    sure = DriftMethod(resampling=Resampling(50), min_models=3)
     by_task = axis_shift(sketch, grouping_of(sketch), sure)
     assert by_task.uncertainty is not None
     assert by_task.uncertainty.low[0, 1] <= by_task.drift[0, 1] <= by_task.uncertainty.high[0, 1]
@@ -82,14 +80,14 @@ def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
     by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), sure)
     assert by_layer.uncertainty is None
     assert not by_layer.few_models.any()
-    too_many = axis_shift(sketch, grouping_of(sketch), DriftMethod(resampling=Resampling(50, 50), max_tested_groups=1))
+    too_many = axis_shift(sketch, grouping_of(sketch), DriftMethod(resampling=Resampling(50), max_tested_groups=1))
     assert too_many.uncertainty is None
     assert any("max_tested_groups=1" in note for note in too_many.notes)
 
 
 def test_every_divergence_goes_through(sketch: Sketch) -> None:
     for name, divergence in DIVERGENCES.items():
-        found = axis_shift(sketch, grouping_of(sketch), DriftMethod(divergence, resampling=Resampling(30, 30)))
+        found = axis_shift(sketch, grouping_of(sketch), DriftMethod(divergence, resampling=Resampling(30)))
         assert found.divergence == divergence.title
         assert found.drift[0, 1] > 0, name
         assert found.uncertainty is not None
