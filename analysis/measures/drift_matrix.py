@@ -15,7 +15,7 @@ from analysis.measures.uncertainty import Resampling, Uncertainty, uncertainty_o
 from analysis.measures.verdicts import verdicts
 from analysis.measures.weighting import component_weights, group_distributions, unit_histograms
 from analysis.selection.grouping import Group, Grouping
-from analysis.settings import ComponentWeight, Weight
+from analysis.settings import Adjust, ComponentWeight, Unit, Weight
 from analysis.wording import count
 from distributed.records import MODEL_BITS_SHIFT
 
@@ -55,6 +55,7 @@ class AxisShift:
         uncertainty: intervals, nulls and p-values of ``drift``; None where they were not asked for or make no sense.
         min_models: cells with a group of fewer models are flagged; 0: none is.
         margin: how large a drift matters; None: no verdicts.
+        adjust: how the q-values of ``uncertainty`` were made.
     """
 
     grouping: Grouping
@@ -64,6 +65,7 @@ class AxisShift:
     uncertainty: Uncertainty | None = None
     min_models: int = 0
     margin: float | None = None
+    adjust: Adjust = Adjust.bh
 
     @property
     def axis(self) -> str:
@@ -79,6 +81,11 @@ class AxisShift:
     def models(self) -> int:
         """Number of models with a layer in any of the groups."""
         return len(np.unique(self.grouping.layer_ids >> MODEL_BITS_SHIFT))
+
+    @property
+    def units(self) -> str:
+        """What is left out and dealt out, in the plural."""
+        return f"{self.grouping.unit}s"
 
     @property
     def few_models(self) -> Bool:
@@ -111,7 +118,7 @@ class AxisShift:
         known = {name: pa.array(values.ravel(), from_pandas=True) for name, values in self._known().items()}
         columns |= {name: known.pop(name) for name in ("drift_debiased", "floor") if name in known}
         sizes = {size: [getattr(group, size) for group in self.groups] for size in ("filters", "layers", "models")}
-        if self.grouping.kin:
+        if self.grouping.unit is Unit.lineage:
             sizes["units"] = self.grouping.units_of_groups.tolist()
         for size, values in sizes.items():
             numbers = pa.array(values, pa.int64())
@@ -175,6 +182,7 @@ def axis_shift(sketch: Sketch, grouping: Grouping, method: DriftMethod = PUBLISH
         uncertainty=uncertainty,
         min_models=0 if grouping.single_models else method.min_models,
         margin=method.margin,
+        adjust=method.resampling.adjust if method.resampling else Adjust.bh,
     )
 
 

@@ -50,8 +50,9 @@ class Grouping:
         layer_ids: (N,) int64, the layers that have a group.
         codes: (N,) int64, 0 … G-1, the group of each of them.
         notes: what was left out and what to beware of, one sentence each.
-        kin: of each model (the upper bits of its layers' ids) that is no observation of its own the one that stands for
-            its unit; empty: every model is a unit.
+        unit: what is one observation.
+        kin: of each model (the upper bits of its layers' ids) that is no unit of its own the one that stands for its
+            unit; empty: every model is one.
     """
 
     axis: str
@@ -59,6 +60,7 @@ class Grouping:
     layer_ids: Int64
     codes: Int64
     notes: tuple[str, ...] = ()
+    unit: Unit = Unit.model
     kin: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -144,7 +146,7 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None, un
     )
     layer_ids = flat.column("layer_id").to_numpy()[grouped].astype(np.int64)
     kin = {} if unit is Unit.model else _kin(layer_ids, unit_codes(flat, unit)[grouped])
-    return Grouping(axis, groups, layer_ids, codes.astype(np.int64), tuple(notes), kin)
+    return Grouping(axis, groups, layer_ids, codes.astype(np.int64), tuple(notes), unit, kin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
