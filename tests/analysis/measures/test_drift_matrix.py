@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from analysis.measures.drift_matrix import DriftMethod, axis_shift
 from analysis.measures.uncertainty import Resampling
 from analysis.measures.weighting import unit_histograms
 from analysis.selection.grouping import Group, Grouping
-from analysis.settings import Weight
+from analysis.settings import Unit, Weight
 
 BINS = 6
 MODEL_OF_LAYER = np.array([0, 0, 1, 2, 2, 2, 3])
@@ -71,11 +73,33 @@ def test_histograms_are_per_model_and_group(sketch: Sketch) -> None:
     np.testing.assert_array_equal(found.counts[4], sketch.counts[[3, 5]].sum(axis=0))
 
 
+@pytest.mark.parametrize("weight", list(Weight))
+def test_models_of_one_lineage_are_one_unit(sketch: Sketch, weight: Weight) -> None:
+    """Models 0, 2 and 3 descend from one another; in group b two of them are one row, and every sum stays."""
+    by_model = grouping_of(sketch)
+    by_lineage = replace(by_model, unit=Unit.lineage, kin={2: 0, 3: 0})
+    each, found = (unit_histograms(sketch, grouping, weight) for grouping in (by_model, by_lineage))
+    assert list(zip(found.group.tolist(), found.unit.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+    np.testing.assert_allclose(found.counts[2], each.counts[each.group == 1].sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.group_sums, each.group_sums, rtol=1e-12)
+    assert by_lineage.units_of_groups.tolist() == [2, 1]
+    shift = axis_shift(sketch, by_lineage, DriftMethod(weight=weight, resampling=Resampling(50), min_models=2))
+    assert shift.few_models.tolist() == [[False, True], [True, True]]
+    rows = shift.pairs().to_pylist()
+    assert (rows[1]["models_a"], rows[1]["models_b"], rows[1]["units_a"], rows[1]["units_b"]) == (2, 2, 2, 1)
+    assert rows[1]["drift_debiased"] is None  # without the one lineage on its side nothing is left
+
+
 def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
     sure = DriftMethod(resampling=Resampling(50), min_models=3)
     by_task = axis_shift(sketch, grouping_of(sketch), sure)
     assert by_task.uncertainty is not None
-    assert by_task.uncertainty.low[0, 1] <= by_task.drift[0, 1] <= by_task.uncertainty.high[0, 1]
+    assert by_task.uncertainty.debiased[0, 1] < by_task.drift[0, 1] < by_task.uncertainty.high[0, 1]
+    assert by_task.verdicts is None
+    for margin, expected in ((1e5, "no shift"), (0.0, "undecided")):  # two against two models: p is 1/3 at best
+        judged = axis_shift(sketch, grouping_of(sketch), replace(sure, margin=margin))
+        assert judged.pairs().column("verdict").to_pylist()[1] == expected
+        assert judged.pairs().drop_columns("verdict").equals(by_task.pairs())
     assert by_task.few_models.all()
     by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), sure)
     assert by_layer.uncertainty is None
