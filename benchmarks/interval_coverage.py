@@ -121,7 +121,7 @@ def row_of(trials: Sequence[Estimates], true: float) -> Row:
 
 def _draw(figure: Any, rows: Sequence[Row]) -> None:
     panels = figure.subplots(1, len(SHIFTS), sharey=True)
-    styles = zip(INTERVALS.items(), ("#cc6677", "#ddcc77", "#88ccee", "#999933", "#332288"), strict=True)
+    styles = zip(INTERVALS.items(), ("#cc6677", "#ddcc77", "#88ccee", "#999933", "#aa4499", "#332288"), strict=True)
     for (key, title), colour in styles:
         for panel, shift in zip(panels, SHIFTS, strict=True):
             here = [row for row in rows if row["shift"] == shift and row["design"] == "uneven"]

@@ -77,7 +77,12 @@ SUBJECTS = {
         ("source=sample",),
         "sample:digits-resnet",
         "layer_num_filters >= 2048",
-        ("shift/shift_task.png", "structure/eigenfilters_task.png", "quality/quality_by_depth.png"),
+        (
+            "shift/shift_task.png",
+            "verdicts/shift_depth.png",  # of docs/evidence.md
+            "structure/eigenfilters_task.png",
+            "quality/quality_by_depth.png",
+        ),
     ),
 }
 
@@ -95,6 +100,7 @@ def measure(subject: Subject, folder: Path) -> None:
     store, axes = f"store.uri={folder / 'store'}", f"axes=[{','.join(AXES)}]"
     run("launch/extract.py", *subject.source, store, "extract.progress=plain")
     run("-m", "analysis.shift", store, axes, f"out={folder / 'shift'}")
+    run("-m", "analysis.shift", store, "axes=[depth]", "margin=0.02", "adjust=max", f"out={folder / 'verdicts'}")
     run("-m", "analysis.structure", store, axes, f"out={folder / 'structure'}")
     run("-m", "analysis.quality", store, "axes=[task,visual_category]", f"out={folder / 'quality'}")
     pairs = "pairs=[[1,2],[3,4]]"

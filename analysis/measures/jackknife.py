@@ -6,9 +6,11 @@ larger still, and by how much says what all of them leave (Quenouille 1956; of t
     D − Σ over groups g of (m_g − 1) · (mean over i in g of D without i − D),        m_g units in g
 
 It may be below 0. Its variance is Tukey's, Σ_g (m_g − 1)/m_g · Σ_i (D without i − their mean)², its degrees of freedom
-Satterthwaite's (1946), and its interval that of Student around it, cut off at 0. Units with layers in both groups of a
-pair (as on the axis depth) are one sample of what lies on either side: each unit of the two is left out of both at
-once, and m is their number. Everything comes from the groups' sums less one unit's counts, without a random number.
+Satterthwaite's (1946), and its interval that of Student around it. The upper bound is taken from 0 where the estimate
+is below, since no drift is: an estimate far below 0 is no sign that the drift is nearer to it than others would show.
+Units with layers in both groups of a pair (as on the axis depth) are one sample of what lies on either side: each unit
+of the two is left out of both at once, and m is their number. Everything comes from the groups' sums less one unit's
+counts, without a random number.
 
 ``benchmarks/interval_coverage.py`` compares this interval with percentiles of a bootstrap over units, shifted by their
 bias, with BCa and with others (docs/benchmarks.md).
@@ -46,7 +48,7 @@ class Jackknife:
     def interval(self, level: float) -> tuple[Float64, Float64]:
         """Lower and upper bounds of the drift."""
         half = student_quantiles((1 + level) / 2, self.freedom) * self.error
-        return np.maximum(self.debiased - half, 0.0), np.maximum(self.debiased + half, 0.0)
+        return np.maximum(self.debiased - half, 0.0), np.maximum(self.debiased, 0.0) + half
 
 
 def jackknife(histograms: UnitHistograms, measure: PairMeasure) -> Jackknife:

@@ -63,8 +63,10 @@ def extremes(shift: AxisShift) -> tuple[str, ...]:
     def interval(row: int, column: int) -> str:
         if shift.uncertainty is None or np.isnan(shift.uncertainty.low[row, column]):
             return ""
-        low, high = shift.uncertainty.low[row, column], shift.uncertainty.high[row, column]
-        return f" [{_words(float(low))}, {_words(float(high))}]"
+        low, high, debiased = (
+            _words(float(getattr(shift.uncertainty, name)[row, column])) for name in ("low", "high", "debiased")
+        )
+        return f" (debiased {debiased} [{low}, {high}])"
 
     if len(order) < 2 * _NAMED:
         return (f"From largest to smallest: {named(order.tolist())}",)
