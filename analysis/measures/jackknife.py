@@ -72,10 +72,9 @@ def estimate(drift: float, without: list[Float64]) -> tuple[float, float, float]
     squares = np.array([((each - mean) ** 2).sum() for each, mean in zip(without, means, strict=True)])
     variances = squares * (units - 1) / units
     total = float(variances.sum())
-    if not total > 0:  # also of NaN
-        return drift - bias, total, float(units.min() - 1) if total == 0 else float("nan")
-    # A sample that does not vary tells nothing about how well the other's variance is known.
-    return drift - bias, total**0.5, total**2 / float((variances**2 / np.maximum(units - 1, 1)).sum())
+    if total == 0:
+        return drift - bias, 0.0, float(units.min() - 1)
+    return drift - bias, total**0.5, 1 / float(((variances / total) ** 2 / np.maximum(units - 1, 1)).sum())
 
 
 def _left_out(found: UnitHistograms, sums: Float64, a: int, b: int) -> list[tuple[Float64, Float64]]:

@@ -94,7 +94,7 @@ def _matrix(shift: AxisShift, number: int, cards: Cards) -> Markup:
     if shift.uncertainty is not None:
         about += (
             f" Drift of few {shift.units} is too large: debiased, and its interval, come from leaving each out in "
-            f"turn; p and q{adjusted_by(shift)} from dealing the {shift.units} of both groups out anew."
+            f"turn; p and q{adjusted_by(shift)} come from dealing the {shift.units} of both groups out anew."
         )
     if shift.verdicts is not None:
         about += f" Verdicts: {verdict_marks(shift, 'dot', 'ring', 'no mark')}."

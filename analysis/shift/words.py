@@ -22,5 +22,5 @@ def verdict_marks(shift: AxisShift, of_shift: str, of_none: str, otherwise: str)
 
 
 def adjusted_by(shift: AxisShift) -> str:
-    """``, Benjamini–Yekutieli`` where q is not that of Benjamini and Hochberg."""
-    return {Adjust.bh: "", Adjust.by: ", Benjamini–Yekutieli", Adjust.max: ", largest of a deal"}[shift.adjust]
+    """`` by Benjamini–Yekutieli`` where q is not that of Benjamini and Hochberg."""
+    return {Adjust.bh: "", Adjust.by: " by Benjamini–Yekutieli", Adjust.max: " by the largest of a deal"}[shift.adjust]

@@ -70,7 +70,7 @@ def test_verdicts_are_marks_with_a_legend() -> None:
         "no mark: 1 undecided"
     ) in " ".join(text.split())
     assert (f"{shift.drift[0, 1]:.2f}●" in text, f"{shift.drift[0, 2]:.2f}○" in text) == (True, True)
-    assert "(q <= 0.05, largest of a deal, permutation of models)" in text
+    assert "(q <= 0.05 by the largest of a deal, permutation of models)" in text
 
 
 def test_terminal_shows_names_as_they_are_and_never_as_markup() -> None:
