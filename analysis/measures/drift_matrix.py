@@ -174,6 +174,10 @@ def axis_shift(sketch: Sketch, grouping: Grouping, method: DriftMethod = PUBLISH
         else:
             measure = method.divergence.resampled(weights, basis.low, basis.high)
             uncertainty = uncertainty_of(per_unit, measure, method.resampling)
+    if method.margin is not None and grouping.single_models and number > 1:
+        notes.append(
+            f"{grouping.axis}: no verdicts: each group is of one model, whose drift cannot be told from chance"
+        )
     return AxisShift(
         grouping,
         method.divergence.matrix(groups),

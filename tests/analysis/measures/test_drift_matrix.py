@@ -101,8 +101,9 @@ def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
         assert judged.pairs().column("verdict").to_pylist()[1] == expected
         assert judged.pairs().drop_columns("verdict").equals(by_task.pairs())
     assert by_task.few_models.all()
-    by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), sure)
-    assert by_layer.uncertainty is None
+    by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), replace(sure, margin=0.1))
+    assert by_layer.uncertainty is by_layer.verdicts is None
+    assert any("no verdicts" in note for note in by_layer.notes)
     assert not by_layer.few_models.any()
     too_many = axis_shift(sketch, grouping_of(sketch), DriftMethod(resampling=Resampling(50), max_tested_groups=1))
     assert too_many.uncertainty is None
