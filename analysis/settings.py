@@ -89,6 +89,18 @@ class Unit(StrEnum):
     lineage = "lineage"
 
 
+class Adjust(StrEnum):
+    """What a p-value is controlled for over the pairs of one matrix (``analysis.measures.adjusting``).
+
+    ``bh``: false discoveries (Benjamini & Hochberg 1995); ``by``: the same whatever the pairs have in common
+    (Benjamini & Yekutieli 2001); ``max``: any false discovery at all (Westfall & Young 1993).
+    """
+
+    bh = "bh"
+    by = "by"
+    max = "max"
+
+
 class Rounding(StrEnum):
     """Of weights, before they are scaled."""
 
@@ -196,12 +208,13 @@ class DriftSettings(SketchSettings):
     )
     replicates: int = setting(
         1000,
-        "bootstrap replicates and permutations, models being what is resampled; 0: no intervals and p-values",
+        "permutations of each pair, or bootstrap draws of each group (compare); 0: no intervals and p-values",
         (0, 1_000_000),
     )
     level: float = setting(0.95, "coverage of the intervals", (0.001, 0.9999))
     seed: int = setting(0, "of the resampling", (0, 2**63 - 1))
-    min_models: int = setting(3, "cells with a group of fewer models are flagged", (0, 1_000_000))
+    unit: Unit = setting(Unit.model, "model | lineage: one observation; lineage: models that descend from one another")
+    min_models: int = setting(3, "cells with a group of fewer models (lineages, if unit) are flagged", (0, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +223,18 @@ class MatrixSettings(DriftSettings):
 
     baseline: tuple[Baseline, ...] = setting((), WHICH_BASELINE)
     max_tested_groups: int = setting(64, "matrices of more groups get no intervals and p-values", (0, 1_000_000))
+    margin: float | None = setting(
+        None, "drift that matters: each pair is said to be a shift, no shift or undecided; null: no verdicts", (0, 1e6)
+    )
+    adjust: Adjust = setting(
+        Adjust.bh, "bh | by | max: what q controls over a matrix; by: under any dependence, max: any false shift at all"
+    )
+
+    def __post_init__(self) -> None:
+        """See ``SketchSettings``."""
+        SketchSettings.__post_init__(self)
+        if self.margin is not None and not self.replicates:
+            raise UserError(f"margin={self.margin}: a verdict needs intervals and p-values; give replicates above 0")
 
 
 __getattr__ = lazily(__name__, ShiftSettings="analysis.shift.settings:ShiftSettings")  # documented to be here

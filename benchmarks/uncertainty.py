@@ -1,10 +1,10 @@
-"""What intervals, nulls and p-values of a whole matrix cost: bootstrap and permutations on synthetic sketches.
+"""What intervals, nulls and p-values of a whole matrix cost: jackknife and permutations on synthetic sketches.
 
     python -m benchmarks.uncertainty --models 11 647 5000
 
 Each model has 9 x 70 histograms in one of the groups (as with tasks) or, ``depth``, in every group. The rival is the
-plain loop: for every replicate draw models, sum their histograms, and call the drift of each pair; it is timed on a few
-replicates and multiplied.
+plain loop: for every unit left out, sum the histograms of all others, and call the drift of each pair; it is timed on a
+few units and multiplied.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 from analysis.arrays.types import Float64
 from analysis.measures.divergences import symmetric_kl_of
 from analysis.measures.drift import DIVERGENCES
-from analysis.measures.uncertainty import Resampling, bootstrap_interval, permutation_null
-from analysis.measures.weighting import ModelHistograms
+from analysis.measures.jackknife import jackknife
+from analysis.measures.uncertainty import Resampling, permutation_null
+from analysis.measures.weighting import UnitHistograms
 from benchmarks.measuring import answer, arguments_of_child, run_measured
 from benchmarks.output import Column, Goal, Row, finish, gigabytes, number
 
@@ -33,16 +34,16 @@ COLUMNS = (
     Column("groups", "groups", number(0)),
     Column("axis", "axis"),
     Column("replicates", "replicates", number(0)),
-    Column("bootstrap", "bootstrap, s", number(2)),
+    Column("jackknife", "jackknife, s", number(2)),
     Column("null", "null, s", number(2)),
     Column("cpu", "CPU s", number(1)),
-    Column("loop", "loop: bootstrap, s", number(1)),
+    Column("loop", "loop: jackknife, s", number(1)),
     Column("faster", "faster", number(0)),
     Column("peak", "peak memory", gigabytes),
 )
 
 
-def histograms(models: int, groups: int, axis: str, seed: int = 0) -> ModelHistograms:
+def histograms(models: int, groups: int, axis: str, seed: int = 0) -> UnitHistograms:
     """Synthetic counts: each model's coefficients are normal with a centre of its own, around its group's."""
     random = np.random.default_rng(seed)
     edges = np.linspace(LOW, HIGH, BINS + 1)
@@ -63,24 +64,18 @@ def histograms(models: int, groups: int, axis: str, seed: int = 0) -> ModelHisto
     density = np.exp(-(((middle - centre[..., None]) / width[..., None]) ** 2) / 2)
     filters = random.lognormal(12, 1.5, len(model))
     counts = np.round(density / density.sum(axis=-1, keepdims=True) * filters[:, None, None])
-    return ModelHistograms(counts, group.astype(np.int64), model.astype(np.int64))
+    return UnitHistograms(counts, group.astype(np.int64), model.astype(np.int64))
 
 
-def plain_replicate(found: ModelHistograms, random: np.random.Generator) -> Float64:
-    """(G, G) drifts of one bootstrap replicate, model by model and pair by pair."""
+def plain_left_out(found: UnitHistograms, unit: int) -> Float64:
+    """(G, G) drifts without one unit, row by row and pair by pair."""
     sums = []
-    drawn = random.integers(0, found.models, found.models)
     for g in range(found.groups):
-        rows = np.flatnonzero(found.group == g)
-        if found.nested:
-            chosen = rows[random.integers(0, len(rows), len(rows))]
-        else:
-            row_of = dict(zip(found.model[rows].tolist(), rows.tolist(), strict=True))
-            chosen = np.array([row_of[m] for m in drawn.tolist() if m in row_of])
         total = np.zeros(found.counts.shape[1:])
-        for row in chosen:
-            total += found.counts[row]
-        shares = total / total.sum(axis=1, keepdims=True)
+        for row in found.rows_of(g):
+            if found.unit[row] != unit:
+                total += found.counts[row]
+        shares = total / np.maximum(total.sum(axis=1, keepdims=True), 1.0)
         shares = np.where(shares > 0, shares, np.finfo(np.float32).eps)
         sums.append(shares / shares.sum(axis=1, keepdims=True))
     drifts = np.zeros((found.groups, found.groups))
@@ -95,21 +90,20 @@ def _child() -> None:
     given = arguments_of_child()
     found = histograms(given["models"], given["groups"], given["axis"])
     measure = DIVERGENCES["kl"].resampled(EVR, LOW, HIGH)
-    resampling = Resampling(given["replicates"], given["replicates"])
-    random = np.random.default_rng(0)
+    resampling = Resampling(given["replicates"])
     began, cpu = time.perf_counter(), time.process_time()
-    low, high = bootstrap_interval(found, measure.matrices, resampling, random)
+    low, high = jackknife(found, measure.pairs).interval(resampling.level)
     middle = time.perf_counter()
-    permutation_null(found, measure.pairs, resampling, random)
+    permutation_null(found, measure.pairs, resampling, np.random.default_rng(0))
     done, cpu = time.perf_counter(), time.process_time() - cpu
     known = ~np.isnan(low)
     assert (low[known] <= high[known]).all()
     few = max(3, min(20, 20_000 // given["models"] // 4))
     started = time.perf_counter()
-    for _ in range(few):
-        plain_replicate(found, random)
-    loop = (time.perf_counter() - started) / few * given["replicates"]
-    answer({"bootstrap": middle - began, "null": done - middle, "cpu": cpu, "loop": loop})
+    for unit in range(few):
+        plain_left_out(found, unit)
+    loop = (time.perf_counter() - started) / few * given["models"]
+    answer({"jackknife": middle - began, "null": done - middle, "cpu": cpu, "loop": loop})
 
 
 def _draw(figure: Any, rows: Sequence[Row]) -> None:
@@ -117,7 +111,7 @@ def _draw(figure: Any, rows: Sequence[Row]) -> None:
     for axis in dict.fromkeys(row["axis"] for row in rows):
         here = [row for row in rows if row["axis"] == axis]
         sizes = [row["models"] for row in here]
-        axes.plot(sizes, [row["bootstrap"] for row in here], "o-", label=f"bootstrap, {axis}")
+        axes.plot(sizes, [row["jackknife"] for row in here], "o-", label=f"jackknife, {axis}")
         axes.plot(sizes, [row["null"] for row in here], "s-", label=f"permutations, {axis}")
         axes.plot(sizes, [row["loop"] for row in here], "x--", label=f"plain loop, {axis}")
     axes.axhline(60, color="0.6", linewidth=1)
@@ -140,14 +134,14 @@ def main() -> None:
         for axis in given.axes:
             common = {"models": size, "groups": groups, "axis": axis, "replicates": given.replicates}
             found, usage = run_measured("benchmarks.uncertainty", common)
-            faster = found["loop"] / found["bootstrap"]
+            faster = found["loop"] / found["jackknife"]
             rows.append(common | found | {"faster": faster, "peak": usage.peak_bytes})
-            print(f"{size} models by {axis}: {found['bootstrap']:.2f} + {found['null']:.2f} s", flush=True)
+            print(f"{size} models by {axis}: {found['jackknife']:.2f} + {found['null']:.2f} s", flush=True)
     goals = [
         Goal(
-            f"647 models x 16 groups by {row['axis']}, 1 000 replicates: bootstrap {row['bootstrap']:.1f} s (goal 60), "
-            f"null {row['null']:.1f} s",
-            row["bootstrap"] < 60,
+            f"647 models x 16 groups by {row['axis']}, 1 000 permutations: jackknife {row['jackknife']:.1f} s "
+            f"(goal 60), null {row['null']:.1f} s",
+            row["jackknife"] < 60,
         )
         for row in rows
         if (row["models"], row["groups"], row["replicates"]) == (647, 16, 1000)

@@ -16,6 +16,7 @@ def setting(default: Any, meaning: str, within: tuple[float, float] | None = Non
 
     Use it as ``bins: int = setting(70, "of the histograms", (2, 10_000))``; with ``...`` the value must be given.
     ``within`` are the smallest and the largest number that make sense, both included; ``check_bounds`` holds them.
+    None, where the type allows it, has no bounds.
     """
     without = default is ...
     metadata = {"meaning": meaning, "within": within}
@@ -30,7 +31,7 @@ def check_bounds(settings: Any, group: str = "") -> None:
     """
     for each in dataclasses.fields(settings):
         within, value = each.metadata.get("within"), getattr(settings, each.name)
-        if within is not None and not within[0] <= value <= within[1]:
+        if within is not None and value is not None and not within[0] <= value <= within[1]:
             low, high = (f"{bound:,}" for bound in within)
             raise UserError(f"{group}{each.name}={value}: give {low} to {high} ({each.metadata['meaning']})")
 

@@ -81,7 +81,8 @@ SUBJECTS = {
         (
             *("shift/shift_task.png", "structure/eigenfilters_task.png", "quality/quality_by_depth.png"),
             # Of docs/evidence.md:
-            *("untrained/shift_model.png", "quality/untrained_by_size.png", "structure/symmetry_task.png"),
+            *("verdicts/shift_depth.png", "untrained/shift_model.png", "quality/untrained_by_size.png"),
+            "structure/symmetry_task.png",
         ),
     ),
 }
@@ -100,6 +101,7 @@ def measure(subject: Subject, folder: Path) -> None:
     store, axes = f"store.uri={folder / 'store'}", f"axes=[{','.join(AXES)}]"
     run("launch/extract.py", *subject.source, store, "extract.progress=plain")
     run("-m", "analysis.shift", store, axes, f"out={folder / 'shift'}")
+    run("-m", "analysis.shift", store, "axes=[depth]", "margin=0.02", "adjust=max", f"out={folder / 'verdicts'}")
     run("-m", "analysis.shift", store, "axes=[model]", "baseline=[normal,uniform]", f"out={folder / 'untrained'}")
     run("-m", "analysis.structure", store, axes, f"out={folder / 'structure'}")
     run("-m", "analysis.quality", store, "axes=[task,visual_category]", f"out={folder / 'quality'}")

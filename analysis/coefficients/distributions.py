@@ -12,7 +12,7 @@ from analysis.arrays.basis import Basis
 from analysis.arrays.sketch import Sketch
 from analysis.arrays.types import Float64
 from analysis.measures.phenotypes import PhenotypeScore, phenotype_of
-from analysis.measures.weighting import group_distributions, model_histograms
+from analysis.measures.weighting import group_distributions, unit_histograms
 from analysis.scanning.densities import Densities
 from analysis.selection.grouping import Grouping
 from analysis.settings import Weight
@@ -119,5 +119,5 @@ def axis_ridges(sketch: Sketch, grouping: Grouping, weight: Weight) -> AxisRidge
     Raises:
         UserError: a layer is not in the sketch, or a group lies wholly outside the range of the sketch's basis.
     """
-    groups = group_distributions(model_histograms(sketch, grouping, weight), grouping, sketch.basis)
+    groups = group_distributions(unit_histograms(sketch, grouping, weight), grouping, sketch.basis)
     return AxisRidges(grouping, groups.probabilities, sketch.basis.edges, grouping.notes)

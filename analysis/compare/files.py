@@ -71,7 +71,7 @@ def comparison_json(result: CompareResult) -> str:
             "level": settings.level,
             "replicates": settings.replicates,
             "seed": settings.seed,
-            "resampled": "models of the group; the compared model is fixed",
+            "resampled": f"{settings.unit}s of the group; the compared model is fixed",
         },
         "notes": [*result.notes, *(note for axis in result.axes for note in axis.notes)],
         "axes": {axis.grouping.axis: axis.table(settings.min_models).to_pylist() for axis in result.axes},

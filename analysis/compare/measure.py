@@ -19,7 +19,7 @@ from analysis.measures.drift import divergence_named
 from analysis.measures.layer_quality import degenerate_layers, floats, layer_quality
 from analysis.measures.placement import Placement, Ruler, percentiles, place
 from analysis.measures.uncertainty import resampling_of
-from analysis.measures.weighting import model_histograms
+from analysis.measures.weighting import unit_histograms
 from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.workers import scan_workers
 from analysis.selection.attributes import attribute_names
@@ -77,6 +77,7 @@ class AxisPlacement:
 
         ``usual_drift`` is the median drift between a model of the group and the rest of it, ``members_farther`` the
         share of its models that are farther from the rest than this one is; null for groups of fewer than two models.
+        Where lineages are the unit, they stand in place of models.
         """
         groups, placed = self.grouping.groups, self.placement
         columns: dict[str, Any] = {
@@ -89,7 +90,7 @@ class AxisPlacement:
             "drift_hi": pa.array(placed.high, from_pandas=True),
             "usual_drift": pa.array(placed.usual, from_pandas=True),
             "members_farther": pa.array(placed.farther, from_pandas=True),
-            "few_models": pa.array([group.models < min_models for group in groups]),
+            "few_models": pa.array(self.grouping.units_of_groups < min_models),
         }
         return pa.table(columns)
 
@@ -166,7 +167,9 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
     # A wrong axis is known at once; groups are made again of the other models alone.
-    asked = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
+    asked = group_axes(
+        view.flat, selected, settings.axes, max_groups=settings.max_groups, unit=settings.unit
+    ).at_least_one()
     extract = ExtractSettings(
         prefer_ema=settings.prefer_ema,
         include_transposed=settings.include_transposed,
@@ -182,9 +185,9 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     axes = []
     for axis in (grouping.axis for grouping in asked.found):
         by_layer = axis in DEPTH_AXES or (axis in layer_columns and axis in model.flat.column_names)
-        grouping = _grouping(selected, others, axis, settings.max_groups)
+        grouping = _grouping(selected, others, axis, settings)
         own, own_filters = _own_counts(model, grouping, by_layer, settings.weight)
-        placement = place(own, model_histograms(sketch, grouping, settings.weight), ruler, resampling)
+        placement = place(own, unit_histograms(sketch, grouping, settings.weight), ruler, resampling)
         axes.append(AxisPlacement(grouping, placement, own_filters, by_layer, grouping.notes))
     return CompareResult(
         model=model,
@@ -233,13 +236,13 @@ def _on_range(model: MeasuredModel) -> tuple[str, ...]:
     return (text,)
 
 
-def _grouping(selected: pa.Table, others: pa.Table, axis: str, max_groups: int) -> Grouping:
+def _grouping(selected: pa.Table, others: pa.Table, axis: str, settings: CompareSettings) -> Grouping:
     """The groups without the model itself, with a note on groups that held nothing else."""
-    grouping = group_layers(others, axis, max_groups=max_groups)
+    grouping = group_layers(others, axis, max_groups=settings.max_groups, unit=settings.unit)
     if selected is others or grouping.single_models:
         return grouping
     left = {group.name for group in grouping.groups}
-    full = group_layers(selected, axis, max_groups=max_groups)
+    full = group_layers(selected, axis, max_groups=settings.max_groups)
     gone = [group.name for group in full.groups if group.name not in left]
     if not gone:
         return grouping
@@ -250,7 +253,7 @@ def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight
     """(G, 9, bins) what of the model is compared with each group, and (G,) how many filters that is."""
     number = len(grouping.groups)
     if not by_layer:
-        everything = model_histograms(model.sketch, whole(model.flat, model.name), weight).counts
+        everything = unit_histograms(model.sketch, whole(model.flat, model.name), weight).counts
         filters = int(model.sketch.num_filters.sum())
         return np.repeat(everything, number, axis=0), np.full(number, filters, np.int64)
     counts = np.zeros((number, 9, model.sketch.basis.bins))
@@ -259,7 +262,7 @@ def _own_counts(model: MeasuredModel, grouping: Grouping, by_layer: bool, weight
     if model.flat.column(column).null_count == model.flat.num_rows:
         return counts, filters_of
     mine = group_layers(model.flat, grouping.axis)
-    found = model_histograms(model.sketch, mine, weight)
+    found = unit_histograms(model.sketch, mine, weight)
     row_of = {group.name: row for row, group in enumerate(grouping.groups)}
     for own, group in enumerate(mine.groups):
         row = row_of.get(group.name)
@@ -280,8 +283,8 @@ def _nearest(
 ) -> pa.Table:
     """Every other model, the nearest first: ``rank, model, drift, filters``, what it is, ``model_id``."""
     grouping = group_layers(others, "model")
-    own = model_histograms(model.sketch, whole(model.flat, model.name), weight).counts[0]
-    histograms = model_histograms(sketch, grouping, weight)
+    own = unit_histograms(model.sketch, whole(model.flat, model.name), weight).counts[0]
+    histograms = unit_histograms(sketch, grouping, weight)
     drift = ruler.between(own, histograms.counts)
     labels = others.column("model_label").to_pylist()
     first = {label: row for row, label in reversed(list(enumerate(labels)))}

@@ -31,8 +31,8 @@ def show(result: CompareResult, paths: Sequence[Path], console: Console) -> None
             console.print(Text(one_line(note)))
     console.print(
         Text(
-            "own models: their median drift to the rest of their group; farther: share of them farther from it than "
-            f"this model; !: fewer than {result.settings.min_models} models",
+            f"own {result.settings.unit}s: their median drift to the rest of their group; farther: share of them "
+            f"farther from it than this model; !: fewer than {result.settings.min_models} {result.settings.unit}s",
             style="dim",
         )
     )
@@ -45,7 +45,8 @@ def show(result: CompareResult, paths: Sequence[Path], console: Console) -> None
     if result.settings.replicates:
         console.print(
             Text(
-                f"{result.settings.level:.0%} intervals: {result.settings.replicates:,} draws of each group's models; "
+                f"{result.settings.level:.0%} intervals: {result.settings.replicates:,} draws of each group's "
+                f"{result.settings.unit}s; "
                 "this one model is fixed, so they say nothing about training it again"
             )
         )
@@ -66,7 +67,7 @@ def _axis(axis: AxisPlacement, result: CompareResult, width: int) -> Table:
         title += ", like layers with like"
     table = _plain(title)
     table.add_column("", no_wrap=True)
-    headings = ("models", "drift", "interval", "own models", "farther")
+    headings = ("models", "drift", "interval", f"own {result.settings.unit}s", "farther")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows[:MOST_ROWS]:

@@ -1,4 +1,4 @@
-"""The models of two groups dealt out again, as many to each side as before: what the permutation null is made of."""
+"""The units of two groups dealt out again, as many to each side as before: what the permutation null is made of."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.arrays.types import Bool, Float64, Int64
-from analysis.measures.weighting import ModelHistograms
+from analysis.measures.weighting import UnitHistograms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deals:
     """D deals. The first side of deal d is ``base`` + the sum of the rows chosen in d, the second that of the others.
 
-    With ``are_whole`` the counts are whole numbers, whose sums and differences are exact; a model on both sides is then
+    With ``are_whole`` the counts are whole numbers, whose sums and differences are exact; a unit on both sides is then
     one row, the difference that its swap makes, and the second side is what the first leaves.
 
     Attributes:
@@ -43,7 +43,7 @@ class Deals:
 
 
 def deal_again(
-    histograms: ModelHistograms,
+    histograms: UnitHistograms,
     rows_a: Int64,
     rows_b: Int64,
     deals: int,
@@ -51,15 +51,15 @@ def deal_again(
     *,
     are_whole: bool,
 ) -> Deals:
-    """The models of two groups, given as their rows of ``histograms``, dealt out ``deals`` times.
+    """The units of two groups, given as their rows of ``histograms``, dealt out ``deals`` times.
 
-    A model with layers on both sides swaps its two parts or keeps them. ``are_whole``: all counts are whole numbers.
+    A unit with layers on both sides swaps its two parts or keeps them. ``are_whole``: all counts are whole numbers.
     """
     counts = histograms.counts
-    _, in_a, in_b = np.intersect1d(histograms.model[rows_a], histograms.model[rows_b], return_indices=True)
+    _, in_a, in_b = np.intersect1d(histograms.unit[rows_a], histograms.unit[rows_b], return_indices=True)
     alone_a, alone_b = np.delete(rows_a, in_a), np.delete(rows_b, in_b)
     alone = np.concatenate([alone_a, alone_b])
-    # The models with the |A| smallest of as many uniform random numbers are a random choice: they go to side a.
+    # The units with the |A| smallest of as many uniform random numbers are a random choice: they go to side a.
     chances = random.random((deals, len(alone)))
     to_a = np.zeros(chances.shape, bool)
     if len(alone_a):

@@ -1,7 +1,8 @@
 """How far one model is from groups of models: drift, its interval, and what is usual within the group. No scan.
 
-The model itself is fixed; only the group's models are drawn again. So an interval says how much the drift depends on
-which models happen to be in the group, and nothing about how the model would have come out if trained again.
+The model itself is fixed; only the group's models (lineages, if these are the unit) are drawn again. So an interval
+says how much the drift depends on which models happen to be in the group, and nothing about how the model would have
+come out if trained again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from analysis.arrays.basis import Basis
 from analysis.arrays.types import Float64
 from analysis.measures.drift import Divergence
 from analysis.measures.uncertainty import Resampling
-from analysis.measures.weighting import ModelHistograms, component_weights
+from analysis.measures.weighting import UnitHistograms, component_weights, without_each
 from analysis.settings import ComponentWeight
 
 #: Pairs measured at once: two float64 arrays of 256 x 2 x 630 are 5 MB.
@@ -49,9 +50,9 @@ class Placement:
 
     Attributes:
         drift: (G,) between the model and each group.
-        low, high: (G,) bounds of the bootstrap interval; NaN for groups of fewer than two models.
-        usual: (G,) median drift between each of the group's own models and the rest of the group; likewise.
-        farther: (G,) share of the group's models that are farther from the rest of it than the model is.
+        low, high: (G,) bounds of the bootstrap interval; NaN for groups of fewer than two units.
+        usual: (G,) median drift between each of the group's own units and the rest of the group; likewise.
+        farther: (G,) share of the group's units that are farther from the rest of it than the model is.
     """
 
     drift: Float64
@@ -61,40 +62,33 @@ class Placement:
     farther: Float64
 
 
-def place(own: Float64, groups: ModelHistograms, ruler: Ruler, resampling: Resampling | None) -> Placement:
+def place(own: Float64, groups: UnitHistograms, ruler: Ruler, resampling: Resampling | None) -> Placement:
     """Where a model sits.
 
     Args:
         own: (G, C, B) what of the model is compared with each group; a row without counts gives NaN.
-        groups: the groups' models, without the model itself.
+        groups: the groups' units, without the model itself.
         ruler: how drift is measured.
         resampling: of the interval (``replicates``, ``level``, ``seed``); None: no intervals.
     """
     number = groups.groups
-    rows_of = [np.flatnonzero(groups.group == g) for g in range(number)]
-    totals = np.stack([groups.counts[rows].sum(axis=0) for rows in rows_of])
+    totals = groups.group_sums
     drift = ruler.between(own, totals)
     low, high = np.full(number, np.nan), np.full(number, np.nan)
     usual, farther = np.full(number, np.nan), np.full(number, np.nan)
     streams = np.random.default_rng(0 if resampling is None else resampling.seed).spawn(number)
-    for g, rows in enumerate(rows_of):
+    for g in range(number):
+        rows = groups.rows_of(g)
         if len(rows) < 2 or np.isnan(drift[g]):
             continue
         members = groups.counts[rows]
-        within = ruler.between(members, _others(members, totals[g]))
+        within = ruler.between(members, without_each(members, totals[g]))
         within = within[np.isfinite(within)]
         if len(within):
             usual[g], farther[g] = np.median(within), (within > drift[g]).mean()
         if resampling is not None:
             low[g], high[g] = _interval(own[g], members, ruler, resampling, streams[g])
     return Placement(drift, low, high, usual, farther)
-
-
-def _others(members: Float64, total: Float64) -> Float64:
-    """(M, C, B) for each member the sum of all others; what is left of its own by rounding is 0."""
-    rest: Float64 = total - members
-    rest[rest < 1e-11 * total] = 0.0
-    return rest
 
 
 def _interval(

@@ -22,69 +22,76 @@ from distributed.records import MODEL_BITS_SHIFT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ModelHistograms:
-    """The histograms of one axis, per model and group: what is resampled.
+class UnitHistograms:
+    """The histograms of one axis, per unit of observation (model or lineage) and group: what is dealt out or left out.
 
     Attributes:
-        counts: (N, C, B) float64, one row per pair of a group and a model with filters in it; already weighted
+        counts: (N, C, B) float64, one row per pair of a group and a unit with filters in it; already weighted
             (by filter, layer or model).
-        group: (N,) 0 … G-1.
-        model: (N,) 0 … M-1.
+        group: (N,) 0 … G-1, rising.
+        unit: (N,) 0 … U-1.
     """
 
     counts: Float64
     group: Int64
-    model: Int64
+    unit: Int64
 
     @property
     def groups(self) -> int:
         """G, the number of groups."""
         return int(self.group.max()) + 1
 
-    @property
-    def models(self) -> int:
-        """M, the number of models."""
-        return int(self.model.max()) + 1
+    def rows_of(self, group: int) -> Int64:
+        """Its rows."""
+        return np.arange(*np.searchsorted(self.group, [group, group + 1]))
 
     @property
     def group_sums(self) -> Float64:
-        """(G, C, B) of all models of each group."""
+        """(G, C, B) of all units of each group."""
         # Rows are sorted by group, and every group has at least one.
         first = np.searchsorted(self.group, np.arange(self.groups))
         sums: Float64 = np.add.reduceat(self.counts, first, axis=0)
         return sums
 
-    @property
-    def nested(self) -> bool:
-        """Whether each model lies in one group only."""
-        return len(np.unique(self.model)) == len(self.model)
 
+def unit_histograms(sketch: Sketch, grouping: Grouping, weight: Weight) -> UnitHistograms:
+    """(N, 9, bins) histograms, one row for each unit and group it has layers in, weighted; sorted by group, unit.
 
-def model_histograms(sketch: Sketch, grouping: Grouping, weight: Weight) -> ModelHistograms:
-    """(N, 9, bins) histograms, one row for each model and group it has layers in, weighted; sorted by group, model.
-
-    Their sum over a group's rows is proportional to the group's distribution. With ``Weight.filters`` they are counts.
+    Their sum over a group's rows is proportional to the group's distribution. With ``Weight.filters`` they are counts;
+    with ``Weight.models`` each model counts the same, however many are one unit.
 
     Raises:
         UserError: a layer is not in the sketch.
     """
     rows = sketch.rows_of(grouping.layer_ids)
-    model = np.unique(grouping.layer_ids >> MODEL_BITS_SHIFT, return_inverse=True)[1].astype(np.int64)
-    pair, pair_of_layer = np.unique(grouping.codes * (model.max() + 1) + model, return_inverse=True)
-    pair_of_layer = pair_of_layer.astype(np.int64)
-    group, owner = np.divmod(pair, model.max() + 1)
+    pair, of_layer = _pairs(grouping.codes, grouping.layer_ids >> MODEL_BITS_SHIFT)
     if weight is Weight.layers:
-        counts = _mean_layers(sketch, rows, pair_of_layer, len(pair))
+        counts = _mean_layers(sketch, rows, of_layer, len(pair))
     else:
         codes = np.full(sketch.layer_ids.size, -1, dtype=np.int64)
-        codes[rows] = pair_of_layer
+        codes[rows] = of_layer
         counts = sketch.group_counts(codes, len(pair)).astype(np.float64)
         if weight is Weight.models:
             counts /= _filters(counts)
-    return ModelHistograms(counts, group, owner)
+    group, owner = pair.T
+    if grouping.kin:
+        owners = np.zeros(len(pair), np.int64)
+        owners[of_layer] = grouping.units
+        merged, of_pair = _pairs(group, owners)
+        total = np.zeros((len(merged), *counts.shape[1:]))
+        np.add.at(total, of_pair, counts)
+        counts, (group, owner) = total, merged.T
+    return UnitHistograms(counts, group.copy(), np.unique(owner, return_inverse=True)[1].astype(np.int64))
 
 
-def group_distributions(histograms: ModelHistograms, grouping: Grouping, basis: Basis) -> Distributions:
+def without_each(members: Float64, total: Float64) -> Float64:
+    """(M, C, B) for each member the sum of all others; what is left of its own by rounding is 0."""
+    rest: Float64 = total - members
+    rest[rest < 1e-11 * total] = 0.0
+    return rest
+
+
+def group_distributions(histograms: UnitHistograms, grouping: Grouping, basis: Basis) -> Distributions:
     """What a divergence between the groups is computed from.
 
     Raises:
@@ -119,3 +126,9 @@ def _filters(counts: Float64) -> Float64:
     """(N, 1, 1) filters in range of the first component; 1 where there is none, so that nothing is divided by 0."""
     filters: Float64 = np.maximum(counts.sum(axis=2, keepdims=True).max(axis=1, keepdims=True), 1.0)
     return filters
+
+
+def _pairs(first: Int64, second: Int64) -> tuple[Int64, Int64]:
+    """(P, 2) the pairs that occur, sorted, and (N,) which of them each is."""
+    pairs, which = np.unique(np.stack([first, second], axis=1), axis=0, return_inverse=True)
+    return pairs, which.reshape(-1).astype(np.int64)

@@ -34,7 +34,7 @@ _LARGEST = 40.0
 #: Up to so many groups the value is written into each cell.
 _WITH_VALUES = 30
 
-#: Up to so many groups flagged cells are hatched.
+#: Up to so many groups flagged cells are hatched, and cells marked.
 _HATCHED_UP_TO = 60
 
 _BAR = 0.2  # inches, width of the colour bar
@@ -51,6 +51,7 @@ class Heatmap:
         remarks: lines below the title: how much it rests on, what was left out.
         unit: names the colour bar.
         hatched: (G, G) cells to take with caution; None: none.
+        dots, rings: (G, G) cells with a mark in their corner; None: none.
     """
 
     labels: Sequence[str]
@@ -59,6 +60,8 @@ class Heatmap:
     remarks: Sequence[str]
     unit: str
     hatched: Bool | None = None
+    dots: Bool | None = None
+    rings: Bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,9 @@ def draw_heatmap(heatmap: Heatmap) -> Figure:
         # Beyond that the strokes would hide the colours; the table flags each pair.
         if heatmap.hatched is not None and heatmap.hatched.any() and len(labels) <= _HATCHED_UP_TO:
             _hatch(axes, heatmap.hatched)
+        for cells, face in ((heatmap.dots, INK), (heatmap.rings, "none")):
+            if cells is not None and len(labels) <= _HATCHED_UP_TO:
+                _mark(axes, cells, face, layout.cell)
         _label(axes, labels, layout)
         beside = canvas.axes(left + layout.side + grow * 0.25, canvas.top, grow * _BAR, bar_height)
         _paint_bar(canvas.figure, beside, norm, heatmap.unit, grow)
@@ -160,6 +166,14 @@ def _hatch(axes: Axes, cells: Bool) -> None:
     style: dict[str, Any] = {"facecolor": "none", "edgecolor": "#8c8c8c", "linewidth": 0, "zorder": 1.5}
     with matplotlib.rc_context({"hatch.linewidth": 0.7}):
         axes.add_collection(PatchCollection(squares, hatch=strokes, **style))
+
+
+def _mark(axes: Axes, cells: Bool, face: str, inches: float) -> None:
+    """A circle in the upper right corner of the cells; its dark line on a light one shows on every colour."""
+    row, column = np.nonzero(cells)
+    for line, colour in ((2.6, "white"), (1.1, INK)):
+        style: dict[str, Any] = {"s": (inches * 72 * 0.14) ** 2, "linewidth": line, "edgecolor": colour, "zorder": 3}
+        axes.scatter(column + 0.36, row - 0.36, facecolor=face, **style)
 
 
 def _label(axes: Axes, labels: Sequence[str], layout: _Layout) -> None:

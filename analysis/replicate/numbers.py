@@ -17,7 +17,7 @@ from analysis.arrays.types import Float64
 from analysis.measures.drift import DIVERGENCES
 from analysis.measures.drift_matrix import AxisShift
 from analysis.measures.placement import Ruler
-from analysis.measures.weighting import model_histograms
+from analysis.measures.weighting import unit_histograms
 from analysis.replicate.papers import Paper
 from analysis.selection.grouping import group_layers
 from analysis.selection.view import Extent
@@ -110,7 +110,7 @@ def of_pairs(selected: pa.Table, robust: str, sketch: Sketch, pairs: Path | None
     Raises:
         UserError: ``pairs`` cannot be read, or names a model that is not there.
     """
-    histograms = model_histograms(sketch, group_layers(selected, "model"), Weight.filters)
+    histograms = unit_histograms(sketch, group_layers(selected, "model"), Weight.filters)
     names = [group.name for group in group_layers(selected, "model").groups]
     is_robust = dict(zip(selected.column("model_label").to_pylist(), _is_robust(selected, robust), strict=True))
     listed = _pairs_in(pairs, names) if pairs is not None else None
@@ -129,7 +129,7 @@ def of_pairs(selected: pa.Table, robust: str, sketch: Sketch, pairs: Path | None
                 sides.setdefault(_dataset(data[name]), (Counter(), Counter()))[bool(is_robust[name])][name] += 1
     first = selected.filter(pa.array(selected.column("conv_depth").to_numpy() == 0))
     first_names = [group.name for group in group_layers(first, "model").groups] if first.num_rows else []
-    of_first = model_histograms(sketch, group_layers(first, "model"), Weight.filters) if first.num_rows else None
+    of_first = unit_histograms(sketch, group_layers(first, "model"), Weight.filters) if first.num_rows else None
     ruler, found = Ruler(DIVERGENCES["kl"], sketch.basis), dict[str, float]()
 
     def drift(counts: Float64, place: Sequence[str], normal: Mapping[str, int], strong: Mapping[str, int]) -> float:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from analysis.arrays.types import Float64
 from analysis.measures.drift_matrix import AxisShift
+from analysis.measures.verdicts import Verdict
 from analysis.output.markup import Markup, el, together
 from analysis.output.names import file_stem
 from analysis.pictures.drift_boxes import drift_box
@@ -18,6 +19,7 @@ from analysis.report.clustering import cluster_order
 from analysis.report.measure import ReportResult
 from analysis.report.tables import table_data, upper
 from analysis.selection.axes import DEPTH_AXES
+from analysis.shift.words import adjusted_by, verdict_marks
 from analysis.wording import count, one_line
 
 #: What a table calls the numbers of a box.
@@ -71,6 +73,7 @@ def matrix_data(shift: AxisShift, report: ReportResult) -> dict[str, Any]:
         **{size: [getattr(group, size) for group in shift.groups] for size in ("models", "layers", "filters")},
         "few": np.diag(shift.few_models).astype(int).tolist(),
         "least": shift.min_models,
+        "unit": shift.grouping.unit,
         "single": shift.grouping.single_models,
         "natural": shift.axis in DEPTH_AXES,
         "drift": upper(shift.drift),
@@ -79,8 +82,11 @@ def matrix_data(shift: AxisShift, report: ReportResult) -> dict[str, Any]:
     }
     if shift.uncertainty is not None:
         found["level"] = report.settings.level
-        for name in ("low", "high", "null_high", "p_value", "q_value"):
+        for name in ("debiased", "low", "high", "floor", "null_high", "p_value", "q_value"):
             found[name] = upper(getattr(shift.uncertainty, name))
+    if (said := shift.verdicts) is not None:
+        found["verdicts"] = list(Verdict)
+        found["verdict"] = upper(np.select([said == verdict for verdict in Verdict], range(len(Verdict))))
     return found
 
 
@@ -93,14 +99,16 @@ def _matrix(shift: AxisShift, number: int, cards: Cards) -> Markup:
         about += " Untrained filters are no model: nothing of them can be drawn again or dealt out."
     if shift.few_models.any():
         about += (
-            f" A stroke marks pairs with fewer than {shift.min_models} models on a side: there the drift says as much "
-            "about those models as about the group."
+            f" A stroke marks pairs with fewer than {shift.min_models} {shift.units} on a side: there the drift says "
+            f"as much about those {shift.units} as about the group."
         )
     if shift.uncertainty is not None:
         about += (
-            " Intervals come from drawing models again with replacement; p and q from dealing the models of both "
-            "groups out anew."
+            f" Drift of few {shift.units} is too large: debiased, and its interval, come from leaving each out in "
+            f"turn; p and q{adjusted_by(shift)} come from dealing the {shift.units} of both groups out anew."
         )
+    if shift.verdicts is not None:
+        about += f" Verdicts: {verdict_marks(shift, 'dot', 'ring', 'no mark')}."
     links = (
         cards.links(f"drift_{stem}", data_measure="drift"),
         cards.links(f"agreement_{stem}", data_measure="disagreement", hidden=True),

@@ -105,7 +105,7 @@ def settings_in_words(settings: ReportSettings) -> dict[str, str]:
         found["Untrained filters"] = f"{UNTRAINED_FILTERS:,} of independent weights: {', '.join(settings.baseline)}"
     if settings.replicates:
         found["Uncertainty"] = (
-            f"{settings.replicates} bootstrap replicates and permutations of models, {settings.level:.0%} intervals, "
-            f"seed {settings.seed}; not for matrices of more than {settings.max_tested_groups} groups"
+            f"{settings.unit}s left out in turn, {settings.level:.0%} intervals; {settings.replicates} permutations of "
+            f"{settings.unit}s, seed {settings.seed}; not for matrices of more than {settings.max_tested_groups} groups"
         )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,14 @@ from analysis.selection.axes import (
     is_single,
     model_codes,
     parts_of,
+    unit_codes,
     values_on,
 )
 from analysis.selection.view import Extent
+from analysis.settings import Unit
 from analysis.wording import count, one_line, shown, shown_apart
 from distributed.errors import UserError
+from distributed.records import MODEL_BITS_SHIFT
 
 #: Names in a note before it only counts.
 _NAMED = 10
@@ -50,6 +53,9 @@ class Grouping:
         layer_ids: (N,) int64, the layers that have a group.
         codes: (N,) int64, 0 … G-1, the group of each of them.
         notes: what was left out and what to beware of, one sentence each.
+        unit: what is one observation.
+        kin: of each model (the upper bits of its layers' ids) that is no unit of its own the one that stands for its
+            unit; empty: every model is one.
     """
 
     axis: str
@@ -57,6 +63,21 @@ class Grouping:
     layer_ids: Int64
     codes: Int64
     notes: tuple[str, ...] = ()
+    unit: Unit = Unit.model
+    kin: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def units(self) -> Int64:
+        """(N,) the unit of observation of each layer: the model that stands for it."""
+        models, of_layer = np.unique(self.layer_ids >> MODEL_BITS_SHIFT, return_inverse=True)
+        return np.array([self.kin.get(model, model) for model in models.tolist()], np.int64)[of_layer]
+
+    @property
+    def units_of_groups(self) -> Int64:
+        """(G,) how many units have a layer in each group."""
+        if not self.kin:
+            return np.array([group.models for group in self.groups], np.int64)
+        return _models_per_group(self.codes, self.units, len(self.groups))
 
     @property
     def single_models(self) -> bool:
@@ -86,7 +107,7 @@ class Grouping:
         return np.where(self.layer_ids[at] == layer_ids, self.codes[at], -1)
 
 
-def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None) -> Grouping:
+def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None, unit: Unit = Unit.model) -> Grouping:
     """The groups of ``axis`` among the layers of a (selected) flat view.
 
     Layers without a value, and groups without a filter, are left out and counted in ``notes``.
@@ -137,7 +158,8 @@ def group_layers(flat: pa.Table, axis: str, *, max_groups: int | None = None) ->
         for g, name in enumerate(names)
     )
     layer_ids = flat.column("layer_id").to_numpy()[grouped].astype(np.int64)
-    return Grouping(axis, groups, layer_ids, codes.astype(np.int64), tuple(notes))
+    kin = {} if unit is Unit.model else _kin(layer_ids, unit_codes(flat, unit)[grouped])
+    return Grouping(axis, groups, layer_ids, codes.astype(np.int64), tuple(notes), unit, kin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,6 +193,7 @@ def group_axes(
     axes: Sequence[str],
     *,
     max_groups: int,
+    unit: Unit = Unit.model,
     leave_out: type[UserError] = EmptyAxisError,
 ) -> Groupings:
     """The groups of each axis among the layers of ``selected``, a part of ``flat``, with notes on emptied groups.
@@ -182,6 +205,7 @@ def group_axes(
         selected: the rows that take part.
         axes: what to group by; repeated ones count once.
         max_groups: an axis with more is refused.
+        unit: what is one observation.
         leave_out: errors of an existing axis that leave it out.
 
     Raises:
@@ -190,14 +214,14 @@ def group_axes(
     found, errors, known = [], dict[str, UserError](), set(axes_of(selected))
     for axis in dict.fromkeys(axes):
         try:
-            grouping = group_layers(selected, axis, max_groups=max_groups)
+            grouping = group_layers(selected, axis, max_groups=max_groups, unit=unit)
         except leave_out as error:
             if not set(parts_of(axis)) <= known:
                 raise
             errors[axis] = error
             continue
         notes = (*grouping.notes, *emptied_groups(flat, selected, axis))
-        found.append(Grouping(axis, grouping.groups, grouping.layer_ids, grouping.codes, notes))
+        found.append(replace(grouping, notes=notes))
     return Groupings(tuple(found), {axis: one_line(str(error)) for axis, error in errors.items()})
 
 
@@ -232,6 +256,15 @@ def _notes_on_nulls(flat: pa.Table, axis: str, codes: Int64) -> list[str]:
         f"{axis}: left out, no value: {count(extent.models, 'model')} of {Extent.of(flat).models} "
         f"({count(extent.layers, 'layer')}, {count(extent.filters, 'filter')})"
     ]
+
+
+def _kin(layer_ids: Int64, units: Int64) -> dict[int, int]:
+    """See ``Grouping``: of each unit the first model stands for it."""
+    models, first = np.unique(layer_ids >> MODEL_BITS_SHIFT, return_index=True)
+    _, lead, unit_of_model = np.unique(units[first], return_index=True, return_inverse=True)
+    leaders = models[lead][unit_of_model]
+    follows = models != leaders
+    return dict(zip(models[follows].tolist(), leaders[follows].tolist(), strict=True))
 
 
 def _models_per_group(codes: Int64, models: Int64, groups: int) -> Int64:

@@ -27,6 +27,9 @@ def write(result: ShiftResult, folder: Path) -> list[Path]:
                 "basis": result.basis.digest,
                 "where": result.where or "",
                 "notes": "\n".join(shift.notes),
+                "unit": shift.grouping.unit,
+                "adjust": shift.adjust,
+                **({} if shift.margin is None else {"margin": f"{shift.margin:g}"}),
             }
             outputs.parquet(stem, shift.pairs(), about)
             labels = [group.label for group in shift.groups]

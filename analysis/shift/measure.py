@@ -70,7 +70,9 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
     kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
-    groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
+    groupings = group_axes(
+        view.flat, selected, settings.axes, max_groups=settings.max_groups, unit=settings.unit
+    ).at_least_one()
     options = ScanOptions(
         workers=lambda filters: scan_workers(settings.cluster, filters, settings.device),
         sketch=_earlier_sketch(folder_named(settings.out), kind),
@@ -94,10 +96,11 @@ def drift_method(settings: MatrixSettings) -> DriftMethod:
     return DriftMethod(
         divergence_named(settings.divergence),
         settings.weight,
-        resampling_of(settings.replicates, settings.level, settings.seed),
+        resampling_of(settings.replicates, settings.level, settings.seed, settings.adjust),
         settings.min_models,
         settings.max_tested_groups,
         settings.components,
+        settings.margin,
     )
 
 

@@ -12,8 +12,10 @@ from rich.text import Text
 
 from analysis.arrays.types import Int64
 from analysis.measures.drift_matrix import AxisShift
+from analysis.measures.verdicts import LARGEST_Q, Verdict
 from analysis.output.terminal import print_closing
 from analysis.shift.measure import ShiftResult
+from analysis.shift.words import adjusted_by, verdict_marks
 from analysis.wording import count, decimals_of, elide
 
 #: More rows than this no one reads on a terminal; the files have them all.
@@ -28,8 +30,8 @@ _LABEL_SHARE = 0.45
 #: So many of the largest and smallest drifts are named.
 _NAMED = 3
 
-#: The share of false discoveries tolerated among the pairs called larger than chance.
-_FALSE_DISCOVERIES = 0.05
+#: After the drift of a cell.
+_MARKS = {Verdict.shift: "●", Verdict.no_shift: "○", Verdict.undecided: ""}
 
 
 def show(result: ShiftResult, paths: Sequence[Path], console: Console) -> None:
@@ -62,8 +64,10 @@ def extremes(shift: AxisShift) -> tuple[str, ...]:
     def interval(row: int, column: int) -> str:
         if shift.uncertainty is None or np.isnan(shift.uncertainty.low[row, column]):
             return ""
-        low, high = shift.uncertainty.low[row, column], shift.uncertainty.high[row, column]
-        return f" [{_words(float(low))}, {_words(float(high))}]"
+        low, high, debiased = (
+            _words(float(getattr(shift.uncertainty, name)[row, column])) for name in ("low", "high", "debiased")
+        )
+        return f" (debiased {debiased} [{low}, {high}])"
 
     if len(order) < 2 * _NAMED:
         return (f"From largest to smallest: {named(order.tolist())}",)
@@ -96,14 +100,18 @@ def certainty(shift: AxisShift) -> tuple[str, ...]:
         return ()
     lines = []
     if shift.uncertainty is not None:
-        found = int((shift.uncertainty.q_value[rows, columns] <= _FALSE_DISCOVERIES).sum())
+        found = int((shift.uncertainty.q_value[rows, columns] <= LARGEST_Q).sum())
         lines.append(
-            f"{found} of {count(len(rows), 'pair')} drift more than random groups of these models would "
-            f"(q <= {_FALSE_DISCOVERIES}, permutation of models)"
+            f"{found} of {count(len(rows), 'pair')} drift more than random groups of these {shift.units} would "
+            f"(q <= {LARGEST_Q}{adjusted_by(shift)}, permutation of {shift.units})"
         )
+    if shift.verdicts is not None:
+        lines.append(verdict_marks(shift, "●", "○", "no mark"))
     few = int(shift.few_models[rows, columns].sum())
     if few:
-        lines.append(f"° {few} of {count(len(rows), 'pair')} with a group of fewer than {shift.min_models} models")
+        lines.append(
+            f"° {few} of {count(len(rows), 'pair')} with a group of fewer than {shift.min_models} {shift.units}"
+        )
     return tuple(lines)
 
 
@@ -143,12 +151,14 @@ def _matrix(shift: AxisShift, width: int) -> list[Table | Text]:
 
 
 def _cells(shift: AxisShift) -> list[list[str]]:
-    decimals, few = decimals_of(float(shift.drift.max())), shift.few_models
+    decimals, few, said = decimals_of(float(shift.drift.max())), shift.few_models, shift.verdicts
+
+    def cell(row: int, column: int, value: float) -> str:
+        mark = "" if said is None else _MARKS[Verdict(said[row, column])]
+        return f"{value:.{decimals}f}{'°' if few[row, column] else ''}{mark}"
+
     return [
-        [
-            "·" if row == column else f"{value:.{decimals}f}{'°' if few[row, column] else ''}"
-            for column, value in enumerate(values)
-        ]
+        ["·" if row == column else cell(row, column, value) for column, value in enumerate(values)]
         for row, values in enumerate(shift.drift)
     ]
 

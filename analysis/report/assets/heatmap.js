@@ -24,9 +24,10 @@ function widest(texts, size) {
   return Math.max(0, ...texts.map((text) => pen.measureText(text).width));
 }
 
-// values: (n, n) with null for what is not shown; flagged(row, column); wide: room in pixels. Gives the node, the cell
+// values: (n, n) with null for what is not shown; flagged(row, column); marked(row, column): shift has a dot, no shift a
+// ring in the corner; wide: room in pixels. Gives the node, the cell
 // under an event, and a way to put the cursor.
-function heatmap({ values, labels, top, title, flagged, wide }) {
+function heatmap({ values, labels, top, title, flagged, marked, wide }) {
   const n = labels.length;
   const small = narrow() || wide < 560;
   const room = Math.min(wide * 0.45, widest(labels, 12));
@@ -73,6 +74,13 @@ function heatmap({ values, labels, top, title, flagged, wide }) {
   for (const [width, stroke] of [[thin ? 1.6 : 3, 'rgba(255,255,255,.75)'], [thin ? 0.7 : 1.2, 'rgba(0,0,0,.8)']]) {
     if (strokes) parts.push(drawn('path', { class: 'strokes', d: strokes, fill: 'none', stroke, 'stroke-width': width }));
   }
+
+  values.forEach((row, i) => row.forEach((value, j) => {
+    const mark = value === null ? '' : marked(i, j);
+    if (mark !== 'shift' && mark !== 'no shift') return;
+    const place = { cx: at(j) + 0.36 * cell, cy: down(i) - 0.36 * cell, r: Math.max(1.2, Math.min(4, 0.09 * cell)) };
+    parts.push(drawn('circle', { ...place, fill: 'none', stroke: '#fff', 'stroke-width': 2.5 }), drawn('circle', { class: mark.replace(' ', '-'), ...place, fill: mark === 'shift' ? '#1d1f23' : 'none', stroke: '#1d1f23' }));
+  }));
 
   const every = Math.max(1, Math.ceil((size * 1.15) / cell));
   labels.forEach((label, k) => {

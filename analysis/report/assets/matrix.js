@@ -4,7 +4,9 @@ function matrix(place, axis) {
   const all = range(number);
   const pairs = { drift: new Pairs(axis.drift, number, 0), disagreement: new Pairs(axis.disagreement, number, 0) };
   const extra = {};
-  for (const key of ['low', 'high', 'null_high', 'p_value', 'q_value']) if (axis[key]) extra[key] = new Pairs(axis[key], number, NaN);
+  for (const key of ['debiased', 'low', 'high', 'floor', 'null_high', 'p_value', 'q_value']) if (axis[key]) extra[key] = new Pairs(axis[key], number, NaN);
+  const verdicts = axis.verdict ? new Pairs(axis.verdict, number, NaN) : null;
+  const verdict = (a, b) => axis.verdicts[verdicts.at(a, b)];
   const state = { measure: 'drift', order: axis.natural || number < 3 ? 'name' : 'cluster', words: '', least: 0, few: true, chosen: new Set(all), cursor: null, cells: [] };
   const readout = el('output', { class: 'readout', 'aria-live': 'polite' });
   const values = () => pairs[state.measure];
@@ -30,12 +32,13 @@ function matrix(place, axis) {
     const lines = [`${axis.names[a]}  ↔  ${axis.names[b]}`, `${name} ${digits(values().at(a, b))}`];
     if (state.measure === 'drift' && extra.low) {
       const [low, high] = [extra.low.at(a, b), extra.high.at(a, b)];
-      lines[1] += Number.isNaN(low) ? ` (no interval: ${axis.models[a] && axis.models[b] ? 'one' : 'no'} model on a side)` : ` (${Math.round(100 * axis.level)} % interval ${digits(low)} to ${digits(high)})`;
-      if (axis.models[a] && axis.models[b]) lines.push(`p ${digits(extra.p_value.at(a, b), 2)}, q ${digits(extra.q_value.at(a, b), 2)}; by chance up to ${digits(extra.null_high.at(a, b))}`);
+      lines[1] += Number.isNaN(low) ? ` (no interval: ${axis.models[a] && axis.models[b] ? 'one' : 'no'} ${axis.unit} on a side)` : `, debiased ${digits(extra.debiased.at(a, b))} (${Math.round(100 * axis.level)} % interval ${digits(low)} to ${digits(high)})`;
+      if (verdicts && axis.models[a] && axis.models[b]) lines.push(verdict(a, b));
+      if (axis.models[a] && axis.models[b]) lines.push(`p ${digits(extra.p_value.at(a, b), 2)}, q ${digits(extra.q_value.at(a, b), 2)}; by chance up to ${digits(extra.null_high.at(a, b))}, within a group ${digits(extra.floor.at(a, b))}`);
     }
     const sizes = (i) => `${plural(axis.models[i], 'model')}, ${plural(axis.filters[i], 'filter')}`;
     lines.push(`${sizes(a)} ↔ ${sizes(b)}`);
-    if (axis.few[a] || axis.few[b]) lines.push(`few models (under ${axis.least}): not to be relied upon`);
+    if (axis.few[a] || axis.few[b]) lines.push(`few ${axis.unit}s (under ${axis.least}): not to be relied upon`);
     return lines;
   }
   function say([row, column]) {
@@ -64,13 +67,14 @@ function matrix(place, axis) {
     const cells = state.cells;
     const single = cells.every((block) => block.length === 1);
     const flagged = (i, j) => single && cells.length <= 60 && i !== j && (axis.few[cells[i][0]] || axis.few[cells[j][0]]);
+    const marked = (i, j) => verdicts && state.measure === 'drift' && single && cells.length <= 60 && i !== j ? verdict(cells[i][0], cells[j][0]) : '';
     picture = heatmap({
       values: cells.map((a) => cells.map((b) => {
         const value = blockMean(values(), a, b);
         return value === null || (value < state.least && !(single && a[0] === b[0])) ? null : value;
       })),
       labels: cells.map((block) => elide(blockLabel(block), narrow() ? 13 : 30)),
-      top: largest(), title: MEASURES[state.measure].title, flagged, wide: frame.clientWidth || 680,
+      top: largest(), title: MEASURES[state.measure].title, flagged, marked, wide: frame.clientWidth || 680,
     });
     frame.replaceChildren(picture.node);
     if (state.cursor) picture.mark(state.cursor);
@@ -84,6 +88,7 @@ function matrix(place, axis) {
     const texts = (title, width, text) => ({ title, width, value: text, text });
     const columns = [texts(axis.axis, 14, (r) => groupLabel(a[r])), texts('and', 14, (r) => groupLabel(b[r])), numbers(MEASURES[state.measure].unit, values())];
     if (state.measure === 'drift') for (const key of Object.keys(extra)) columns.push(numbers(key.replace('_value', '').replace('_', ' '), extra[key]));
+    if (verdicts && state.measure === 'drift') columns.push(texts('verdict', 8, (r) => verdict(a[r], b[r])));
     columns.push(texts('few models', 6, (r) => (axis.few[a[r]] || axis.few[b[r]] ? 'few' : '')));
     return windowed({ caption: `Pairs of groups by ${axis.axis}`, rows: a.length, columns, sort: 2 }).node;
   }

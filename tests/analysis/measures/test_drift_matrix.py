@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,9 @@ from analysis.arrays.sketch import Sketch
 from analysis.measures.drift import DIVERGENCES, distributions
 from analysis.measures.drift_matrix import DriftMethod, axis_shift
 from analysis.measures.uncertainty import Resampling
-from analysis.measures.weighting import model_histograms
+from analysis.measures.weighting import unit_histograms
 from analysis.selection.grouping import Group, Grouping
-from analysis.settings import Weight
+from analysis.settings import Unit, Weight
 
 BINS = 6
 MODEL_OF_LAYER = np.array([0, 0, 1, 2, 2, 2, 3])
@@ -64,32 +66,53 @@ def test_weights_equal_their_definition(sketch: Sketch, weight: Weight) -> None:
 
 def test_histograms_are_per_model_and_group(sketch: Sketch) -> None:
     crossed = Grouping("depth", grouping_of(sketch).groups, sketch.layer_ids, np.array([0, 1, 0, 1, 0, 1, 1]))
-    found = model_histograms(sketch, crossed, Weight.filters)
-    assert list(zip(found.group.tolist(), found.model.tolist(), strict=True)) == [
+    found = unit_histograms(sketch, crossed, Weight.filters)
+    assert list(zip(found.group.tolist(), found.unit.tolist(), strict=True)) == [
         (0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (1, 3),
     ]  # fmt: skip
-    assert not found.nested
     np.testing.assert_array_equal(found.counts[4], sketch.counts[[3, 5]].sum(axis=0))
-    assert model_histograms(sketch, grouping_of(sketch), Weight.filters).nested
+
+
+@pytest.mark.parametrize("weight", list(Weight))
+def test_models_of_one_lineage_are_one_unit(sketch: Sketch, weight: Weight) -> None:
+    """Models 0, 2 and 3 descend from one another; in group b two of them are one row, and every sum stays."""
+    by_model = grouping_of(sketch)
+    by_lineage = replace(by_model, unit=Unit.lineage, kin={2: 0, 3: 0})
+    each, found = (unit_histograms(sketch, grouping, weight) for grouping in (by_model, by_lineage))
+    assert list(zip(found.group.tolist(), found.unit.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+    np.testing.assert_allclose(found.counts[2], each.counts[each.group == 1].sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.group_sums, each.group_sums, rtol=1e-12)
+    assert by_lineage.units_of_groups.tolist() == [2, 1]
+    shift = axis_shift(sketch, by_lineage, DriftMethod(weight=weight, resampling=Resampling(50), min_models=2))
+    assert shift.few_models.tolist() == [[False, True], [True, True]]
+    rows = shift.pairs().to_pylist()
+    assert (rows[1]["models_a"], rows[1]["models_b"], rows[1]["units_a"], rows[1]["units_b"]) == (2, 2, 2, 1)
+    assert rows[1]["drift_debiased"] is None  # without the one lineage on its side nothing is left
 
 
 def test_certainty_is_made_where_it_makes_sense(sketch: Sketch) -> None:
-    sure = DriftMethod(resampling=Resampling(50, 50), min_models=3)
+    sure = DriftMethod(resampling=Resampling(50), min_models=3)
     by_task = axis_shift(sketch, grouping_of(sketch), sure)
     assert by_task.uncertainty is not None
-    assert by_task.uncertainty.low[0, 1] <= by_task.drift[0, 1] <= by_task.uncertainty.high[0, 1]
+    assert by_task.uncertainty.debiased[0, 1] < by_task.drift[0, 1] < by_task.uncertainty.high[0, 1]
+    assert by_task.verdicts is None
+    for margin, expected in ((1e5, "no shift"), (0.0, "undecided")):  # two against two models: p is 1/3 at best
+        judged = axis_shift(sketch, grouping_of(sketch), replace(sure, margin=margin))
+        assert judged.pairs().column("verdict").to_pylist()[1] == expected
+        assert judged.pairs().drop_columns("verdict").equals(by_task.pairs())
     assert by_task.few_models.all()
-    by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), sure)
-    assert by_layer.uncertainty is None
+    by_layer = axis_shift(sketch, grouping_of(sketch, "layer"), replace(sure, margin=0.1))
+    assert by_layer.uncertainty is by_layer.verdicts is None
+    assert any("no verdicts" in note for note in by_layer.notes)
     assert not by_layer.few_models.any()
-    too_many = axis_shift(sketch, grouping_of(sketch), DriftMethod(resampling=Resampling(50, 50), max_tested_groups=1))
+    too_many = axis_shift(sketch, grouping_of(sketch), DriftMethod(resampling=Resampling(50), max_tested_groups=1))
     assert too_many.uncertainty is None
     assert any("max_tested_groups=1" in note for note in too_many.notes)
 
 
 def test_every_divergence_goes_through(sketch: Sketch) -> None:
     for name, divergence in DIVERGENCES.items():
-        found = axis_shift(sketch, grouping_of(sketch), DriftMethod(divergence, resampling=Resampling(30, 30)))
+        found = axis_shift(sketch, grouping_of(sketch), DriftMethod(divergence, resampling=Resampling(30)))
         assert found.divergence == divergence.title
         assert found.drift[0, 1] > 0, name
         assert found.uncertainty is not None

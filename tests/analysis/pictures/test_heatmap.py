@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from analysis.pictures.heatmap import Heatmap, draw_heatmap
@@ -122,3 +124,19 @@ def test_colours_are_the_drifts() -> None:
     image = draw_heatmap(heatmap([f"g{i}" for i in range(6)], values)).axes[0].images[0]
     np.testing.assert_array_equal(np.asarray(image.get_array()), values)
     assert image.get_clim() == (0.0, values.max())
+
+
+def test_marks_stand_in_the_corner_of_their_cells_and_not_in_a_crowd() -> None:
+    for number, expected in ((4, 2), (61, 0)):
+        dots, rings = np.zeros((2, number, number), bool)
+        dots[0, 3] = rings[3, 1] = True
+        plain = heatmap([f"g{i}" for i in range(number)])
+        figure = draw_heatmap(replace(plain, dots=dots, rings=rings))
+        assert not [c for c in draw_heatmap(plain).axes[0].collections if isinstance(c, PathCollection)]
+        circles = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+        assert len(circles) == 2 * expected  # each on a light one
+        for circle, (row, column) in zip(circles[1::2], ((0, 3), (3, 1)), strict=False):
+            x, y = circle.get_offsets()[0]
+            assert (round(x), round(y)) == (column, row)
+            assert x > column + 0.3 and y < row - 0.3  # noqa: PT018
+            assert len(circle.get_facecolor()) == int(row == 0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.report import ReportSettings, measure_report, write_report
@@ -43,7 +44,9 @@ class Opened:
 def report(tmp_path_factory: pytest.TempPathFactory) -> ReportResult:
     store = hostile_store(tmp_path_factory.mktemp("browser") / "store")
     axes = ("task", "depth", "model")
-    return measure_report(ReportSettings(StoreSettings(store.uri), axes=axes, replicates=50, figures=False))
+    return measure_report(
+        ReportSettings(StoreSettings(store.uri), axes=axes, replicates=50, margin=0.02, figures=False)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +217,11 @@ def test_pointing_at_a_cell_shows_its_value_and_interval(opened: Opened, report:
         if value == value:
             assert f"{float(f'{value:.3g}'):g}" in tip
     assert "not to be relied upon" in tip  # the group of one model
+    assert shift.verdicts is not None
+    assert f" {shift.verdicts[1, 3]} " in tip.replace("\n", " ").replace("·", " ")
+    kinds = shift.verdicts[np.triu_indices(len(names), 1)].tolist()
+    for kind, mark in (("shift", "shift"), ("no shift", "no-shift")):
+        assert frame.locator(f"circle.{mark}").count() == 2 * kinds.count(kind)
     assert names[1] in page.locator("#drift output").first.inner_text()
 
 

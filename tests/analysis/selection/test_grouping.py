@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +15,7 @@ from analysis.selection.axes import DEPTH_NAMES, axes_of
 from analysis.selection.conditions import select_layers
 from analysis.selection.grouping import Grouping, emptied_groups, group_layers
 from analysis.selection.view import Extent, flat_view
+from analysis.settings import Unit
 from distributed.errors import UserError
 from tests.stores import Layer, Model, sample_models, tables
 
@@ -186,3 +188,23 @@ def test_names_that_would_look_alike_are_told_apart() -> None:
     grouping = group(flat_view(*tables(models)), "task")
     assert sorted(grouping.names) == ["a b", "a\\x0ab"]
     assert sorted(g.label for g in grouping.groups) == ["a b (1)", "a\\x0ab (1)"]
+
+
+def test_models_of_one_lineage_are_one_unit_and_unknown_ones_their_own(flat: pa.Table) -> None:
+    names = list(dict.fromkeys(flat.column("model_id").to_pylist()))
+    lineage = {names[0]: "a", names[3]: "a", names[1]: "b", names[2]: "b"}
+    column = pa.array([lineage.get(model) for model in flat.column("model_id").to_pylist()], pa.string())
+    flat = flat.drop_columns([name for name in flat.column_names if name == "lineage"]).append_column("lineage", column)
+    grouping = group_layers(flat, "depth", unit=Unit.lineage)
+    key_of = dict(zip(flat.column("layer_id").to_pylist(), flat.column("model_id").to_pylist(), strict=True))
+    keys = [lineage.get(key_of[layer], key_of[layer]) for layer in grouping.layer_ids.tolist()]
+    pairs = set(zip(keys, grouping.units.tolist(), strict=True))
+    assert len(pairs) == len({key for key, _ in pairs}) == len({unit for _, unit in pairs}) == len(names) - 2
+    for code, units in enumerate(grouping.units_of_groups.tolist()):
+        assert units == len({key for key, own in zip(keys, grouping.codes.tolist(), strict=True) if own == code})
+    by_model = group_layers(flat, "depth")
+    assert by_model.units_of_groups.tolist() == [each.models for each in by_model.groups]
+    assert [each.models for each in grouping.groups] == [each.models for each in by_model.groups]
+    # A baseline's layer, added later, is a unit of its own.
+    more = replace(grouping, layer_ids=np.append(grouping.layer_ids, -5), codes=np.append(grouping.codes, 0))
+    assert more.units[-1] == -5 >> 16

@@ -104,12 +104,18 @@ def test_uncertainty_reaches_the_table_and_unknown_is_null() -> None:
     square = np.arange(9.0).reshape(3, 3)
     low = square.copy()
     low[0, 1] = np.nan
-    uncertain = replace(
-        shift, uncertainty=Uncertainty(low, square, square, square, square / 9, square / 9), min_models=10**6
-    )
+    known = Uncertainty(low, square, square, square, square / 9, square / 9, square - 5, low)
+    uncertain = replace(shift, uncertainty=known, min_models=10**6)
+    assert uncertain.pairs().column_names[:5] == ["a", "b", "drift", "drift_debiased", "floor"]
     rows = uncertain.pairs().to_pylist()
+    assert rows[0]["drift_debiased"] == -5.0
+    assert rows[1]["floor"] is None
     assert rows[1]["drift_lo"] is None
     assert rows[1]["drift_hi"] == 1.0
     assert [row["q_value"] for row in rows] == (square / 9).ravel().tolist()
     assert all(row["few_models"] for row in rows)
     assert not any(row["few_models"] for row in shift.pairs().to_pylist())
+    assert "verdict" not in rows[0]
+    judged = replace(uncertain, margin=1.5).pairs()
+    assert judged.column_names == [*uncertain.pairs().column_names, "verdict"]
+    assert judged.column("verdict").to_pylist()[:4] == ["no shift", "no shift", "undecided", "undecided"]

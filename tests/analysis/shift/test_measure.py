@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 from analysis.arrays.sketch import Sketch
 from analysis.command import carry_out
+from analysis.selection.view import StoreView
+from analysis.settings import Adjust, Unit
 from analysis.shift import ShiftSettings, measure_shift
 from analysis.shift.__main__ import main, steps
 from distributed.errors import UserError
@@ -170,6 +173,22 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
     assert (outside > 0) == any("outside the range of the basis" in note for note in result.shifts[0].notes)
 
 
+def test_lineages_are_dealt_and_left_out_whole(store: Path, tmp_path: Path) -> None:
+    """All models of one lineage: with one unit a side nothing is known, and the drift stays what it is."""
+    asked, view = settings(store, tmp_path, axes=("task",), replicates=20), StoreView.open(StoreSettings(str(store)))
+    flat = view.flat.drop_columns([name for name in view.flat.column_names if name == "lineage"])
+    view = replace(view, flat=flat.append_column("lineage", flat.column("task")))
+    by_model = measure_shift(asked, view).shifts[0].pairs().to_pylist()
+    by_lineage = measure_shift(replace(asked, unit=Unit.lineage, adjust=Adjust.max), view).shifts[0].pairs().to_pylist()
+    for theirs, ours in zip(by_model, by_lineage, strict=True):
+        assert ours["drift"] == theirs["drift"]
+        assert (ours["units_a"], ours["units_b"]) == (1, 1)
+        if ours["a"] != ours["b"]:
+            assert theirs["drift_debiased"] < theirs["drift"]
+            assert ours["drift_debiased"] is ours["drift_lo"] is ours["floor"] is None
+            assert ours["p_value"] == ours["q_value"] == 1.0  # both deals of two units are the same
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -185,6 +204,8 @@ def test_basis_of_another_store(store: Path, tmp_path: Path) -> None:
         ({"where": "conv_depth > 99"}, "leaves no filter"),
         ({"basis": "missing.json"}, "cannot read the basis missing.json"),
         ({"bins": 1}, "bins=1: give 2 to 10,000"),
+        ({"margin": -0.1}, "margin=-0.1: give 0 to 1,000,000"),
+        ({"margin": 0.02, "replicates": 0}, "margin=0.02: a verdict needs intervals and p-values"),
         ({"store": StoreSettings("nowhere")}, "nowhere holds no models"),
     ],
 )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from analysis.measures.uncertainty import Uncertainty
+from analysis.settings import Adjust
 from analysis.shift.measure import ShiftResult
 from analysis.shift.terminal import extremes, show
 from tests.analysis.shift.test_files import result_of
@@ -49,6 +53,24 @@ def test_matrix_fits_the_width(number: int, width: int) -> None:
     if number == 500:
         assert f"of {number} groups" in text
         assert "500" in matrix[-1 if "↔" not in matrix[-1] else -3] or "500 " in text
+
+
+def test_verdicts_are_marks_with_a_legend() -> None:
+    result = result_of([*"abc"])
+    low, high = np.full((3, 3), 0.0), np.full((3, 3), 9.0)
+    low[0, 1] = low[1, 0] = 0.5
+    high[0, 2] = high[2, 0] = 0.01
+    q = np.full((3, 3), 0.04)
+    shift = replace(result.shifts[0], uncertainty=Uncertainty(low, high, q, q, q, q, low, low))
+    plain = printed(replace(result, shifts=(shift,)), 160)
+    assert "●" not in plain and "verdict" not in plain  # noqa: PT018
+    text = printed(replace(result, shifts=(replace(shift, margin=0.02, adjust=Adjust.max),)), 200)
+    assert (
+        "margin 0.02, of 3 pairs: ●: 1 shift (interval above it and q <= 0.05) · ○: 1 no shift (interval below it) · "
+        "no mark: 1 undecided"
+    ) in " ".join(text.split())
+    assert (f"{shift.drift[0, 1]:.2f}●" in text, f"{shift.drift[0, 2]:.2f}○" in text) == (True, True)
+    assert "(q <= 0.05 by the largest of a deal, permutation of models)" in text
 
 
 def test_terminal_shows_names_as_they_are_and_never_as_markup() -> None:
