@@ -42,7 +42,8 @@ class Largest:
     and a wide one's narrow its own (Petrondas & Gabriel 1983). So the pairs' deals are independent, where drifts of
     pairs that share a group are not; that errs on the safe side: for means of many models, P(all drifts <= bounds) is
     at least the product of the single probabilities (Gaussian correlation inequality, Royen 2014), and little is
-    lost: for 16 groups the 5 % bound is 3.52 standard errors in place of Tukey's 3.43.
+    lost: for 16 groups the 5 % bound is 3.52 standard errors in place of Tukey's 3.43. ``benchmarks/adjusting.py``
+    measures both.
     """
 
     def __init__(self, deals: int) -> None:
