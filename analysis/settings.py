@@ -101,6 +101,13 @@ class Adjust(StrEnum):
     max = "max"
 
 
+class Middle(StrEnum):
+    """Of a group of models, where its spread is measured from."""
+
+    median = "median"
+    centroid = "centroid"
+
+
 class Rounding(StrEnum):
     """Of weights, before they are scaled."""
 
