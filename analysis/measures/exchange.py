@@ -63,6 +63,10 @@ class Arrangements:
             places[:, stacked.ravel()] = dealt.reshape(size, -1)
         return places
 
+    def moves(self, labels: Int64) -> bool:
+        """Whether any of them changes these (N,) labels at all: not where each stratum has one."""
+        return any(int(np.ptp(labels[block])) > 0 for block in self.blocks)
+
     def p_value(self, null: Float64, observed: float) -> float:
         """Share of (P,) statistics that reach the observed one, itself counted among random ones (Phipson & Smyth)."""
         # The slack keeps the observed arrangement itself, met again by chance, from missing by a rounding.

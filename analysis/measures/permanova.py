@@ -28,7 +28,7 @@ class Explained:
         df, ss, r2, f: (K,) degrees of freedom, sums of squares, their share of all, pseudo-F.
         r2_chance: (K,) mean share that the same factor has when its labels are dealt out anew: the larger, the more
             levels it has.
-        p: (K,) of the pseudo-F.
+        p: (K,) of the pseudo-F; NaN as well where a factor never differs within strata.
     """
 
     df: Int64
@@ -75,14 +75,16 @@ def permanova(squared: Float64, design: Design, arrangements: Arrangements | Non
         design: of the N observations.
         arrangements: of their labels; None: no p.
     """
-    total = float(squared.sum()) / 2 / len(squared)
-    observed = _explained_by_sets(squared, design, np.arange(len(squared))[None], total)
+    from analysis.measures import permanova_loops  # imports numba
+
+    total, rows = float(squared.sum()) / 2 / len(squared), permanova_loops.packed(squared)
+    observed = _explained_by_sets(rows, design, np.arange(len(squared))[None], total)
     null = np.empty((0, observed.shape[1]))
     if arrangements is not None:
         with ThreadPoolExecutor(usable_cpus(), thread_name_prefix="permanova") as pool:
             batches = range(arrangements.batches)
             null = np.concatenate(
-                list(pool.map(lambda b: _explained_by_sets(squared, design, arrangements.batch(b), total), batches))
+                list(pool.map(lambda b: _explained_by_sets(rows, design, arrangements.batch(b), total), batches))
             )
     residual = total - float(observed[0, len(design.factors) - 1])
 
@@ -92,21 +94,23 @@ def permanova(squared: Float64, design: Design, arrangements: Arrangements | Non
         f, f_null = (_pseudo_f(each, sets, design, df, total) for each, sets in ((ss[None], observed), (ss_null, null)))
         p = np.full(len(df), np.nan)
         if arrangements is not None:
-            p = np.array([arrangements.p_value(f_null[:, k], float(f[0, k])) for k in range(len(df))])
+            for k, factor in enumerate(design.factors):
+                if arrangements.moves(factor.codes):
+                    p[k] = arrangements.p_value(f_null[:, k], float(f[0, k]))
         chance = ss_null.mean(axis=0) / total if len(null) else np.full(len(df), np.nan)
         return Explained(df, ss, ss / total, f[0], chance, p)
 
     return Permanova(explained("terms"), explained("margin"), residual, design.residual_df, total, arrangements)
 
 
-def _explained_by_sets(squared: Float64, design: Design, places: Int64, total: float) -> Float64:
+def _explained_by_sets(rows: Float64, design: Design, places: Int64, total: float) -> Float64:
     """(R, S) sums of squares of every set of factors of the design, for each of (R, N) permutations."""
-    from analysis.measures import permanova_loops  # imports numba
+    from analysis.measures import permanova_loops
     from distributed.compiled import compiled
 
     traces = np.empty((len(places), len(design.inverses)))
     columns = np.ascontiguousarray(design.columns.T)
-    compiled(permanova_loops, "projected_traces")(squared, columns, places, design.inverses, traces)
+    compiled(permanova_loops, "projected_traces")(rows, columns, places, design.inverses, traces)
     return total - traces / 2
 
 

@@ -36,15 +36,19 @@ class Space:
 
     Attributes:
         squared: (N, N) d².
+        is_euclidean: whether no axis is imaginary, known beforehand; then no axes are looked for.
     """
 
     squared: Float64
+    is_euclidean: bool = False
 
     @cached_property
     def parts(self) -> tuple[Float64, ...]:
         """(N, N) inner products on the real axes and, where there are any, on the imaginary ones."""
         gower = -0.5 * (self.squared - self.squared.mean(axis=0) - self.squared.mean(axis=1)[:, None])
         gower -= 0.5 * self.squared.mean()
+        if self.is_euclidean:
+            return (gower,)
         values, vectors = np.linalg.eigh(gower)
         tolerance = _ZERO * max(1.0, float(values[-1]))
         signs = [each for each in (values > tolerance, values < -tolerance) if each.any()]
@@ -86,7 +90,7 @@ def permdisp(
     space: Space,
     factor: Factor,
     middle: Middle,
-    arrange: Callable[[Int64, Int64], Arrangements | None],
+    arrange: Callable[[Int64], Arrangements | None],
     *,
     bias_adjust: bool = False,
 ) -> Permdisp:
@@ -96,7 +100,7 @@ def permdisp(
         space: of N observations.
         factor: of them; groups of one are left out.
         middle: of a group.
-        arrange: rows of observations (n,), and their labels → how these may be dealt out again.
+        arrange: rows of observations (n,) → how their labels may be dealt out again.
         bias_adjust: distances times √(n/(n − 1)), n in the group: small groups lie near their own middle (Stier 2013).
 
     Raises:
@@ -115,8 +119,8 @@ def permdisp(
     residuals = distances - means[kept.codes]
     df, residual_df = len(kept.levels) - 1, len(rows) - len(kept.levels)
     f = float(_anova_f(distances[None], kept.codes)[0])
-    arrangements, p = arrange(rows, kept.codes), float("nan")
-    if arrangements is not None:
+    arrangements, p = arrange(rows), float("nan")
+    if arrangements is not None and arrangements.moves(kept.codes):
         null = [_anova_f(residuals[arrangements.batch(i)], kept.codes) for i in range(arrangements.batches)]
         p = arrangements.p_value(np.concatenate(null), f)
     return Permdisp(kept, rows, distances, f, df, residual_df, p, arrangements)

@@ -89,7 +89,7 @@ def test_dispersion_equals_vegan(name: str, adjusted: bool) -> None:
             Space(squared),
             named["B"],
             middle,
-            lambda rows, labels: free([named["B"].of(rows)]),
+            lambda rows: free([named["B"].of(rows)]),
             bias_adjust=adjusted,
         )
         kind = f"{middle} {'adjusted' if adjusted else 'plain'}"
@@ -99,7 +99,7 @@ def test_dispersion_equals_vegan(name: str, adjusted: bool) -> None:
         assert found.f == pytest.approx(f, rel=tolerance * 10)
         assert within_chance(found.p, p)
     if name != "imaginary" and not adjusted:  # scikit-bio leaves the imaginary axes out
-        centroid = permdisp(Space(squared), named["B"], Middle.centroid, lambda rows, labels: None)
+        centroid = permdisp(Space(squared), named["B"], Middle.centroid, lambda rows: None)
         assert centroid.f == pytest.approx(EXPECTED[name]["scikit-bio"]["centroid F, p"][0], rel=1e-8)
         assert math.isnan(centroid.p)
 
@@ -111,7 +111,7 @@ def test_spatial_median_is_the_nearest_point() -> None:
     points[6:] = [[0, 0, 0], [5, 0, 0], [-3, 4, 0], [-3, -4, 0], [0, 0, 6], [0, 0, -7]]
     groups = factor("g", [0] * 6 + [1] * 6)
     squared = ((points[:, None] - points[None]) ** 2).sum(axis=2)
-    found = permdisp(Space(squared), groups, Middle.median, lambda rows, labels: None)
+    found = permdisp(Space(squared), groups, Middle.median, lambda rows: None)
     for mine in (points[:6], points[6:]):
         best = minimize(
             lambda middle, mine=mine: np.linalg.norm(mine - middle, axis=1).sum(),
@@ -133,7 +133,7 @@ def test_every_arrangement_counts_once() -> None:
     assert (exact.exact, exact.number) == (True, 20)
     result = permanova(inside, design, exact)
     everything = np.array(list(itertools.permutations(range(6))))
-    listed = Arrangements(720, True, (), 6, 0, everything)
+    listed = Arrangements(720, True, exact.blocks, 6, 0, everything)
     assert permanova(inside, design, listed).terms.p[0] == pytest.approx(result.terms.p[0], abs=1e-12)
     assert not free([a], permutations=19).exact
     del named
