@@ -40,6 +40,9 @@ from analysis.labels.measure import measure as measure_labels
 from analysis.labels.settings import LabelsSettings
 from analysis.measures.eigenfilters import agreement_of
 from analysis.output.names import writable_folder
+from analysis.partition.measure import measure as measure_partition
+from analysis.partition.settings import PartitionSettings
+from analysis.partition.tables import partition_table
 from analysis.quality.measure import measure as measure_quality
 from analysis.quality.settings import QualitySettings
 from analysis.report.files import write as write_report
@@ -339,6 +342,25 @@ def coefficients(
     """
     result = measure_coefficients(_settings(CoefficientsSettings, store, settings, axes=_names(axes), where=where))
     return pd.concat([ridges.table().to_pandas() for ridges in result.ridges], ignore_index=True)
+
+
+def partition(store: StoreLike, factors: Axes, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """What each factor explains of the distances between models: of all layers, by component, by group of layers.
+
+    Returns:
+        A row per part, way and factor (``analysis.partition.tables.partition_table``).
+
+    Raises:
+        UserError: factors cannot be told apart; see ``analysis.partition.measure.measure``.
+
+    >>> from analysis.api import partition
+    >>> explained = partition("data/demo", ["task", "visual_category"], axes=[], by_component=False)
+    >>> explained.query("by == 'margin'")[["factor", "df"]].to_numpy().tolist()
+    [['task', 7], ['visual_category', 5]]
+    """
+    result = measure_partition(_settings(PartitionSettings, store, settings, factors=_names(factors), where=where))
+    frame: pd.DataFrame = partition_table(result).to_pandas()
+    return frame
 
 
 def compare(store: StoreLike, model: str | Path, axes: Axes = DEFAULT_AXES, **settings: Any) -> ModelPlace:

@@ -16,6 +16,7 @@ from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
 from analysis.export import ExportSettings
 from analysis.labels.settings import LabelsSettings
+from analysis.partition import PartitionSettings
 from analysis.quality import QualitySettings
 from analysis.replicate import ReplicateSettings
 from analysis.report import ReportSettings
@@ -36,6 +37,7 @@ SETTINGS = {
     "extract": ExtractionRun,
     "shift": ShiftSettings,
     "structure": StructureSettings,
+    "partition": PartitionSettings,
     "quality": QualitySettings,
     "coefficients": CoefficientsSettings,
     "compare": CompareSettings,

@@ -59,12 +59,17 @@ class Permanova:
     arrangements: Arrangements | None
 
     @property
+    def r2(self) -> float:
+        """Share of all that the factors explain together."""
+        return 1.0 - self.residual_ss / self.total_ss
+
+    @property
     def shared(self) -> float:
         """Share of all that the factors explain together, but that none of them adds to the others.
 
         Below 0 where factors explain more together than each by itself.
         """
-        return 1.0 - self.residual_ss / self.total_ss - float(self.margin.r2.sum())
+        return self.r2 - float(self.margin.r2.sum())
 
 
 def permanova(squared: Float64, design: Design, arrangements: Arrangements | None) -> Permanova:

@@ -2,8 +2,9 @@
 
 PERMANOVA answers both to groups in different places and to groups of different spread; this tells the second. Middles
 are centroids or, less moved by outliers, spatial medians; distances to them are compared by an analysis of variance,
-whose residuals are permuted. As ``betadisper`` and ``permutest`` of the R package vegan, but that groups of one
-observation, which lies in its own middle, take no part.
+whose residuals are permuted. As ``betadisper`` and ``permutest`` of the R package vegan, but that groups of one or two
+take no part: one lies in its own middle, and two at the same distance from theirs, so that the analysis of variance
+finds nothing within such a group, and everything between.
 
 Where distances are not Euclidean some axes are imaginary: their squares count negative, and where a squared distance to
 a middle becomes negative its root is taken as 0.
@@ -25,6 +26,9 @@ from distributed.errors import UserError
 
 #: An eigenvalue below this share of the largest is rounding (vegan's).
 _ZERO = float(np.sqrt(np.finfo(np.float64).eps))
+
+#: A group of fewer observations has no spread that could be compared.
+FEWEST = 3
 
 #: The spatial median is found when a step moves no weight by more.
 _STILL, _MOST_STEPS = 1e-13, 20_000
@@ -98,19 +102,19 @@ def permdisp(
 
     Args:
         space: of N observations.
-        factor: of them; groups of one are left out.
+        factor: of them; groups of fewer than ``FEWEST`` are left out.
         middle: of a group.
         arrange: rows of observations (n,) → how their labels may be dealt out again.
         bias_adjust: distances times √(n/(n − 1)), n in the group: small groups lie near their own middle (Stier 2013).
 
     Raises:
-        UserError: fewer than two groups have two observations.
+        UserError: fewer than two groups have as many observations.
     """
     often = np.bincount(factor.codes, minlength=len(factor.levels))
-    rows = np.flatnonzero(often[factor.codes] > 1)
+    rows = np.flatnonzero(often[factor.codes] >= FEWEST)
     kept = factor.of(rows)
     if len(kept.levels) < 2:
-        raise UserError(f"{factor.name}: fewer than two of its values have two observations: no spread to compare")
+        raise UserError(f"{factor.name}: no test of spread, fewer than two of its values have {FEWEST} observations")
     distances = np.empty(len(rows))
     for level in range(len(kept.levels)):
         mine = np.flatnonzero(kept.codes == level)

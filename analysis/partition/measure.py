@@ -38,7 +38,7 @@ class PartitionResult:
         settings: what was asked.
         confounding: a row per pair of factors, the strata among them (``analysis.measures.confounding.SCHEMA``).
         parts: all layers first, then components, then the groups of each axis.
-        dispersions: one per factor with two groups of two.
+        dispersions: one per factor with two groups of three or more.
         models: (M,) labels of the models compared.
         squared: (M, M) d² between them.
         sketch: what their histograms come from.
@@ -159,7 +159,7 @@ def _cautions(compared: Compared, everyone: Observations, parts: Sequence[Part])
                 yield f"{factor.name}: no p, as it never differs within {settings.strata}, where labels are dealt out"
         if found.arrangements.exact:
             ways = found.arrangements.number
-            yield f"only {count(ways, 'arrangement')} of the labels, all of them taken: no p can be below {1 / ways:.2g}"
+            yield f"only {count(ways, 'arrangement')} of the labels, all taken: no p can be below {1 / ways:.2g}"
     for part in parts:
         if part.permanova is None:
             yield f"{part.title}: {part.reason}"

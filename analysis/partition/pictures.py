@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.measures.permdisp import Permdisp
+from analysis.measures.permdisp import FEWEST, Permdisp
 from analysis.output.names import file_stem
 from analysis.partition.measure import PartitionResult
 from analysis.pictures.canvas import Caption, Drawing
@@ -38,22 +38,20 @@ def drawings(result: PartitionResult) -> Iterator[Drawing]:
 
 
 def shares_of(result: PartitionResult) -> list[Shares]:
-    """A row per part that was partitioned: what each factor adds to all others, and what they share."""
+    """A row per part that was partitioned: what each factor adds to all others, and what all explain together."""
     rows, before = [], ""
     for part in result.parts:
         if (found := part.permanova) is not None:
             chance = () if found.arrangements is None else found.margin.r2_chance.tolist()
-            rows.append(Shares(part.title, found.margin.r2.tolist(), chance, found.shared, part.of != before))
+            rows.append(Shares(part.title, found.margin.r2.tolist(), chance, found.r2, part.of != before))
             before = part.of
     return rows
 
 
 def _legend(result: PartitionResult) -> tuple[str, ...]:
     found = ["bars: what each factor adds to all the others"]
-    if len(result.settings.factors) > 1:
-        found.append("hatched: explained, but which of them does it cannot be told")
     if result.settings.permutations:
-        found.append("stroke: the share that as many random groups get")
+        found.append("stroke: what as many random groups would add")
     return ("; ".join(found),)
 
 
@@ -71,7 +69,7 @@ def _confounding(result: PartitionResult, title: str) -> Figure:
 
 def _tested(found: Permdisp) -> str:
     p = "" if np.isnan(found.p) else f", p = {found.p:.3g}"
-    return f"do groups differ in spread? F = {found.f:.3g}{p}; groups of one left out"
+    return f"do groups differ in spread? F = {found.f:.3g}{p}; groups of fewer than {FEWEST} left out"
 
 
 def _spread(result: PartitionResult, found: Permdisp, caption: Caption) -> Figure:

@@ -10,9 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.measures.drift_matrix import AxisShift
+from analysis.partition.measure import PartitionResult
+from analysis.partition.measure import measure as measure_partition
+from analysis.partition.settings import PartitionSettings
 from analysis.quality.measure import QualityResult
 from analysis.quality.measure import measure as measure_quality
 from analysis.quality.settings import QualitySettings
+from analysis.report.factors import Partitioned, partitioned
 from analysis.report.settings import ReportSettings
 from analysis.selection.grouping import group_axes
 from analysis.selection.view import Extent, StoreView
@@ -41,6 +45,7 @@ class ReportResult:
         shift: drift matrices; None if no axis could be measured. So ``structure``: eigenfilters of the store and of
             each axis.
         quality: of each layer, and summaries by axis.
+        partition: what those axes explain that are factors.
         left_out: axis → why it is not drawn.
         label_notes: on the join of the labels.
         made_at: when.
@@ -54,6 +59,7 @@ class ReportResult:
     shift: ShiftResult | None
     structure: StructureResult
     quality: QualityResult
+    partition: Partitioned
     left_out: dict[str, str]
     label_notes: tuple[str, ...]
     made_at: datetime
@@ -99,6 +105,12 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
     groupings = group_axes(view.flat, counted, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
     axes = tuple(grouping.axis for grouping in groupings.found)
     chosen = pc.is_in(view.models.column("model_id"), value_set=pc.unique(selected.column("model_id")))
+
+    def by_factors(factors: tuple[str, ...]) -> PartitionResult:
+        permutations = 999 if settings.replicates else 0
+        more = {"factors": factors, "axes": (), "by_component": False, "permutations": permutations}
+        return measure_partition(part_of(settings, PartitionSettings, **more), view)
+
     return ReportResult(
         settings=settings,
         uri=view.store.uri,
@@ -110,6 +122,7 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
         quality=measure_quality(
             part_of(settings, QualitySettings, axes=axes, standing=(), weight=settings.layer_weight), view
         ),
+        partition=partitioned(counted, axes, by_factors),
         left_out=dict(groupings.left_out),
         label_notes=view.notes,
         made_at=datetime.now(UTC).replace(microsecond=0),

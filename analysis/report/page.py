@@ -19,6 +19,7 @@ from analysis.report.cards import Cards
 from analysis.report.contents import contents_section, models_section
 from analysis.report.drift import drift_section, matrix_data
 from analysis.report.measure import ReportResult
+from analysis.report.partition import factors_of, partition_section
 from analysis.report.provenance import commands, facts_of, versions
 from analysis.report.quality import quality_section
 from analysis.report.structure import structure_section
@@ -32,7 +33,7 @@ _SCRIPTS = ("base.js", "table.js", "heatmap.js", "matrix_data.js", "matrix.js", 
 
 def page_of(result: ReportResult, figures: Mapping[str, Embedded], paths: Mapping[str, Sequence[str]]) -> str:
     """The whole HTML file, UTF-8, with ``figures`` by stem; ``paths``: of the same for papers, relative to the page."""
-    lines = commands(result.settings, result.uri, [shift.axis for shift in result.shifts])
+    lines = commands(result.settings, result.uri, [shift.axis for shift in result.shifts], factors_of(result))
     cards = Cards(figures, paths, lines, versions())
     texts = {
         "store": one_line(result.uri),
@@ -48,6 +49,7 @@ def page_of(result: ReportResult, figures: Mapping[str, Embedded], paths: Mappin
     sections = {
         "contents": contents_section(result, cards),
         "drift": drift_section(result, cards),
+        "partition": partition_section(result, cards),
         "structure": structure_section(result, cards),
         "quality": quality_section(result, cards),
         "table": models_section(result, cards),

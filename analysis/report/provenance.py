@@ -34,7 +34,7 @@ def versions() -> str:
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
-def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, str]:
+def commands(settings: ReportSettings, uri: str, axes: list[str], factors: tuple[str, ...]) -> dict[str, str]:
     """What gives the same numbers again: of the report, and of its parts alone."""
     where = [f"{name}={value}" for name in ("labels", "where") if (value := getattr(settings, name)) is not None]
     named = [f"axes=[{','.join(axes)}]"]
@@ -43,9 +43,12 @@ def commands(settings: ReportSettings, uri: str, axes: list[str]) -> dict[str, s
     report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
     measured = [changed[name] for name in (*_SKETCHED, *_DRIFT) if name in changed]
     structured = [changed[name] for name in ("filters", "subspace", "baseline") if name in changed]
+    sketched = [changed[name] for name in (*_SKETCHED, "weight", "seed", "unit") if name in changed]
+    partition = [f"factors=[{','.join(factors)}]", *where, *sketched, "axes=[]", "by_component=false", "out=partition"]
     return {
         "report": _line("report", store, report),
         "shift": _line("shift", store, [*named, *where, *measured, "out=shift"]),
+        "partition": _line("partition", store, partition),
         "structure": _line("structure", store, [*named, *where, *structured, "out=structure"]),
         "quality": _line("quality", store, [*named, *where, f"weight={settings.layer_weight}", "out=quality"]),
     }

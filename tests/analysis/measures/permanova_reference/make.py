@@ -29,7 +29,7 @@ def cases() -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
         random = np.random.default_rng(seed)
         codes = {
             "A": random.integers(0, 3, number),
-            "B": random.integers(0, 4, number),
+            "B": random.permutation(np.resize([0, 1, 2, 3, 3, 1, 3], number)),
             "C": random.integers(0, 2, number),
         }
         codes["S"] = np.arange(number) % 4
@@ -61,8 +61,8 @@ def by_scikit_bio(distances: np.ndarray, factors: pd.DataFrame) -> dict[str, obj
     for name in ("A", "B", "C"):
         tested = permanova(matrix, factors[name].tolist(), permutations=9999, seed=1)
         found[f"{name} F, p"] = [float(tested["test statistic"]), float(tested["p-value"])]
-    tested = permdisp(matrix, factors["B"].tolist(), test="centroid", permutations=9999, method="eigh", seed=1)
-    found["centroid F, p"] = [float(tested["test statistic"]), float(tested["p-value"])]
+    tested = permdisp(matrix, factors["B"].tolist(), test="centroid", permutations=0, method="eigh", seed=1)
+    found["centroid F"] = float(tested["test statistic"])
     return found
 
 
