@@ -125,9 +125,16 @@ def permdisp(
     f = float(_anova_f(distances[None], kept.codes)[0])
     arrangements, p = arrange(rows), float("nan")
     if arrangements is not None and arrangements.moves(kept.codes):
-        null = [_anova_f(residuals[arrangements.batch(i)], kept.codes) for i in range(arrangements.batches)]
+        null = [_null_f(residuals, kept.codes, arrangements.batch(i), f) for i in range(arrangements.batches)]
         p = arrangements.p_value(np.concatenate(null), f)
     return Permdisp(kept, rows, distances, f, df, residual_df, p, arrangements)
+
+
+def _null_f(residuals: Float64, codes: Int64, places: Int64, observed: float) -> Float64:
+    """(R,) F of the residuals in the groups that (R, n) permutations make; ``observed`` where these are the groups."""
+    # Observation i takes the code of places[i]: the same as that one's residual going back to where codes stand.
+    dealt = _anova_f(residuals[np.argsort(places, axis=1)], codes)
+    return np.where((codes[places] == codes).all(axis=1), observed, dealt)
 
 
 def _anova_f(values: Float64, codes: Int64) -> Float64:

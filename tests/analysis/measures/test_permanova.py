@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import f_oneway
 
 from analysis.measures.designs import Design
 from analysis.measures.exchange import Arrangements, arrangements_of
@@ -137,6 +138,23 @@ def test_every_arrangement_counts_once() -> None:
     assert permanova(inside, design, listed).terms.p[0] == pytest.approx(result.terms.p[0], abs=1e-12)
     assert not free([a], permutations=19).exact
     del named
+
+
+def test_every_arrangement_of_the_spread_counts_once() -> None:
+    """The observed one as what was observed: its residuals alone would give 0."""
+    random = np.random.default_rng(2)
+    points = random.normal(size=(7, 2)) * np.array([1, 1, 1, 1, 3, 3, 3])[:, None]
+    squared, codes = ((points[:, None] - points[None]) ** 2).sum(axis=2), np.array([0, 0, 0, 0, 1, 1, 1])
+    groups = Factor("g", ("0", "1"), codes)
+    found = permdisp(Space(squared, is_euclidean=True), groups, Middle.centroid, lambda rows: free([groups], 35))
+    assert found.arrangements is not None
+    assert (found.arrangements.exact, found.arrangements.number) == (True, 35)
+    residuals = found.distances - np.array([found.distances[codes == g].mean() for g in codes])
+    null = []
+    for chosen in itertools.combinations(range(7), 3):
+        first, second = np.delete(residuals, chosen), residuals[list(chosen)]
+        null.append(found.f if chosen == (4, 5, 6) else f_oneway(first, second).statistic)
+    assert found.p == pytest.approx(np.mean(np.array(null) >= found.f - 1e-12))
 
 
 def test_strata_and_units_hold_in_every_arrangement() -> None:
