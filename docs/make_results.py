@@ -71,6 +71,7 @@ SUBJECTS = {
             "quality/quality_by_depth.png",
             "coefficients/ridges_task.png",
             "compare/groups.png",
+            "partition/partition.png",
         ),
     ),
     "samples": Subject(
@@ -108,6 +109,7 @@ def measure(subject: Subject, folder: Path) -> None:
     pairs = "pairs=[[1,2],[3,4]]"
     run("-m", "analysis.coefficients", store, axes, pairs, f"layers={subject.layers}", f"out={folder / 'coefficients'}")
     run("-m", "analysis.compare", store, f"model={subject.compared}", f"out={folder / 'compare'}")
+    run("-m", "analysis.partition", store, "factors=[task,visual_category]", f"out={folder / 'partition'}")
     run("-m", "analysis.report", store, axes, f"out={folder / 'report'}")
 
 
