@@ -85,6 +85,8 @@ def measure(settings: PartitionSettings, view: StoreView | None = None) -> Parti
         UserError: a factor, the strata, the condition or the store is not usable, or factors cannot be told apart,
             known before any filter is read; or the filters are missing or damaged.
     """
+    if settings.distance not in DIVERGENCES:
+        raise UserError(f"distance={settings.distance}: there are {', '.join(DIVERGENCES)}")
     view = view or StoreView.open(settings.store, settings.labels)
     selected = view.select(settings.where, settings.filters)
     selected, notes = _known(selected, settings.factors)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.measures.drift import DIVERGENCES
 from analysis.settings import Middle, SketchSettings, Unit, Weight
 from distributed.errors import UserError
 from distributed.setting import setting
@@ -53,5 +52,3 @@ class PartitionSettings(SketchSettings):
             raise UserError(f"factors: {', '.join(twice)} is named more than once")
         if self.strata in factors:
             raise UserError(f"strata={self.strata} is one of the factors: within its values it does not differ")
-        if self.distance not in DIVERGENCES:
-            raise UserError(f"distance={self.distance}: there are {', '.join(DIVERGENCES)}")
