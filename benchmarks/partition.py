@@ -43,6 +43,7 @@ COLUMNS = (
     Column("product", "by matrix products, CPU s", number(0)),
     Column("peak", "peak memory", gigabytes),
     Column("plain", "command: all layers, s", number(1)),
+    Column("plain_cpu", "the same, CPU s", number(0)),
     Column("whole", "command: with components and depth, s", number(1)),
     Column("whole_cpu", "the same, CPU s", number(0)),
     Column("whole_peak", "peak memory", gigabytes),
@@ -123,9 +124,14 @@ def main() -> None:
         found, usage = run_measured("benchmarks.partition", common)
         with tempfile.TemporaryDirectory() as folder:
             asked = {"store": write_synthetic_store(Path(folder), models).uri, "permutations": given.permutations}
-            plain, _ = run_measured("benchmarks.partition", {**asked, "parts": False})
+            plain, usage_plain = run_measured("benchmarks.partition", {**asked, "parts": False})
             whole, usage_whole = run_measured("benchmarks.partition", {**asked, "parts": True})
-        commands = {"plain": plain["seconds"], "whole": whole["seconds"], "whole_cpu": usage_whole.cpu_seconds}
+        commands = {
+            "plain": plain["seconds"],
+            "plain_cpu": usage_plain.cpu_seconds,
+            "whole": whole["seconds"],
+            "whole_cpu": usage_whole.cpu_seconds,
+        }
         rows.append(common | found | commands | {"peak": usage.peak_bytes, "whole_peak": usage_whole.peak_bytes})
         print(
             f"{models} models: {found['distances']:.1f} + {found['test']:.1f} s, command {plain['seconds']:.1f} s",

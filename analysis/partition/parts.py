@@ -15,7 +15,7 @@ from analysis.measures.model_distance import NO_METRIC, component_divergences, s
 from analysis.measures.observations import Observations
 from analysis.measures.permanova import Permanova, permanova
 from analysis.measures.permdisp import Permdisp, Space, permdisp
-from analysis.measures.weighting import model_histograms
+from analysis.measures.weighting import unit_histograms
 from analysis.partition.settings import PartitionSettings
 from analysis.selection.factors import Factor, Models
 from analysis.selection.grouping import Grouping
@@ -141,9 +141,9 @@ def dispersions_of(
 
 def _by_model(compared: Compared, sketch: Sketch, grouping: Grouping) -> list[tuple[Int64, Distributions]]:
     """For each group which models have coefficients in it, and their distributions."""
-    histograms, basis = model_histograms(sketch, grouping, compared.settings.weight), sketch.basis
+    histograms, basis = unit_histograms(sketch, grouping, compared.settings.weight), sketch.basis
     owners = np.unique(grouping.layer_ids >> MODEL_BITS_SHIFT)
-    models = np.searchsorted(compared.models.keys, owners[histograms.model])
+    models = np.searchsorted(compared.models.keys, owners[histograms.unit])
     filled = (histograms.counts.sum(axis=2) > 0).all(axis=1)
     found = []
     for group in range(len(grouping.groups)):
