@@ -135,7 +135,7 @@ def test_every_section_is_drawn_without_a_complaint_or_a_request(opened: Opened)
     page = opened.page
     assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
     assert page.locator("h2").all_text_contents() == [
-        "What is in it", "Drift", "Structure", "Quality", "Models", "How it was made",
+        "What is in it", "Drift", "Which factor explains it", "Structure", "Quality", "Models", "How it was made",
     ]  # fmt: skip
     assert page.locator("[data-matrix] svg.heatmap").count() == 3
     assert page.locator(".figure svg").count() == 20
