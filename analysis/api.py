@@ -40,6 +40,9 @@ from analysis.labels.measure import measure as measure_labels
 from analysis.labels.settings import LabelsSettings
 from analysis.measures.eigenfilters import agreement_of
 from analysis.output.names import writable_folder
+from analysis.pairs.measure import measure as measure_pairs
+from analysis.pairs.settings import PairsSettings
+from analysis.pairs.tables import bins_table, pairs_table
 from analysis.partition.measure import measure as measure_partition
 from analysis.partition.settings import PartitionSettings
 from analysis.partition.tables import partition_table
@@ -90,6 +93,24 @@ class ModelPlace:
     groups: pd.DataFrame
     nearest: pd.DataFrame
     layers: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairDifferences:
+    """What differs between the sides of pairs.
+
+    Attributes:
+        pairs: a row per pair and bin of layers (``analysis.pairs.tables.pairs_table``).
+        bins: a row per bin and measure, of all pairs together, with p- and q-value
+            (``analysis.pairs.tables.bins_table``).
+        sides: names of side a and side b.
+        notes: what to beware of.
+    """
+
+    pairs: pd.DataFrame
+    bins: pd.DataFrame
+    sides: tuple[str, str]
     notes: tuple[str, ...]
 
 
@@ -379,6 +400,29 @@ def compare(store: StoreLike, model: str | Path, axes: Axes = DEFAULT_AXES, **se
     result = measure_compare(_settings(CompareSettings, store, settings, axes=_names(axes), model=str(model)))
     return ModelPlace(
         result.groups.to_pandas(), result.nearest.to_pandas(), result.layers.to_pandas(), tuple(result.notes)
+    )
+
+
+def pairs(store: StoreLike, contrast: str | None = None, match: Axes = (), **settings: Any) -> PairDifferences:
+    """What one thing changes, all else equal: drift and quality between models that agree in ``match`` and differ in
+    ``contrast``, or between those that a file ``pairs=…`` names.
+
+    Raises:
+        UserError: see ``analysis.pairs.measure.measure``.
+
+    >>> from analysis.api import pairs
+    >>> found = pairs("data/demo", "visual_category", match="architecture")
+    >>> found.sides, found.pairs["pair"].nunique()
+    (('fractals', 'handwriting'), 2)
+    >>> found.bins.set_index(["bin", "measure"]).loc[("all layers", "drift"), "p_value"]  # two pairs prove nothing
+    np.float64(0.5)
+    """
+    if settings.pop("dry_run", False):
+        raise UserError("a dry run prints: python -m analysis.pairs … dry_run=true")
+    asked = _settings(PairsSettings, store, settings, contrast=contrast, match=_names(match))
+    result = measure_pairs(asked)
+    return PairDifferences(
+        pairs_table(result).to_pandas(), bins_table(result).to_pandas(), result.listing.sides, result.notes
     )
 
 

@@ -27,11 +27,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Analysis(Generic[S, R]):
-    """The three steps of a command."""
+    """The three steps of a command.
+
+    Before them ``preview``, where a command has one: it shows what settings ask to look at only, and says whether it
+    did; nothing else is done then.
+    """
 
     measure: Callable[[S], R]
     write: Callable[[R, Path], list[Path]]
     show: Callable[[R, list[Path], Console], None]
+    preview: Callable[[S, Console], bool] = lambda *_: False
 
 
 def run(name: str, load: Callable[[], type[S]], steps: Callable[[], Analysis[S, R]]) -> None:
@@ -61,8 +66,11 @@ def carry_out(analysis: Analysis[S, R], settings: S) -> int:
 
     from analysis.output.names import results_folder
 
+    console = Console(highlight=False)
+    if analysis.preview(settings, console):
+        return OK
     with results_folder(settings.out) as folder:
         result = analysis.measure(settings)
         paths = analysis.write(result, folder)
-    analysis.show(result, paths, Console(highlight=False))
+    analysis.show(result, paths, console)
     return OK

@@ -4,7 +4,7 @@ A command's own settings extend one of these in ``analysis/<command>/settings.py
 
 * ``ViewSettings``: a store, and what the user knows about its models;
 * ``GroupSettings``: layers by group;
-* ``SketchSettings``: and the histograms of their filters;
+* ``SketchSettings``: and the histograms of their filters (``HistogramSettings``);
 * ``DriftSettings``: and drifts between them, with how sure they are;
 * ``MatrixSettings``: and those of every two groups.
 """
@@ -108,6 +108,13 @@ class Middle(StrEnum):
     centroid = "centroid"
 
 
+class Shared(StrEnum):
+    """How a model counts on a side of paired models: ``each``: once a pair it stands in; ``once``: once."""
+
+    each = "each"
+    once = "once"
+
+
 class Rounding(StrEnum):
     """Of weights, before they are scaled."""
 
@@ -177,9 +184,12 @@ class GroupSettings(ViewSettings):
         return tuple("*".join("depth_first" if part == "depth" else part for part in parts) for parts in crossed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SketchSettings(GroupSettings):
-    """Of commands on the histograms of filters. No Ray of ``cluster`` is started where no scan needs one."""
+@dataclass(frozen=True, kw_only=True)
+class HistogramSettings:
+    """How filters become histograms. No Ray of ``cluster`` is started where no scan needs one.
+
+    Without slots, so that it can stand beside ``ViewSettings`` in one class.
+    """
 
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     basis: str | None = setting(
@@ -194,14 +204,23 @@ class SketchSettings(GroupSettings):
         (), "[low,high] of the histograms: coefficients beyond count in none; []: that of all coefficients"
     )
 
-    def __post_init__(self) -> None:
-        """See ``GroupSettings``."""
-        GroupSettings.__post_init__(self)
+    def check_span(self) -> None:
+        """Raises UserError where ``span`` makes no sense, known before anything is read."""
         span: Any = self.span
         if span and (len(span) != 2 or not -math.inf < span[0] < span[1] < math.inf):
             raise UserError(f"span={list(span)}: give two rising numbers, as in 'span=[-3,3]', or []")
         if span and self.basis is not None:
             raise UserError("span and basis: a basis has a range of its own; give one of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchSettings(HistogramSettings, GroupSettings):
+    """Of commands on the histograms of groups."""
+
+    def __post_init__(self) -> None:
+        """See ``GroupSettings``."""
+        GroupSettings.__post_init__(self)
+        self.check_span()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,18 @@ from benchmarks.synthetic import make_store
 #: What a command may take, seconds of CPU.
 HELP_GOAL, SHIFT_GOAL, COMPARE_GOAL = 1.0, 2.0, 6.0
 
-COMMANDS = ("extract", "shift", "structure", "quality", "coefficients", "compare", "partition", "labels", "report")
+COMMANDS = (
+    "extract",
+    "shift",
+    "structure",
+    "quality",
+    "coefficients",
+    "compare",
+    "pairs",
+    "partition",
+    "labels",
+    "report",
+)
 
 #: Libraries of a drift on a kept sketch, and of a comparison with a model that is read and projected.
 _SHIFT_LIBRARIES = "hydra, pyarrow.compute, pyarrow.parquet, rich.table, matplotlib.figure"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,6 +38,9 @@ _MEASURED = {*MODELS_SCHEMA.names, *LAYERS_SCHEMA.names} - {*METADATA_FIELDS, *J
 
 #: Names in a note before it only counts.
 _NAMED = 10
+
+#: A row of a file as it stands there: where (``line 3``), and its cells by column.
+Row = tuple[str, dict[str, Any]]
 
 #: Label → its value; None: not known, whatever was said before.
 Labels = Mapping[str, str | None]
@@ -127,30 +131,52 @@ def read_labels(path: str, near: StoreSettings) -> LabelFile:
     Raises:
         UserError: it cannot be read, is none of these, names no models, or labels what is measured.
     """
-    data, origin = _bytes_of(path, near), PurePosixPath(path).name
-    readers = {".csv": _csv_rows, ".parquet": _parquet_rows, ".yaml": _yaml_rows, ".yml": _yaml_rows}
-    reader = readers.get(PurePosixPath(path).suffix.lower())
-    if reader is None:
-        raise UserError(f"labels={path}: give a file that ends with .csv, .parquet, .yaml or .yml")
-    try:
-        found = reader(data)
-    except UnicodeDecodeError as error:
-        raise UserError(f"labels={path}: is not UTF-8 text (byte {error.start})") from error
-    except (csv.Error, pa.ArrowException, yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = yaml_problem(error) if isinstance(error, yaml.YAMLError) else str(error).splitlines()[0]
-        raise UserError(f"labels={path}: cannot be read as what its name says: {reason}") from error
+    origin = PurePosixPath(path).name
+    found = read_rows(path, near)
     rows = [_row(f"{origin} {place}", values) for place, values in found]
     if not rows:
         raise UserError(f"labels={path}: holds no row")
     return LabelFile(origin, rows)
 
 
-def _bytes_of(path: str, near: StoreSettings) -> bytes:
+def read_rows(path: str, near: StoreSettings, setting: str = "labels", of: str = "models") -> list[Row]:
+    """The rows of a CSV, Parquet or YAML file, as they stand there.
+
+    Args:
+        path: see ``read_labels``.
+        near: see ``read_labels``.
+        setting: what people know the file by.
+        of: in YAML, the key of the list.
+
+    Raises:
+        UserError: it cannot be read, or is none of these.
+    """
+    data = _bytes_of(path, near, setting)
+    yaml_rows = partial(_yaml_rows, of=of)
+    readers: dict[str, Callable[[bytes], list[Row]]] = {
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+        ".yaml": yaml_rows,
+        ".yml": yaml_rows,
+    }
+    reader = readers.get(PurePosixPath(path).suffix.lower())
+    if reader is None:
+        raise UserError(f"{setting}={path}: give a file that ends with .csv, .parquet, .yaml or .yml")
+    try:
+        return reader(data)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{setting}={path}: is not UTF-8 text (byte {error.start})") from error
+    except (csv.Error, pa.ArrowException, yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = yaml_problem(error) if isinstance(error, yaml.YAMLError) else str(error).splitlines()[0]
+        raise UserError(f"{setting}={path}: cannot be read as what its name says: {reason}") from error
+
+
+def _bytes_of(path: str, near: StoreSettings, setting: str) -> bytes:
     if not path.startswith("s3://"):
         try:
             return Path(path.removeprefix("file://")).expanduser().read_bytes()
         except OSError as error:
-            raise UserError(f"labels={path}: cannot be read ({error.strerror}): check the path") from error
+            raise UserError(f"{setting}={path}: cannot be read ({error.strerror}): check the path") from error
     location = locate(replace(near, uri=path))
     probe(location)
     with reading(path), location.arrow_filesystem().open_input_stream(location.root) as stream:
@@ -158,7 +184,7 @@ def _bytes_of(path: str, near: StoreSettings) -> bytes:
     return data
 
 
-def _csv_rows(data: bytes) -> list[tuple[str, dict[str, Any]]]:
+def _csv_rows(data: bytes) -> list[Row]:
     lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
     heading = [name.strip() for name in next(lines, [])]
     if len(set(heading)) != len(heading):
@@ -173,7 +199,7 @@ def _csv_rows(data: bytes) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
-def _parquet_rows(data: bytes) -> list[tuple[str, dict[str, Any]]]:
+def _parquet_rows(data: bytes) -> list[Row]:
     rows = pq.read_table(pa.BufferReader(data)).to_pylist()
     return [(f"row {number}", {key: _plain(value) for key, value in row.items()}) for number, row in enumerate(rows, 1)]
 
@@ -185,12 +211,12 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | bool | int | float | list | dict) else str(value)
 
 
-def _yaml_rows(data: bytes) -> list[tuple[str, dict[str, Any]]]:
+def _yaml_rows(data: bytes, of: str) -> list[Row]:
     content = yaml.load(data.decode("utf-8"), Loader=yaml.BaseLoader)
-    models = content.get("models") if isinstance(content, dict) else None
-    if not isinstance(models, list) or not all(isinstance(each, dict) for each in models):
-        raise ValueError("expected a mapping with the list 'models', one mapping per model")
-    return [(f"entry {number}", each) for number, each in enumerate(models, 1)]
+    entries = content.get(of) if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        raise ValueError(f"expected a mapping with the list {of!r}, one mapping per {of.removesuffix('s')}")
+    return [(f"entry {number}", each) for number, each in enumerate(entries, 1)]
 
 
 def _row(place: str, values: Mapping[Any, Any]) -> LabelRow:

@@ -17,6 +17,7 @@ COMMANDS = {
     "quality": "analysis.quality.__main__:main",
     "coefficients": "analysis.coefficients.__main__:main",
     "compare": "analysis.compare.__main__:main",
+    "pairs": "analysis.pairs.__main__:main",
     "partition": "analysis.partition.__main__:main",
     "labels": "analysis.labels.__main__:main",
     "report": "analysis.report.__main__:main",

@@ -16,6 +16,7 @@ from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
 from analysis.export import ExportSettings
 from analysis.labels.settings import LabelsSettings
+from analysis.pairs import PairsSettings
 from analysis.partition import PartitionSettings
 from analysis.quality import QualitySettings
 from analysis.replicate import ReplicateSettings
@@ -41,6 +42,7 @@ SETTINGS = {
     "quality": QualitySettings,
     "coefficients": CoefficientsSettings,
     "compare": CompareSettings,
+    "pairs": PairsSettings,
     "labels": LabelsSettings,
     "report": ReportSettings,
     "replicate": ReplicateSettings,
@@ -66,7 +68,10 @@ def test_examples_of_the_api_run(demo: Path) -> None:
     public = {
         name for name, value in vars(api).items() if getattr(value, "__module__", "") == api.__name__ and name[0] != "_"
     }
-    assert found - {"analysis.api"} == {name for name in public if callable(getattr(api, name))} - {"ModelPlace"}
+    assert found - {"analysis.api"} == {name for name in public if callable(getattr(api, name))} - {
+        "ModelPlace",
+        "PairDifferences",
+    }
     with contextlib.chdir(demo):
         result = doctest.testmod(analysis.api)
     assert (result.failed, result.attempted > 30) == (0, True)

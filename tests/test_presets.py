@@ -10,6 +10,7 @@ import pytest
 from analysis import api
 from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
+from analysis.pairs import PairsSettings
 from analysis.quality import QualitySettings, measure_quality
 from analysis.report import ReportSettings
 from analysis.settings import ComponentWeight, Filters, LayerWeight, Order, Rounding
@@ -30,6 +31,7 @@ ANALYSES = {
     "coefficients": CoefficientsSettings,
     "report": ReportSettings,
     "compare": CompareSettings,
+    "pairs": PairsSettings,
 }
 
 
@@ -52,7 +54,7 @@ def store(models: list[Model], tmp_path_factory: pytest.TempPathFactory) -> Stor
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.parametrize("command", ANALYSES)
 def test_every_preset_composes_with_every_command(preset: str, command: str) -> None:
-    more = ["model=x"] if command == "compare" else []
+    more = {"compare": ["model=x"], "pairs": ["pairs=x.csv"]}.get(command, [])
     settings = composed(command, ANALYSES[command], ["store.uri=x", f"preset={preset}", *more])
     for name, value in preset_settings(preset, command, ANALYSES[command]).items():
         found = getattr(settings, name)

@@ -59,7 +59,7 @@ def layer_weights(weight: LayerWeight, models: Int64, sizes: Float64) -> Float64
     return 1.0 / often[inverse]
 
 
-def _sizes_of(quality: pa.Table, metric: str, weight: LayerWeight) -> Float64:
+def sizes_of(quality: pa.Table, metric: str, weight: LayerWeight) -> Float64:
     """(N,) how much a metric is measured of in each layer: its filters, if nothing else is asked for."""
     filters = floats(quality, "num_filters")
     if weight == LayerWeight.measured and metric == "orthogonality":
@@ -78,11 +78,11 @@ def summarise(quality: pa.Table, grouping: Grouping, weight: LayerWeight) -> pa.
     rows: list[dict[str, Any]] = []
     parts = members_of(quality, grouping)
     values = {metric: floats(quality, metric) for metric in METRICS}
-    sizes_of = {metric: _sizes_of(quality, metric, weight) for metric in METRICS}
+    measured = {metric: sizes_of(quality, metric, weight) for metric in METRICS}
     models = _model_numbers(quality)
     for group, members in zip(grouping.groups, parts, strict=True):
         for metric, column in values.items():
-            sizes = sizes_of[metric]
+            sizes = measured[metric]
             here = members[np.isfinite(column[members])]
             summary = weighted_summary(column[here], layer_weights(weight, models[here], sizes[here]))
             rows.append(

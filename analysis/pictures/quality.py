@@ -63,11 +63,15 @@ _TICKS = ((-1, -0.1, 0, 0.1, 1), (-1, -0.1, -0.01, 0, 0.01, 0.1, 1))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxRow:
-    """One group of a box plot: its label, the rows of the quality table in it, and their summaries by metric."""
+    """One group of a box plot: its label, the rows of the quality table in it, and their summaries by metric.
+
+    ``colours``: of its lines, and of its areas.
+    """
 
     label: str
     members: Int64
     summaries: Mapping[str, Mapping[str, Any]]
+    colours: tuple[str, str] = (BLUE, LIGHT)
 
 
 def draw_boxes(quality: pa.Table, rows: Sequence[BoxRow], caption: Caption) -> Figure:
@@ -126,9 +130,18 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     if panel.line is not None:
         axes.axvline(panel.line, color=ALARM, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    for colours in dict.fromkeys(row.colours for row in rows):
+        mine = [(index, row) for index, row in enumerate(rows) if row.colours == colours]
+        _draw_rows(axes, values, mine, panel, *colours)
+
+
+def _draw_rows(
+    axes: Axes, values: Float64, rows: Sequence[tuple[int, BoxRow]], panel: _Panel, line: str, area: str
+) -> None:
+    """Rows of the same colours, each at its place."""
     boxes: list[tuple[float, ...]] = []  # place, 5 %, quartile, median, quartile, 95 %, mean
     rings, dots = [np.empty((2, 0))], [np.empty((2, 0))]
-    for index, row in enumerate(rows):
+    for index, row in rows:
         here = values[row.members]
         here = here[np.isfinite(here) & ((here > 0) | (panel.scale != "log"))]
         if not len(here):
@@ -142,12 +155,12 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
         dots.append(np.stack([beyond, np.full(len(beyond), index)]))
     # Each kind of mark at once: an artist for each box would take seconds.
     at, q05, q25, median, q75, q95, mean = np.array(boxes).reshape(-1, 7).T
-    axes.hlines(at, q05, q95, color=BLUE, linewidth=0.9, zorder=2)
-    axes.barh(at, q75 - q25, 0.62, left=q25, color=LIGHT, edgecolor=BLUE, linewidth=0.8, zorder=2.5)
+    axes.hlines(at, q05, q95, color=line, linewidth=0.9, zorder=2)
+    axes.barh(at, q75 - q25, 0.62, left=q25, color=area, edgecolor=line, linewidth=0.8, zorder=2.5)
     axes.vlines(median, at - 0.31, at + 0.31, color=INK, linewidth=1.4, zorder=3)
     axes.plot(mean, at, "D", markersize=3.2, color=INK, mec="white", mew=0.4, zorder=4)
-    axes.plot(*np.hstack(rings), "o", markersize=4, mfc="none", mec=BLUE, mew=0.9, zorder=3)
-    axes.plot(*np.hstack(dots), ".", markersize=2.5, color=BLUE, alpha=0.55, zorder=2)
+    axes.plot(*np.hstack(rings), "o", markersize=4, mfc="none", mec=line, mew=0.9, zorder=3)
+    axes.plot(*np.hstack(dots), ".", markersize=2.5, color=line, alpha=0.55, zorder=2)
 
 
 def draw_by_depth(quality: pa.Table, caption: Caption) -> Figure:

@@ -11,9 +11,10 @@ from matplotlib.colors import ListedColormap
 
 from analysis.measures.degenerate import Degeneracy
 
-#: Of texts and lines; of warnings; of data, and of areas of data.
+#: Of texts and lines; of warnings; of data, and of areas of data; of the other side, where there are two.
 INK, FAINT, RULE, ALARM = "#1a1a1a", "#5c5c5c", "#d9d9d9", "#b3261e"
 BLUE, LIGHT = "#3B6EA5", "#C9D9EA"
+ORANGE, PEACH = "#B8570C", "#F3D3B3"
 
 #: Of drifts: perceptually uniform, light (alike) to dark (far apart), readable in grey and by the colour-blind.
 #: Cut before it turns black, where differences are lost.

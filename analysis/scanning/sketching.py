@@ -23,7 +23,7 @@ from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histogr
 from analysis.scanning.task import Workers
 from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import scan_workers
-from analysis.settings import DEFAULT_BINS, SketchSettings
+from analysis.settings import DEFAULT_BINS, HistogramSettings
 from analysis.wording import count
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
@@ -36,7 +36,7 @@ LAYER_COLUMNS = ("layer_id", "model_id", "num_filters", "scaled_sum", "scaled_gr
 CLEAN_COLUMNS = (*LAYER_COLUMNS, "max_abs", "num_clean", "clean_sum", "clean_gram")
 
 
-def _basis_asked_for(settings: SketchSettings) -> Basis | None:
+def _basis_asked_for(settings: HistogramSettings) -> Basis | None:
     return None if settings.basis is None else Basis.read(Path(os.path.expanduser(settings.basis)))
 
 
@@ -57,7 +57,7 @@ class SketchKind:
     span: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, settings: SketchSettings) -> SketchKind:
+    def of(cls, settings: HistogramSettings) -> SketchKind:
         """What settings ask for.
 
         Raises:

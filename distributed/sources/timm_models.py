@@ -37,8 +37,8 @@ def stream_timm(settings: TimmSettings, asking: Asking) -> Iterator[Listing]:
     Raises:
         SourceError: a name or pattern matches nothing, or the Hub is out of reach.
     """
-    tags = [_tag(name) for name in matching_names(settings.models, settings.exclude)]
-    by_repo: dict[str, list[_Tag]] = {}
+    tags = [tag_named(name) for name in matching_names(settings.models, settings.exclude)]
+    by_repo: dict[str, list[Tag]] = {}
     for tag in tags:
         if tag.repo is not None:
             by_repo.setdefault(tag.repo, []).append(tag)
@@ -77,7 +77,7 @@ def matching_names(patterns: Sequence[str], exclude: Sequence[str]) -> list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Tag:
+class Tag:
     """A pretrained tag as timm's registry has it; ``problem`` where its weights are in no repository."""
 
     name: str
@@ -88,7 +88,8 @@ class _Tag:
     problem: Problem | None = None
 
 
-def _tag(name: str) -> _Tag:
+def tag_named(name: str) -> Tag:
+    """What timm's registry says of one of its pretrained tags."""
     from timm.models import get_pretrained_cfg
 
     architecture, _, tag = name.partition(".")
@@ -100,12 +101,12 @@ def _tag(name: str) -> _Tag:
     hub_id = config.get("hf_hub_id")
     if not hub_id:
         message = f"{name}: its weights are not on the Hub but at {config.get('url') or 'nowhere'}"
-        return _Tag(name, config, facts, problem=Problem(SkipReason.NOT_FOUND, message))
+        return Tag(name, config, facts, problem=Problem(SkipReason.NOT_FOUND, message))
     repo, _, revision = str(hub_id).partition("@")
-    return _Tag(name, config, facts, repo, revision or None)
+    return Tag(name, config, facts, repo, revision or None)
 
 
-def _reference(tag: _Tag, wanted: Wanted, asking: Asking) -> ModelReference:
+def _reference(tag: Tag, wanted: Wanted, asking: Asking) -> ModelReference:
     listed = wanted.listed if tag.revision is None else None
     repository = or_problem(lambda: find_repository(wanted.repo, tag.revision, listed, asking), tag.name)
     if isinstance(repository, Problem):
@@ -114,7 +115,7 @@ def _reference(tag: _Tag, wanted: Wanted, asking: Asking) -> ModelReference:
     return _problem(tag, repository.revision, reference) if isinstance(reference, Problem) else reference
 
 
-def _reference_in(tag: _Tag, repository: Repository, asking: Asking) -> ModelReference:
+def _reference_in(tag: Tag, repository: Repository, asking: Asking) -> ModelReference:
     model = _choose(repository, tag.config, asking)
     if model is None:
         looked_for = tag.config.get("hf_hub_filename") or _DEFAULT_FILES[0]
@@ -142,7 +143,7 @@ def _choose(repository: Repository, config: Mapping[str, Any], asking: Asking) -
     return min(models, key=lambda each: preference(each.entry), default=None)
 
 
-def _problem(tag: _Tag, revision: str | None, problem: Problem) -> ModelReference:
+def _problem(tag: Tag, revision: str | None, problem: Problem) -> ModelReference:
     return ModelReference(
         "timm", tag.name, tag.repo or tag.name, revision, (), metadata_of([tag.facts]), problem=problem
     )
