@@ -411,7 +411,7 @@ def pairs(store: StoreLike, contrast: str | None = None, match: Axes = (), **set
         UserError: see ``analysis.pairs.measure.measure``.
 
     >>> from analysis.api import pairs
-    >>> found = pairs("data/demo", "visual_category", match="architecture")
+    >>> found = pairs("data/demo", "visual_category", match="architecture", values=["fractals", "handwriting"])
     >>> found.sides, found.pairs["pair"].nunique()
     (('fractals', 'handwriting'), 2)
     >>> found.bins.set_index(["bin", "measure"]).loc[("all layers", "drift"), "p_value"]  # two pairs prove nothing

@@ -24,8 +24,23 @@ from analysis.measures.drift import Resampled
 #: Swaps measured at once: two float64 arrays of 256 x 630 are 2.6 MB.
 _AT_ONCE = 256
 
+#: What this share of swaps stays below is told beside p-values.
+HIGH = 0.95
+
 #: A statistic met again must not miss the observed one by a rounding.
 _SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What swapped sides make of a statistic: the ``p_value`` of the observed one, and their ``HIGH`` quantile."""
+
+    p_value: float
+    high: float
+
+
+#: Of no pair at all.
+NO_CHANCE = Chance(float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +50,11 @@ class Swaps:
     swapped: Bool
     are_all: bool
 
-    def p_value(self, at_least_as_large: Int64) -> Float64:
-        """Of (K,) numbers of swaps with a statistic as large as the observed one."""
+    def chance(self, found: Float64, observed: float) -> Chance:
+        """Of a statistic that is ``found`` (R,) when sides are swapped; as large as ``observed`` is large enough."""
         drawn = 0 if self.are_all else 1
-        result: Float64 = (drawn + at_least_as_large) / (drawn + len(self.swapped))
-        return result
+        p_value = (drawn + int((found >= observed).sum())) / (drawn + len(found))
+        return Chance(p_value, float(np.quantile(found, HIGH, method="inverted_cdf")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +85,8 @@ class SwapPlan:
         return Swaps(random.integers(0, 2, size=(self.most, clusters)).astype(bool), False)
 
 
-def mean_difference_p(differences: Float64, weights: Float64, clusters: Int64, plan: SwapPlan) -> float:
-    """Two-sided p-value of the weighted mean of (P,) paired differences; NaN for none.
+def mean_difference_chance(differences: Float64, weights: Float64, clusters: Int64, plan: SwapPlan) -> Chance:
+    """Of the absolute weighted mean of (P,) paired differences: two-sided.
 
     Args:
         differences: (P,) finite.
@@ -80,18 +95,18 @@ def mean_difference_p(differences: Float64, weights: Float64, clusters: Int64, p
         plan: how they are swapped.
     """
     if not len(differences):
-        return float("nan")
-    places, number = _numbered(clusters)
-    sums = np.bincount(places, weights * differences, number)
-    swaps = plan.of(number)
+        return NO_CHANCE
+    places = np.unique(clusters, return_inverse=True)[1]
+    sums = np.bincount(places, weights * differences) / weights.sum()
+    swaps = plan.of(len(sums))
     found = np.abs(np.where(swaps.swapped, -1.0, 1.0) @ sums)
     # Sums that cancel are off by the last digits of their terms, not of themselves.
     observed = abs(float(sums.sum())) - _SLACK * float(np.abs(sums).sum())
-    return float(swaps.p_value(np.array((found >= observed).sum())))
+    return swaps.chance(found, observed)
 
 
-def drift_p(first: Float64, second: Float64, measure: Resampled, plan: SwapPlan) -> float:
-    """p-value of the drift between both sides' sums, as large as it is or larger.
+def drift_chance(first: Float64, second: Float64, measure: Resampled, plan: SwapPlan) -> Chance:
+    """Of the drift between both sides' sums.
 
     Args:
         first, second: (C, 9, B) counts of each cluster on either side.
@@ -108,12 +123,12 @@ def drift_p(first: Float64, second: Float64, measure: Resampled, plan: SwapPlan)
     deals = Deals(np.ascontiguousarray(rows.transpose(1, 0, 2)), base, np.ascontiguousarray(chosen), are_whole)
     observed = float(measure.pairs(first.sum(axis=0)[None], second.sum(axis=0)[None])[0])
     shape = (min(_AT_ONCE, len(deals)), *base.shape)
-    one, other, larger = np.empty(shape), np.empty(shape), 0
+    one, other, found = np.empty(shape), np.empty(shape), np.empty(len(deals))
     for start in range(0, len(deals), _AT_ONCE):
         size = min(_AT_ONCE, len(deals) - start)
         deals.sums(start, one[:size], other[:size])
-        larger += int((measure.pairs(one[:size], other[:size]) >= observed * (1 - _SLACK)).sum())
-    return float(swaps.p_value(np.array(larger)))
+        found[start : start + size] = measure.pairs(one[:size], other[:size])
+    return swaps.chance(found, observed * (1 - _SLACK))
 
 
 def clusters_of(first: Int64, second: Int64) -> Int64:
@@ -146,9 +161,3 @@ def adjusted(p_values: Float64) -> Float64:
     scaled = p_values[order] * len(order) / np.arange(1, len(order) + 1)
     result[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return result
-
-
-def _numbered(codes: Int64) -> tuple[Int64, int]:
-    """(P,) the codes as 0 … C-1, and C."""
-    found, places = np.unique(codes, return_inverse=True)
-    return places.astype(np.int64), len(found)

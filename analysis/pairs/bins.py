@@ -12,7 +12,7 @@ from analysis.arrays.types import Bool, Float64, Int64
 from analysis.measures.layer_quality import METRICS, floats
 from analysis.measures.pairing import PairedModels, means, sums_by
 from analysis.measures.placement import Ruler
-from analysis.measures.sign_flips import SwapPlan, drift_p, mean_difference_p
+from analysis.measures.sign_flips import NO_CHANCE, Chance, SwapPlan, drift_chance, mean_difference_chance
 from analysis.measures.summaries import layer_weights, sizes_of
 from analysis.measures.weighting import component_weights
 from analysis.settings import LayerWeight
@@ -31,7 +31,7 @@ class Difference:
         of_pairs: (P,) side b minus side a, or the drift, of each pair; NaN where it does not count.
         together: the drift of the pooled sides, or ``sides`` b minus a.
         mean: of ``of_pairs``, weighted (``PairedModels.weights``).
-        p_value: of the drift of the pooled sides, or of ``mean``, when sides are swapped.
+        chance: what swapped sides make of the drift of the pooled ones, or of the size of ``mean``.
         values: (2, P) of the models on both sides of each pair; of the drift NaN.
     """
 
@@ -41,7 +41,7 @@ class Difference:
     of_pairs: Float64
     together: float
     mean: float
-    p_value: float
+    chance: Chance
     values: Float64
 
 
@@ -118,7 +118,7 @@ class Bench:
         among, ruler, nothing = self.paired.among(there), self.ruler, np.full((2, len(there)), np.nan)
         of_pairs = np.full(len(there), np.nan)
         if not len(among):
-            return Difference(0, 0, nothing[:, 0], of_pairs, np.nan, np.nan, np.nan, nothing)
+            return Difference(0, 0, nothing[:, 0], of_pairs, np.nan, np.nan, NO_CHANCE, nothing)
         parts = [slice(start, start + _AT_ONCE) for start in range(0, len(among), _AT_ONCE)]
         of_pairs[there] = np.concatenate(
             [ruler.between(counts[among.first[part]], counts[among.second[part]]) for part in parts]
@@ -133,7 +133,7 @@ class Bench:
             of_pairs,
             together,
             float(np.average(of_pairs[there], weights=among.weights)),
-            drift_p(first, second, measure, self.plan),
+            drift_chance(first, second, measure, self.plan),
             nothing,
         )
 
@@ -157,6 +157,6 @@ class Bench:
             of_pairs,
             float(sides[1] - sides[0]),
             float(means(among.weights @ of_pairs[known], among.weights.sum())),
-            mean_difference_p(of_pairs[known], among.weights, among.clusters, self.plan),
+            mean_difference_chance(of_pairs[known], among.weights, among.clusters, self.plan),
             both,
         )

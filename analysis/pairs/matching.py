@@ -20,6 +20,9 @@ from distributed.suggestions import did_you_mean
 #: Values of a column that a message lists.
 _LISTED = 20
 
+#: Pairs of values that a message lists.
+_OFFERED = 5
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -91,6 +94,16 @@ class Candidates:
         np.fill_diagonal(pairs, 0)
         return pairs
 
+    def offers(self) -> list[tuple[int, int, int]]:
+        """Every two values that have pairs, and how many; the most first."""
+        offered = self.offered()
+        found = [(a, b, int(offered[a, b])) for a, b in np.argwhere(np.triu(offered, k=1)).tolist()]
+        return sorted(found, key=lambda each: -each[2])
+
+    def _offers_in_words(self) -> str:
+        found = [f"{shown(self.values[a])} and {shown(self.values[b])} ({n})" for a, b, n in self.offers()]
+        return ", ".join(found[:_OFFERED]) + (" …" if len(found) > _OFFERED else "") or "none"
+
     def sides(self, values: Sequence[str]) -> tuple[int, int]:
         """The two values that are compared, as indices.
 
@@ -105,7 +118,7 @@ class Candidates:
         if not values:
             raise UserError(
                 f"contrast={self.contrast} has {count(len(there), 'value')}: name two, as in values=[a,b]; "
-                f"there are: {told or 'none'}"
+                f"there are: {told or 'none'}; pairs of: {self._offers_in_words()}"
             )
         for value in values:
             if value not in there:

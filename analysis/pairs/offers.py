@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.text import Text
@@ -74,26 +73,20 @@ def _print_pairs(found: PairList, labels: dict[str, str], console: Console) -> N
 
 def _print_values(candidates: Candidates, labels: dict[str, str], console: Console) -> None:
     """Which values offer how many pairs, the most first; then pairs of them."""
-    offered = candidates.offered()
-    first, second = np.nonzero(np.triu(offered, k=1))
-    order = np.argsort(-offered[first, second], kind="stable")
-    first, second = first[order], second[order]
-    total = int(offered[first, second].sum())
-    rows = list(zip(first[:_MOST_VALUES].tolist(), second[:_MOST_VALUES].tolist(), strict=True))
+    offers = candidates.offers()
+    rows, total = offers[:_MOST_VALUES], sum(number for *_, number in offers)
     title = f"{count(total, 'pair')} that agree in {', '.join(candidates.match)}, by {candidates.contrast}"
     columns = [
-        Column("a", [candidates.values[a] for a, _ in rows], is_name=True),
-        Column("b", [candidates.values[b] for _, b in rows], is_name=True),
-        Column("pairs", [f"{offered[a, b]:,}" for a, b in rows]),
+        Column("a", [candidates.values[a] for a, _, _ in rows], is_name=True),
+        Column("b", [candidates.values[b] for _, b, _ in rows], is_name=True),
+        Column("pairs", [f"{number:,}" for *_, number in rows]),
     ]
-    if len(rows) < len(first):
-        title += f" (of {len(first)} pairs of values the {len(rows)} most frequent)"
+    if len(rows) < len(offers):
+        title += f" (of {len(offers)} pairs of values the {len(rows)} most frequent)"
     _print_table(title, columns, console)
     shown: list[Pair] = []
-    for a, b in zip(first.tolist(), second.tolist(), strict=True):
-        if len(shown) >= _MOST_PAIRS:
-            break
-        shown += candidates.pairs(a, b)
+    for a, b, _ in offers:
+        shown += candidates.pairs(a, b) if len(shown) < _MOST_PAIRS else []
     shown = shown[:_MOST_PAIRS]
     title = (
         f"Pairs (the first {len(shown)} of {total}; values=[a,b] shows all of two)" if len(shown) < total else "Pairs"

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.measures.drift import distributions
 from analysis.measures.layer_quality import METRICS, floats
+from analysis.measures.sign_flips import HIGH
 from analysis.measures.summaries import layer_weights, sizes_of, weighted_summary
 from analysis.output.names import file_stem
 from analysis.pairs.measure import PairsResult
@@ -19,6 +20,7 @@ from analysis.pictures.paired_bars import DriftBar, draw_drift_bars
 from analysis.pictures.quality import BoxRow, draw_boxes
 from analysis.pictures.ridges import draw_ridges
 from analysis.pictures.style import BLUE, LIGHT, ORANGE, PEACH
+from analysis.settings import LayerWeight
 from analysis.wording import count, one_line
 
 _COLOURS = ((BLUE, LIGHT), (ORANGE, PEACH))
@@ -53,13 +55,13 @@ def _bars(result: PairsResult, title: str) -> Figure:
             f"{each.name} ({each.drift.pairs})",
             each.drift.together,
             each.drift.of_pairs,
+            each.drift.chance.high,
             q_values[each.name] is not None and q_values[each.name] <= FALSE_DISCOVERIES,
         )
         for each in result.bins
     ]
     remarks = [*_remarks(result), "in brackets: pairs with filters there on both sides"]
-    if any(bar.found for bar in bars):
-        remarks.append(f"bold, orange: more than swapped sides would drift (q <= {FALSE_DISCOVERIES})")
+    remarks.append(f"upright line: {HIGH:.0%} of swapped sides drift no more; orange, bold: q <= {FALSE_DISCOVERIES}")
     return draw_drift_bars(bars, Caption(title, tuple(remarks)), f"drift D ({result.settings.divergence})")
 
 
@@ -80,18 +82,25 @@ def _boxes(result: PairsResult, title: str) -> Figure:
                 here = members[np.isfinite(column[members]) & (np.nan_to_num(sizes[metric][members]) > 0)]
                 found = weighted_summary(column[here], layer_weights(weight, models[here], sizes[metric][here]))
                 summaries[metric] = {"mean": found.mean, **found.quantiles}
-            label = f"{each.name}  {result.listing.sides[side]}" if side == 0 else result.listing.sides[side]
+            label = f"{each.name} · {result.listing.sides[side]}" if side == 0 else result.listing.sides[side]
             rows.append(BoxRow(label, members, summaries, _COLOURS[side]))
     a, b = result.listing.sides
-    remarks = (*_remarks(result), f"blue, above: {a}; orange, below: {b} · layers weigh by {weight}")
+    weigh = "what each metric is of weighs" if weight is LayerWeight.measured else f"all {weight} weigh"
+    remarks = (*_remarks(result), f"blue, above: {a}; orange, below: {b} · {weigh} alike")
     return draw_boxes(result.quality, rows, Caption(title, remarks))
 
 
 def _ridges(result: PairsResult, title: str) -> Figure:
     bins = [each for each in result.bins if each.drift.pairs]
-    counts = np.concatenate([each.counts for each in bins])
     basis = result.basis
-    found = distributions(counts, basis.explained_variance_ratio, basis.low, basis.high)
-    labels = [f"{each.name}  {side}" for each in bins for side in result.listing.sides]
-    densities = found.probabilities / np.diff(basis.edges)
-    return draw_ridges(labels, densities, basis.edges, basis.explained_variance_ratio, Caption(title, _remarks(result)))
+    first, second = (
+        distributions(
+            np.stack([each.counts[side] for each in bins]), basis.explained_variance_ratio, basis.low, basis.high
+        ).probabilities
+        / np.diff(basis.edges)
+        for side in (0, 1)
+    )
+    a, b = result.listing.sides
+    caption = Caption(title, (*_remarks(result), f"blue: {a}; orange line: {b}"))
+    labels = [each.name for each in bins]
+    return draw_ridges(labels, first, basis.edges, basis.explained_variance_ratio, caption, second)

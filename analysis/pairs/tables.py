@@ -54,14 +54,14 @@ def pairs_table(result: PairsResult) -> pa.Table:
 def bins_table(result: PairsResult) -> pa.Table:
     """A row per bin and measure (``drift`` and each metric): ``bin, measure, pairs, clusters`` (that have it), ``a, b``
     (means of the sides, pooled over layers), ``pooled`` (D of the pooled sides; of a metric b minus a),
-    ``mean_of_pairs``, ``p_value`` (of a drift that of ``pooled``, of a metric that of ``mean_of_pairs``), ``q_value``,
-    ``exact`` (whether all swaps were made).
+    ``mean_of_pairs``, then of a drift for ``pooled``, of a metric for ``mean_of_pairs``: ``null_high`` (95 % of swaps
+    stay below in size), ``p_value``, ``q_value``, ``exact`` (whether all swaps were made).
 
     ``q_value``: Benjamini–Hochberg over the bins of one measure, all layers apart; null there.
     """
     plan = SwapPlan(result.settings.flips, result.settings.seed)
     q_values = {
-        measure: [np.nan, *adjusted(np.array([each.differences[measure].p_value for each in result.bins[1:]]))]
+        measure: [np.nan, *adjusted(np.array([each.differences[measure].chance.p_value for each in result.bins[1:]]))]
         for measure in result.bins[0].differences
     }
     rows = []
@@ -76,11 +76,12 @@ def bins_table(result: PairsResult) -> pa.Table:
                 "b": float(found.sides[1]),
                 "pooled": found.together,
                 "mean_of_pairs": found.mean,
-                "p_value": found.p_value,
+                "null_high": found.chance.high,
+                "p_value": found.chance.p_value,
                 "q_value": float(q_values[measure][place]),
                 "exact": plan.are_all(found.clusters),
             }
             rows.append({key: None if value != value else value for key, value in row.items()})
-    integers, floats = ("pairs", "clusters"), ("a", "b", "pooled", "mean_of_pairs", "p_value", "q_value")
+    integers, floats = ("pairs", "clusters"), ("a", "b", "pooled", "mean_of_pairs", "null_high", "p_value", "q_value")
     kinds = dict.fromkeys(integers, pa.int64()) | dict.fromkeys(floats, pa.float64()) | {"exact": pa.bool_()}
     return pa.Table.from_pylist(rows, pa.schema([(key, kinds.get(key, pa.string())) for key in rows[0]]))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter
 
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.degenerate import COLLAPSED_SPARSITY
@@ -133,6 +133,16 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
     for colours in dict.fromkeys(row.colours for row in rows):
         mine = [(index, row) for index, row in enumerate(rows) if row.colours == colours]
         _draw_rows(axes, values, mine, panel, *colours)
+    if panel.logarithmic:
+        _plain_logarithms(axes)
+
+
+def _plain_logarithms(axes: Axes) -> None:
+    """Ticks of a logarithmic scale as plain numbers: there is no mathematics in our texts (``names_as_data``)."""
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 20 * low else (1.0,), numticks=6))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_rows(

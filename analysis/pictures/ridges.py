@@ -11,7 +11,7 @@ from matplotlib.ticker import MultipleLocator
 
 from analysis.arrays.types import Float64
 from analysis.pictures.canvas import GAP, Canvas, Caption, names_as_data
-from analysis.pictures.style import FAINT, INK, RULE
+from analysis.pictures.style import FAINT, INK, ORANGE, RULE
 from analysis.wording import count, elide, one_line
 
 #: Longer labels lose their middle; the tables keep the whole name.
@@ -36,7 +36,14 @@ _PANEL, _BETWEEN = 1.08, 0.14
 _FILL, _LINE = "#B9CFE4", "#2C5985"
 
 
-def draw_ridges(labels: Sequence[str], densities: Float64, edges: Float64, ratio: Float64, caption: Caption) -> Figure:
+def draw_ridges(
+    labels: Sequence[str],
+    densities: Float64,
+    edges: Float64,
+    ratio: Float64,
+    caption: Caption,
+    others: Float64 | None = None,
+) -> Figure:
     """Nine columns, one per component, a ridge per group.
 
     Args:
@@ -45,15 +52,18 @@ def draw_ridges(labels: Sequence[str], densities: Float64, edges: Float64, ratio
         edges: (B + 1,) of the bins.
         ratio: (9,) explained variance ratio of the components.
         caption: what stands above.
+        others: (G, 9, B) a second density of each group, drawn as a line over the first.
     """
     remarks = [one_line(remark) for remark in caption.remarks]
     if len(labels) > MOST_ROWS:
         remarks.append(f"the first {MOST_ROWS} of {len(labels)} groups are drawn; the table has them all")
     labels = [elide(one_line(label), LABEL_WIDTH) for label in labels[:MOST_ROWS]]
     densities = densities[:MOST_ROWS]
-    peaks = densities.max(axis=2)
+    lines = np.empty((0, *densities.shape[1:])) if others is None else others[:MOST_ROWS]
+    peaks = np.concatenate([densities, lines]).max(axis=2)
     heights = np.minimum(peaks.max(axis=0), _TALLEST * np.median(peaks, axis=0))
-    cut = int((peaks > heights * (1 + 1e-12)).any(axis=1).sum())
+    above_all = (peaks > heights * (1 + 1e-12)).any(axis=1).reshape(-1, len(densities))
+    cut = int(above_all.any(axis=0).sum())
     remarks.append("each component has its own scales, the same for all groups; vertical line: 0")
     if cut:
         remarks.append(
@@ -82,13 +92,14 @@ def draw_ridges(labels: Sequence[str], densities: Float64, edges: Float64, ratio
             share = f"{ratio[component]:.1%} of variance"
             canvas.write(x + _PANEL / 2, canvas.top + 0.15, share, 6.5, FAINT, ha="center", va="top")
             axes = canvas.axes(x, top, _PANEL, high)
-            _draw_column(axes, densities[:, component], edges, float(heights[component]), reach)
+            shown = densities[:, component], lines[:, component]
+            _draw_column(axes, *shown, edges, float(heights[component]), reach)
     return canvas.figure
 
 
-def _draw_column(axes: Axes, densities: Float64, edges: Float64, height: float, reach: float) -> None:
+def _draw_column(axes: Axes, densities: Float64, lines: Float64, edges: Float64, height: float, reach: float) -> None:
     number = len(densities)
-    low, high = _limits(densities, edges)
+    low, high = _limits(np.concatenate([densities, lines]), edges)
     centres = (edges[:-1] + edges[1:]) / 2
     axes.set_xlim(low, high)
     axes.set_ylim(number, 1 - reach)
@@ -100,12 +111,18 @@ def _draw_column(axes: Axes, densities: Float64, edges: Float64, height: float, 
     axes.axvline(0.0, color=RULE, linewidth=0.7, zorder=0)
     width = float(np.interp(number, (12, 60), (1.0, 0.6)))
     x = np.concatenate([[edges[0]], centres, [edges[-1]]])
+
+    def outline(density: Float64, index: int) -> Float64:
+        ridge = np.minimum(density / height, 1.0) * reach * 0.95
+        return index + 1 - np.concatenate([[0.0], ridge, [0.0]])
+
     for index in range(number):
-        ridge = np.minimum(densities[index] / height, 1.0) * reach * 0.95
-        y = index + 1 - np.concatenate([[0.0], ridge, [0.0]])
+        y = outline(densities[index], index)
         # Later groups lie in front: each hides the feet of those above, never its own.
         axes.fill_between(x, y, index + 1, facecolor=_FILL, alpha=0.82, linewidth=0, zorder=1 + index)
         axes.plot(x, y, color=_LINE, linewidth=width, zorder=1 + index + 0.5)
+        if len(lines):
+            axes.plot(x, outline(lines[index], index), color=ORANGE, linewidth=width, zorder=1 + index + 0.6)
 
 
 def _whole_ticks(low: float, high: float) -> MultipleLocator:

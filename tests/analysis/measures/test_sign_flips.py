@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.measures.drift import DIVERGENCES
-from analysis.measures.sign_flips import SwapPlan, adjusted, clusters_of, drift_p, mean_difference_p
+from analysis.measures.sign_flips import Chance, SwapPlan, adjusted, clusters_of, drift_chance, mean_difference_chance
 
 
 def brute_force(differences: np.ndarray, weights: np.ndarray, clusters: np.ndarray) -> float:
@@ -31,9 +31,11 @@ def test_exact_p_values_are_those_of_all_swaps(seed: int) -> None:
     weights = generator.choice([1.0, 0.5, 1 / 3], number)
     clusters = generator.integers(0, max(1, number - 2), number) * 7
     plan = SwapPlan()
-    assert mean_difference_p(differences, weights, clusters, plan) == brute_force(differences, weights, clusters)
+    assert mean_difference_chance(differences, weights, clusters, plan).p_value == brute_force(
+        differences, weights, clusters
+    )
     alone = np.arange(number)
-    signed = mean_difference_p(differences, np.ones(number), alone, plan)
+    signed = mean_difference_chance(differences, np.ones(number), alone, plan).p_value
     assert signed == brute_force(differences, np.ones(number), alone)
     if number > 1:
         peer = stats.permutation_test(
@@ -44,11 +46,11 @@ def test_exact_p_values_are_those_of_all_swaps(seed: int) -> None:
 
 def test_equal_sides_have_p_1() -> None:
     plan, zeros = SwapPlan(), np.zeros(5)
-    assert mean_difference_p(zeros, np.ones(5), np.arange(5), plan) == 1
+    assert mean_difference_chance(zeros, np.ones(5), np.arange(5), plan).p_value == 1
     counts = np.random.default_rng(1).integers(1, 9, (5, 9, 12)).astype(float)
     measure = DIVERGENCES["kl"].resampled(np.full(9, 1 / 9), 0, 1)
-    assert drift_p(counts, counts.copy(), measure, plan) == 1
-    assert np.isnan(mean_difference_p(zeros[:0], zeros[:0], np.arange(0), plan))
+    assert drift_chance(counts, counts.copy(), measure, plan) == Chance(1, 0)
+    assert np.isnan(mean_difference_chance(zeros[:0], zeros[:0], np.arange(0), plan).p_value)
 
 
 @pytest.mark.parametrize("divergence", ["kl", "js"])
@@ -67,7 +69,9 @@ def test_exact_p_of_a_drift_is_that_of_all_swaps(divergence: str, factor: float)
         found.append(measure.pairs(sides[0][None], sides[1][None])[0])
     expected = np.mean(np.array(found) >= found[0] * (1 - 1e-9))
     assert 2 / 64 < expected < 1
-    assert drift_p(first, second, measure, SwapPlan()) == expected
+    chance = drift_chance(first, second, measure, SwapPlan())
+    assert chance.p_value == expected
+    assert chance.high == pytest.approx(np.quantile(found[:32], 0.95, method="inverted_cdf"))
 
 
 def test_drawn_swaps_are_near_all_of_them_and_the_same_each_time() -> None:
@@ -76,18 +80,22 @@ def test_drawn_swaps_are_near_all_of_them_and_the_same_each_time() -> None:
     exact = SwapPlan(most=2048)
     assert exact.are_all(12)
     assert not SwapPlan(most=2047).are_all(12)
-    p = mean_difference_p(differences, one, alone, exact)
-    drawn = [mean_difference_p(differences, one, alone, SwapPlan(most=2000, seed=seed)) for seed in (0, 0, 1)]
+    p = mean_difference_chance(differences, one, alone, exact).p_value
+    drawn = [
+        mean_difference_chance(differences, one, alone, SwapPlan(most=2000, seed=seed)).p_value for seed in (0, 0, 1)
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
     assert max(abs(each - p) for each in drawn) < 4 * np.sqrt(p * (1 - p) / 2000)
     # No p-value of drawn swaps is 0, however large the difference.
-    assert mean_difference_p(np.full(40, 5.0), np.ones(40), np.arange(40), SwapPlan(most=99)) == 0.01
+    assert mean_difference_chance(np.full(40, 5.0), np.ones(40), np.arange(40), SwapPlan(most=99)).p_value == 0.01
 
 
 def test_p_values_under_the_null_are_uniform() -> None:
     generator = np.random.default_rng(8)
     plan = SwapPlan(most=500)
-    p = np.array([mean_difference_p(generator.normal(size=9), np.ones(9), np.arange(9), plan) for _ in range(2000)])
+    p = np.array(
+        [mean_difference_chance(generator.normal(size=9), np.ones(9), np.arange(9), plan).p_value for _ in range(2000)]
+    )
     for level in (0.05, 0.2, 0.5):
         assert abs((p <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / 2000)
 
