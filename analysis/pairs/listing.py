@@ -52,7 +52,8 @@ def pairs_in_file(path: str, near: StoreSettings, models: pa.Table) -> PairList:
         UserError: it cannot be read, or a line names no model, several, one twice, or a pair that was named before.
     """
     rows = read_rows(path, near, "pairs", "pairs")
-    heading = list(dict.fromkeys(key for _, row in rows for key in row))
+    # Data frames write their index as a first column without a name.
+    heading = [key for key in dict.fromkeys(key for _, row in rows for key in row) if key]
     if len(heading) < 2:
         raise UserError(f"pairs={path}: give two columns, of side a and of side b, and a row for each pair")
     known = {

@@ -129,8 +129,7 @@ def measure(settings: ReplicateSettings, view: StoreView | None = None) -> Repli
     if main is not None:
         numbers |= of_shift(main.shifts, main.sketch)
         if robust is not None:
-            pairs = None if settings.pairs is None else Path(settings.pairs)
-            numbers |= of_pairs(selected, robust, main.sketch, pairs)
+            numbers |= of_pairs(selected, robust, main.sketch, settings.pairs, settings.store)
     known, table = verdicts(paper, numbers)
     if not known:
         notes.append("no verdicts: by its counts this store is not the published data, or these are not known")

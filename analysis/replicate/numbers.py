@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +20,8 @@ from analysis.selection.grouping import group_layers
 from analysis.selection.view import Extent
 from analysis.settings import Weight
 from distributed.errors import UserError
+from distributed.label_files import read_rows
+from distributed.store import StoreSettings
 
 #: What a column that says whether a model is robust holds of robust ones; all else is normal.
 _YES = frozenset({"true", "1", "1.0", "yes", "robust"})
@@ -101,7 +100,9 @@ def robust_column(flat: pa.Table) -> str | None:
     return next((name for name in flat.column_names if name.casefold() == "robust"), None)
 
 
-def of_pairs(selected: pa.Table, robust: str, sketch: Sketch, pairs: Path | None) -> dict[str, float]:
+def of_pairs(
+    selected: pa.Table, robust: str, sketch: Sketch, pairs: str | None, near: StoreSettings
+) -> dict[str, float]:
     """``drift robust, <data set>, once``: all models of either side; ``…, first layer``: of their first layers.
 
     With ``pairs`` only models that stand in it take part, and ``…, once a pair``: a normal model counts as often as it
@@ -113,7 +114,7 @@ def of_pairs(selected: pa.Table, robust: str, sketch: Sketch, pairs: Path | None
     histograms = unit_histograms(sketch, group_layers(selected, "model"), Weight.filters)
     names = [group.name for group in group_layers(selected, "model").groups]
     is_robust = dict(zip(selected.column("model_label").to_pylist(), _is_robust(selected, robust), strict=True))
-    listed = _pairs_in(pairs, names) if pairs is not None else None
+    listed = _pairs_in(pairs, near, names) if pairs is not None else None
     data = dict(
         zip(selected.column("model_label").to_pylist(), selected.column("training_dataset").to_pylist(), strict=True)
     )
@@ -161,20 +162,15 @@ def _dataset(name: str) -> str:
     return known.get(plain, name)
 
 
-def _pairs_in(path: Path, names: Sequence[str]) -> list[tuple[str, str, str]]:
+def _pairs_in(path: str, near: StoreSettings, names: Sequence[str]) -> list[tuple[str, str, str]]:
     """(robust, normal, data set) of each row."""
-    try:
-        with Path(os.path.expanduser(path)).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"pairs={path}: cannot be read: {error}") from error
     found, there = [], set(names)
-    for number, row in enumerate(rows, start=2):
+    for place, row in read_rows(path, near, "pairs", "pairs"):
         if missing := [column for column in ("Robust", "Normal", "Dataset") if not row.get(column)]:
-            raise UserError(f"pairs={path}: line {number} has no {', '.join(missing)}")
+            raise UserError(f"pairs={path}: {place} has no {', '.join(missing)}")
         for side in ("Robust", "Normal"):
             if row[side] not in there:
-                raise UserError(f"pairs={path}: line {number}: the store has no model {row[side]!r}")
+                raise UserError(f"pairs={path}: {place}: the store has no model {row[side]!r}")
         found.append((row["Robust"], row["Normal"], row["Dataset"]))
     return found
 

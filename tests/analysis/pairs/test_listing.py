@@ -159,6 +159,12 @@ def test_models_are_named_in_any_way(tmp_path: Path) -> None:
     assert [(pair.label, pair.place) for pair in found.pairs] == [("in1k", "line 2"), ("", "line 4"), ("x", "line 5")]
 
 
+def test_a_pairing_as_the_robustness_paper_publishes_it_is_read(tmp_path: Path) -> None:
+    found = read(tmp_path, ",Robust,Normal,Arch,Dataset", "0,res18.tv,res18.a1,resnet18,imagenet")
+    assert (found.sides, found.pairs[0].label) == (("Robust", "Normal"), "resnet18 · imagenet")
+    assert names_of(found, flat()) == [("res18.tv", "res18.a1")]
+
+
 def test_formats_say_the_same(tmp_path: Path) -> None:
     expected = [("res18.a1", "res18.tv")]
     yaml = read(tmp_path, "pairs:", "- {a: res18.a1, b: res18.tv}", name="pairs.yaml")
