@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from analysis.settings import (
     ComponentWeight,
@@ -65,7 +64,9 @@ class PairsSettings(HistogramSettings, ViewSettings):
         """Raises UserError where a value makes no sense, known before anything is read."""
         check_bounds(self)
         self.check_span()
-        values: Any = self.values
+        # A command line gives truth values as Python writes them, a column as everybody else does.
+        values = tuple({"True": "true", "False": "false"}.get(str(value), str(value)) for value in self.values)
+        object.__setattr__(self, "values", values)
         if (self.pairs is None) == (self.contrast is None):
             given = "both" if self.pairs is not None else "neither"
             raise UserError(
@@ -81,7 +82,7 @@ class PairsSettings(HistogramSettings, ViewSettings):
         if self.contrast in self.match:
             raise UserError(f"contrast={self.contrast} stands in match as well: paired models agree there")
         if values and (len(values) != 2 or values[0] == values[1]):
-            raise UserError(f"values=[{','.join(map(str, values))}]: give two, of side a and of side b")
+            raise UserError(f"values=[{','.join(values)}]: give two, of side a and of side b")
         if several(self.timm) and not self.dry_run:
             raise UserError("timm=… names models that no store holds yet: add dry_run=true to see their pairs")
         if several(self.timm) and self.pairs is not None:

@@ -16,6 +16,7 @@ from analysis.pairs.listing import Pair, PairList, pairs_in_file
 from analysis.pairs.matching import Candidates, matched_pairs
 from analysis.pairs.settings import PairsSettings
 from analysis.selection.view import flat_view
+from distributed.composition import composed
 from distributed.errors import UserError
 from distributed.store.settings import StoreSettings
 from tests.stores import Layer, Model, tables
@@ -236,6 +237,11 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_settings_that_make_no_sense_are_refused(given: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=re.escape(words)):
         PairsSettings(NEAR, **given)  # type: ignore[arg-type]
+
+
+def test_truth_values_are_written_as_in_a_column() -> None:
+    asked = composed("pairs", PairsSettings, ["match=[architecture]", "contrast=robust", "values=[false,true]"])
+    assert asked.values == ("false", "true")
 
 
 # Depths

@@ -26,6 +26,9 @@ def test_pictures_cut_nothing_at_any_size(number: int) -> None:
     ridges = draw_ridges(labels, densities, edges, np.full(9, 1 / 9), Caption("Coefficients by task", ("remark",)))
     assert_nothing_is_cut(ridges)
     assert sum(text.startswith("component ") for text in texts(ridges)) == 9
+    both = draw_ridges(labels, densities, edges, np.full(9, 1 / 9), Caption("Coefficients", ()), 3 * densities[:, ::-1])
+    assert_nothing_is_cut(both)
+    assert [len(axes.lines) for axes in both.axes] == [2 * len(axes.lines) - 1 for axes in ridges.axes]
     panels = [
         DensityPanel(label, counted(generator.normal(size=(50 * k + 1, 2))), 50 * k + 1, Phenotype.SYMBOLS)
         for k, label in enumerate(labels)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 
 import analysis.pictures.quality as quality_pictures
 from analysis.measures.layer_quality import layer_quality
@@ -12,6 +16,7 @@ from analysis.measures.summaries import members_of, summarise
 from analysis.pictures.canvas import Caption
 from analysis.pictures.quality import BoxRow, draw_boxes, draw_by_depth
 from analysis.pictures.quality_by_size import draw_entropy_by_size, draw_untrained_by_size
+from analysis.pictures.style import BLUE
 from analysis.selection.grouping import group_layers
 from analysis.selection.view import flat_view
 from analysis.settings import Weight
@@ -73,6 +78,23 @@ def test_boxes_are_the_quartiles_and_small_groups_their_layers() -> None:
     shown = texts(figure)
     assert any(NAMES[1] in text for text in shown)
     assert "fewer than 5 layers: each drawn as a ring, no box" in shown
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_two_sides_have_two_colours_and_scales_plain_numbers(scale: float) -> None:
+    quality, rows = made_up(12)
+    norms = np.array(quality.column("norm_mean")) * np.where(np.arange(quality.num_rows) % 2, scale, 1.0)
+    place = quality.column_names.index("norm_mean")
+    quality = quality.set_column(place, "norm_mean", pa.array(norms))
+    rows = [replace(row, colours=("#112233", "#ddeeff") if k % 2 else row.colours) for k, row in enumerate(rows)]
+    figure = draw_boxes(quality, rows, CAPTION)
+    colours = {round(box.get_y() + box.get_height() / 2): to_hex(box.get_edgecolor()) for box in figure.axes[0].patches}
+    assert {colours[k] for k in colours if k % 2} == {"#112233"}
+    assert {colours[k] for k in colours if not k % 2} == {BLUE.lower()}
+    shown = texts(figure)
+    assert not any("mathdefault" in text for text in shown)
+    assert_nothing_is_cut(figure)
+    assert len([tick for tick in figure.axes[3].get_xticklabels() if tick.get_text()]) >= 2
 
 
 def test_the_random_threshold_is_drawn() -> None:
