@@ -1,10 +1,10 @@
 """Is a difference between paired sides real? The sides of every pair swapped at random, clusters of pairs together.
 
 If nothing but chance decides which of two paired models stands on which side, swapping them changes nothing of what is
-expected (Fisher 1935, *The Design of Experiments*, ch. 3; Pesarin & Salmaso 2010, *Permutation Tests for Complex Data*,
-§1.9). Pairs that share a model are not independent: all pairs of a cluster swap together, so that a statistic is a sum
-over clusters. Swapping all clusters changes neither a distance nor the size of a difference: half of all swaps say it
-all, and with C clusters no p-value is below 2 / 2^C.
+expected (Fisher 1935, *The Design of Experiments*, ch. 3). Pairs that share a model are not independent: all pairs of a
+cluster swap together (whole blocks: Winkler et al. 2014), so that a statistic is a sum over clusters. Swapping all
+clusters changes neither a distance nor the size of a difference: half of all swaps say it all, and with C clusters no
+p-value is below 2 / 2^C.
 
 * **Exact**: over all swaps, where half of them are no more than ``most``: share of swaps with a statistic at least as
   large, the one that was observed among them.

@@ -14,7 +14,7 @@ from analysis.measures.sign_flips import HIGH
 from analysis.measures.summaries import layer_weights, sizes_of, weighted_summary
 from analysis.output.names import file_stem
 from analysis.pairs.measure import PairsResult
-from analysis.pairs.tables import FALSE_DISCOVERIES, bins_table
+from analysis.pairs.tables import FALSE_DISCOVERIES, bins_table, stands_out
 from analysis.pictures.canvas import Caption, Drawing
 from analysis.pictures.paired_bars import DriftBar, draw_drift_bars
 from analysis.pictures.quality import BoxRow, draw_boxes
@@ -49,19 +49,21 @@ def _remarks(result: PairsResult) -> tuple[str, ...]:
 
 
 def _bars(result: PairsResult, title: str) -> Figure:
-    q_values = {row["bin"]: row["q_value"] for row in bins_table(result).to_pylist() if row["measure"] == "drift"}
+    rows = {row["bin"]: row for row in bins_table(result).to_pylist() if row["measure"] == "drift"}
     bars = [
         DriftBar(
             f"{each.name} ({each.drift.pairs})",
             each.drift.together,
             each.drift.of_pairs,
             each.drift.chance.high,
-            q_values[each.name] is not None and q_values[each.name] <= FALSE_DISCOVERIES,
+            stands_out(rows[each.name]),
         )
         for each in result.bins
     ]
     remarks = [*_remarks(result), "in brackets: pairs with filters there on both sides"]
-    remarks.append(f"upright line: {HIGH:.0%} of swapped sides drift no more; orange, bold: q <= {FALSE_DISCOVERIES}")
+    remarks.append(
+        f"upright line: {HIGH:.0%} of swapped sides drift no more; orange: q <= {FALSE_DISCOVERIES} (all layers: p)"
+    )
     return draw_drift_bars(bars, Caption(title, tuple(remarks)), f"drift D ({result.settings.divergence})")
 
 

@@ -53,7 +53,7 @@ class PairsSettings(HistogramSettings, ViewSettings):
         LayerWeight.measured,
         "in means of quality: measured (what each is of: clean filters, output channels …) | layers | filters | models",
     )
-    max_pairs: int = setting(10_000, "more pairs are refused", (1, 1_000_000))
+    max_pairs: int = setting(10_000, "more pairs that match are refused", (1, 1_000_000))
     max_groups: int = setting(100, "more groups by 'by' are refused", (1, 10_000))
     dry_run: bool = setting(False, "print the pairs, measure and write nothing")
     timm: Patterns = setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ from analysis.pairs.measure import PairsResult
 
 #: The share of false discoveries tolerated among what is called more than chance.
 FALSE_DISCOVERIES = 0.05
+
+
+def stands_out(row: Mapping[str, Any]) -> bool:
+    """Whether a row of ``bins_table`` is more than chance: by its q-value, of all layers by its p-value."""
+    value = row["p_value"] if row["q_value"] is None else row["q_value"]
+    return value is not None and bool(value <= FALSE_DISCOVERIES)
 
 
 def pairs_table(result: PairsResult) -> pa.Table:

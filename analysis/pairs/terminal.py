@@ -13,7 +13,7 @@ from rich.text import Text
 from analysis.output.tables import Column, narrow_table
 from analysis.output.terminal import MOST_ROWS, print_closing, shown_of
 from analysis.pairs.measure import PairsResult
-from analysis.pairs.tables import FALSE_DISCOVERIES, bins_table, pairs_table
+from analysis.pairs.tables import FALSE_DISCOVERIES, bins_table, pairs_table, stands_out
 from analysis.wording import count, one_line
 
 #: Metrics that are shown, with their headings and ranks; the files have them all.
@@ -32,7 +32,7 @@ def show(result: PairsResult, paths: Sequence[Path], console: Console) -> None:
     console.print(_bins(result, rows, console.width))
     tested = [row for row in rows if row["q_value"] is not None]
     if tested:
-        found = [row for row in tested if row["q_value"] <= FALSE_DISCOVERIES]
+        found = [row for row in tested if stands_out(row)]
         measures = len(result.bins[0].differences)
         console.print(
             Text(
@@ -52,10 +52,13 @@ def _bins(result: PairsResult, rows: Sequence[dict[str, Any]], width: int) -> Ta
     pairs, clusters = count(len(result.listing.pairs), "pair"), count(result.bins[0].drift.clusters, "cluster")
     title = f"{b} minus {a}: {pairs} in {clusters}" + shown_of(len(names), len(result.bins), "bins")
 
+    def mark(row: dict[str, Any]) -> str:
+        return "*" if stands_out(row) else " "
+
     def cells(measure: str, key: str, form: str) -> list[str]:
         found = [by_bin[name, measure] for name in names]
         return [
-            "–" if row[key] is None else f"{row[key]:{form}}{_mark(row) if key != 'p_value' else ''}" for row in found
+            "–" if row[key] is None else f"{row[key]:{form}}{mark(row) if key != 'p_value' else ''}" for row in found
         ]
 
     columns = [
@@ -66,10 +69,6 @@ def _bins(result: PairsResult, rows: Sequence[dict[str, Any]], width: int) -> Ta
         *(Column(heading, cells(metric, "mean_of_pairs", "+.4f"), rank) for metric, heading, rank in _SHOWN),
     ]
     return narrow_table(title, columns, width)
-
-
-def _mark(row: dict[str, Any]) -> str:
-    return "*" if row["q_value"] is not None and row["q_value"] <= FALSE_DISCOVERIES else " "
 
 
 def _pairs(result: PairsResult, width: int) -> Table:
