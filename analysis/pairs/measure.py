@@ -169,7 +169,10 @@ def _on_chance(everything: Bin, settings: PairsSettings) -> tuple[str, ...]:
     notes = []
     if clusters < pairs:
         shared = "a lineage" if settings.unit is Unit.lineage else "a model"
-        notes.append(f"{pairs} pairs in {count(clusters, 'cluster')}: those that share {shared} swap sides together")
+        more = "" if settings.contrast is None else "; match more columns, so that each model stands in fewer pairs"
+        notes.append(
+            f"{pairs} pairs in {count(clusters, 'cluster')}: those that share {shared} swap sides together{more}"
+        )
     if smallest > 0.05:
         notes.append(f"no p-value can be below {smallest:.2g}: there are {2**clusters} ways to swap sides")
     return tuple(notes)
