@@ -16,7 +16,7 @@ from analysis.measures.layer_quality import layer_quality
 from analysis.measures.pairing import PairedModels
 from analysis.measures.placement import Ruler
 from analysis.measures.sign_flips import SwapPlan, clusters_of
-from analysis.measures.weighting import model_histograms
+from analysis.measures.weighting import unit_histograms
 from analysis.pairs.bins import Bench, Bin
 from analysis.pairs.depths import with_shared_depths
 from analysis.pairs.listing import PairList, pairs_in_file, selected_pairs
@@ -109,13 +109,13 @@ def measure(settings: PairsSettings, view: StoreView | None = None) -> PairsResu
     )
     bins = []
     for grouping in groupings:
-        histograms = model_histograms(sketch, grouping, settings.weight)
+        histograms = unit_histograms(sketch, grouping, settings.weight)
         codes = grouping.codes_of(flat.column("layer_id").to_numpy())
         model_of = np.unique(models[codes >= 0])
         for g, group in enumerate(grouping.groups):
             rows = histograms.group == g
             counts = np.zeros((paired.models, *histograms.counts.shape[1:]))
-            counts[model_of[histograms.model[rows]]] = histograms.counts[rows]
+            counts[model_of[histograms.unit[rows]]] = histograms.counts[rows]
             sizes = np.bincount(models[codes == g], filters[codes == g], paired.models).astype(np.int64)
             bins.append(bench.measure(group.name, counts, sizes, codes == g))
     return PairsResult(

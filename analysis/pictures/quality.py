@@ -133,7 +133,7 @@ def _draw_panel(axes: Axes, values: Float64, rows: Sequence[BoxRow], panel: _Pan
     for colours in dict.fromkeys(row.colours for row in rows):
         mine = [(index, row) for index, row in enumerate(rows) if row.colours == colours]
         _draw_rows(axes, values, mine, panel, *colours)
-    if panel.logarithmic:
+    if panel.scale == "log":
         _plain_logarithms(axes)
 
 
