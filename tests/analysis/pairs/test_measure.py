@@ -212,7 +212,8 @@ def test_models_of_a_lineage_swap_together(planted: Path) -> None:
     view = StoreView.open(StoreSettings(str(planted)))
     names = view.flat.column("architecture").to_pylist()
     lineages = {"net0": "x", "net1": "x", "net2": "y", "net3": "y", "net4": "y"}
-    flat = view.flat.append_column("lineage", pa.array([lineages.get(name) for name in names], pa.string()))
+    flat = view.flat.drop_columns([name for name in view.flat.column_names if name == "lineage"])
+    flat = flat.append_column("lineage", pa.array([lineages.get(name) for name in names], pa.string()))
     result = measure_pairs(settings(planted, **MATCHED, unit=Unit.lineage), replace(view, flat=flat))
     # The plain and the robust models of nets 5 … 9 are lineages of their own.
     assert result.bins[0].drift.clusters == 7
