@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from distributed.store import Store
 from distributed.store.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
+
+#: Where nothing can be put: for models that are read where they lie.
+_NOWHERE = Path(os.devnull)
 
 
 class ExtractionActor:
@@ -96,7 +101,8 @@ class ExtractionActor:
             return outcome_of(reference, lambda: self._extract(reference))
 
     def _extract(self, reference: ModelReference) -> Outcome:
-        with scratch() as folder:
+        is_fetched = reference.revision is not None
+        with scratch() if is_fetched else nullcontext(_NOWHERE) as folder:
             return self._extract_model(reference, self._store, self._settings, self._device, folder, self._hub)
 
 

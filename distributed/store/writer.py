@@ -32,7 +32,8 @@ _FILTERS_OPTIONS = {
     "use_dictionary": ["layer_id"],
     "write_statistics": ["layer_id"],
 }
-_SMALL_OPTIONS = {"compression": "none"}
+#: A table of few rows: a dictionary of each column would be a page more to write.
+_SMALL_OPTIONS = {"compression": "none", "use_dictionary": False}
 
 #: Gives the models row and the layers table, once every filter has been written.
 Finish = Callable[[], tuple[ModelRow, pa.Table]]
@@ -74,18 +75,23 @@ def write_model(backend: Backend, model_id: str, batches: Iterable[pa.RecordBatc
         _check(model_id, model, layers, written)
         files = [written.file, staging.path("layers.parquet"), staging.path("models.parquet")]
         with backend.staging_errors():
-            pq.write_table(layers.combine_chunks(), files[1], **_SMALL_OPTIONS)
-            write_row(model.to_table(), files[2])
+            for table, file in ((layers.combine_chunks(), files[1]), (_signed(model.to_table()), files[2])):
+                with pa.OSFile(str(file), "wb") as sink:  # a path would be looked up in a file system of Arrow's first
+                    pq.write_table(table, sink, **_SMALL_OPTIONS)
             size = sum(file.stat().st_size for file in files)
         with writing(backend.place):
             created = not backend.exists(row_path(model_id)) and _publish(backend, model_id, files)
     return WriteReceipt(model_id, created, size if created else 0)
 
 
-def write_row(row: pa.Table, where: Path | pa.NativeFile) -> None:
-    """A row of ``models`` as a file. No two writers' have the same bytes: whoever reads one back knows whose it is."""
-    signed = as_stored(row).replace_schema_metadata({"writer": uuid.uuid4().hex})
-    pq.write_table(signed, where, **_SMALL_OPTIONS)
+def write_row(row: pa.Table, where: pa.NativeFile) -> None:
+    """A row of ``models`` as a file."""
+    pq.write_table(_signed(row), where, **_SMALL_OPTIONS)
+
+
+def _signed(row: pa.Table) -> pa.Table:
+    """No two writers' rows have the same bytes: whoever reads one back knows whose it is."""
+    return as_stored(row).replace_schema_metadata({"writer": uuid.uuid4().hex})
 
 
 def write_pack(backend: Backend, table: pa.Table) -> None:
