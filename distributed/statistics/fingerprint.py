@@ -10,9 +10,9 @@ the channels, which a published corpus may not know; equal bytes of other channe
 
 **Sketch**: a count sketch (Charikar, Chen & Farach-Colton 2002) of the weights in 256 buckets. Weight k of filter i
 goes with sign s(i, k) to bucket (b(i) + k) mod 256; b and s are bits of SplitMix64 (Steele, Lea & Flood 2014) at place
-i, so that two layers of equal shape are hashed alike. The inner product of their sketches then has the inner product of their
-weights as its expectation over the seed, with a variance of at most (|x|² |y|² + (x·y)²) / 256: a cosine is known to
-±1/16, and a mean over L layers to ±1/(16 √L). It is linear: the sketch of a sum is the sum of the sketches.
+i, so that two layers of equal shape are hashed alike. The inner product of their sketches then has the inner product
+of their weights as its expectation over the seed, with a variance of at most (|x|² |y|² + (x·y)²) / 256: a cosine is
+known to ±1/16, and a mean over L layers to ±1/(16 √L). It is linear: the sketch of a sum is the sum of the sketches.
 """
 
 from __future__ import annotations
