@@ -101,7 +101,8 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
     """
     drift_method(settings)  # checked before the store is read
     view = view or StoreView.open(settings.store, settings.labels)
-    selected, counted = view.select(settings.where), view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, duplicates=settings.duplicates)
+    counted = view.select(settings.where, settings.filters, settings.duplicates)
     groupings = group_axes(view.flat, counted, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
     axes = tuple(grouping.axis for grouping in groupings.found)
     chosen = pc.is_in(view.models.column("model_id"), value_set=pc.unique(selected.column("model_id")))

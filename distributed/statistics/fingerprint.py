@@ -69,7 +69,8 @@ class Fingerprint:
             buckets, signs = _places(self._filters, self._filters + len(piece))
             # What is there comes first, so that everything is added in the order that the loop adds it in.
             places = np.concatenate([np.arange(SKETCH_LENGTH), buckets.ravel()])
-            self._sums = np.bincount(places, np.concatenate([self._sums, (signs * piece).ravel()]))
+            values = np.concatenate([self._sums, (signs * piece).ravel()])
+            self._sums[:] = np.bincount(places, values)
         self._filters += len(piece)
 
     @property
