@@ -17,6 +17,9 @@ from analysis.ties.pairs import DESCENT, TIES, Pairs, Tie
 from distributed.errors import StoreError
 from distributed.records import WEIGHT_COLUMNS
 
+#: Filters that are read, 300 MB, for pairs that no lineage hangs on.
+MORE = 1 << 23
+
 #: Rows of ``filters`` read at a time.
 _ROWS = 1 << 17
 
@@ -32,8 +35,9 @@ def confirmed(store: WeightStore, marks: Marks, pairs: Pairs) -> Pairs:
     """The pairs, without descent that the weights refute.
 
     What digests tie needs no confirmation. Beyond that, pairs are taken by falling cosine, and the weights of each are
-    read that would join two lineages; what the weights refute is left out. So each model is read about twice, however
-    many pairs there are of k models that descend from each other; of the others the sketch's cosine stays.
+    read that would join two lineages, and of others as long as ``MORE`` lasts; what the weights refute is left out. So
+    each model is read about twice, however many pairs there are of k models that descend from each other; of pairs that
+    are left the sketch's cosine stays.
 
     Raises:
         StoreError, OSError, pa.ArrowException: a model's filters can't be read.
@@ -48,15 +52,19 @@ def confirmed(store: WeightStore, marks: Marks, pairs: Pairs) -> Pairs:
             model = root[model]
         return model
 
-    kept, is_confirmed, cosine = ~is_descent, pairs.confirmed.copy(), pairs.cosine.copy()
+    kept, is_confirmed, cosine, more = ~is_descent, pairs.confirmed.copy(), pairs.cosine.copy(), MORE
+    filters = np.bincount(marks.model, marks.filters, len(marks.models)).astype(np.int64)
     candidates = np.flatnonzero(is_descent)
     order = np.lexsort((pairs.second[candidates], pairs.first[candidates], -pairs.cosine[candidates]))
     for at in candidates[order].tolist():
-        a, b = root_of(int(pairs.first[at])), root_of(int(pairs.second[at]))
+        first, second = int(pairs.first[at]), int(pairs.second[at])
+        a, b = root_of(first), root_of(second)
         if a == b:
-            kept[at] = True
-            continue
-        cosine[at] = _cosine(store, marks, int(pairs.first[at]), int(pairs.second[at]), int(pairs.compared[at]))
+            more -= int(filters[first] + filters[second])
+            if more < 0:
+                kept[at] = True
+                continue
+        cosine[at] = _cosine(store, marks, first, second, int(pairs.compared[at]))
         is_confirmed[at] = kept[at] = cosine[at] >= DESCENT
         if kept[at]:
             root[max(a, b)] = min(a, b)
