@@ -54,7 +54,7 @@ def found(store: Path) -> LineageResult:
     [
         ("reupload", "same weights", 11),
         ("folded", "folded", 0),
-        ("frozen half", "shared layers", 6),
+        ("frozen half", "shared layers", 5),
         ("tuned", "descent", 0),
         ("averaged", "descent", 0),
         ("in half precision", "descent", 0),
