@@ -38,8 +38,7 @@ def alike_layers(marks: Marks) -> tuple[Int64, Int64, Float64, Int64]:
 
 def matched_layers(marks: Marks, first: int, second: int) -> tuple[Int64, Int64]:
     """(K,) and (K,) rows of the layers of two models that are alike, paired as in ``alike_layers``."""
-    rows = np.flatnonzero((marks.model == first) | (marks.model == second))
-    found = list(_hits(marks, rows))
+    found = list(_hits(marks, np.concatenate([marks.rows_of(first), marks.rows_of(second)])))
     none = np.empty(0, np.int64)
     return (
         np.concatenate([none, *(a for a, _, _ in found)]),
@@ -49,16 +48,16 @@ def matched_layers(marks: Marks, first: int, second: int) -> tuple[Int64, Int64]
 
 def _hits(marks: Marks, rows: Int64 | None = None) -> Iterator[tuple[Int64, Int64, Float64]]:
     """Rows of layers that are paired, the first of the model that comes first, and their cosines; part by part."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", marks.sketch, marks.sketch, dtype=np.float64))  # NaN where there is none
-    usable = marks.telling & (lengths > 0)
-    chosen = np.flatnonzero(usable) if rows is None else rows[usable[rows]]
+    chosen = np.arange(len(marks.model)) if rows is None else rows
+    chosen = chosen[marks.telling[chosen] & ~np.isnan(marks.sketch[chosen, 0])]
     chosen = chosen[np.argsort(marks.shape[chosen], kind="stable")]  # within a shape by model still
     starts = np.flatnonzero(np.diff(marks.shape[chosen], prepend=-1))
     for of_shape in np.split(chosen, starts[1:]):
         if len(of_shape) and marks.model[of_shape[0]] != marks.model[of_shape[-1]]:
             # Divided by the sketch's length, not the weights', which moments tell: so layers that are nearly parallel
             # have a cosine that is nearly exact, and those that are not one that is as good.
-            unit = (marks.sketch[of_shape] / lengths[of_shape][:, None]).astype(np.float32)
+            sketches = marks.sketch[of_shape]
+            unit = sketches / np.maximum(np.linalg.norm(sketches, axis=1, keepdims=True), np.finfo(np.float32).tiny)
             for a, b, cosines in _hits_of_shape(unit, marks.model[of_shape]):
                 yield of_shape[a], of_shape[b], cosines
 
@@ -69,9 +68,9 @@ def _hits_of_shape(unit: Float32, model: Int64) -> Iterator[tuple[Int64, Int64, 
         # Whole models in a block: then all of their layers are seen beside all of a later model's.
         stop = int(np.searchsorted(model, model[min(start + _ROWS, len(unit)) - 1], side="right"))
         product = unit[start:stop] @ unit[start:].T
-        a, b = np.nonzero(product >= ALIKE)
-        cosines = product[a, b].astype(np.float64)
-        a, b = a + start, b + start
+        at = np.flatnonzero((product >= ALIKE).ravel())  # ten times as fast as nonzero of two dimensions
+        cosines = product.ravel()[at].astype(np.float64)
+        a, b = at // product.shape[1] + start, at % product.shape[1] + start
         later = model[b] > model[a]
         yield _one_to_one(a[later], b[later], cosines[later], model)
         start = stop

@@ -76,6 +76,10 @@ class Marks:
             layers.column("variance_entropy").to_numpy() > 0,
         )
 
+    def rows_of(self, model: int) -> Int64:
+        """The layers of a model."""
+        return np.arange(*np.searchsorted(self.model, [model, model + 1]))
+
     @property
     def unseen(self) -> Bool:
         """(M,) models with a layer that the store has no digest or sketch of."""
