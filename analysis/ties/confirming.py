@@ -18,8 +18,8 @@ from analysis.ties.pairs import DESCENT, TIES, Pairs, Tie
 from distributed.errors import StoreError
 from distributed.records import WEIGHT_COLUMNS
 
-#: Filters that are read, 300 MB, for pairs that no lineage hangs on.
-MORE = 1 << 23
+#: Filters that are read, 150 MB, for pairs that no lineage hangs on.
+MORE = 1 << 22
 
 #: Filters of models that are held beside the two that are compared, 150 MB.
 _HELD = 1 << 22

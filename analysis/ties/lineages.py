@@ -95,9 +95,7 @@ def lineages_of(store: LineageStore, layers: pa.Table) -> Lineages:
     path = f"sketches/lineage-{_key(ids, layers.column('layer_index').to_pylist(), digests)}.parquet"
     pairs, wait = _kept(store, path, models), False
     if pairs is None:
-        wanted = pa.array(models, pa.string())
-        found = store.layers([*MARK_COLUMNS, SKETCH_COLUMN])
-        marks = Marks.from_layers(found.filter(pc.is_in(found.column("model_id"), value_set=wanted)))
+        marks = _marks(store, models)
         pairs = tied_pairs(marks)
         try:
             pairs = confirmed(store, marks, pairs)
@@ -107,6 +105,12 @@ def lineages_of(store: LineageStore, layers: pa.Table) -> Lineages:
         if not wait and (layers.num_rows >= KEPT_FROM or pairs.confirmed.any()):
             _keep(store, path, models, pairs)
     return Lineages(models, pairs, np.array([model_id in unseen for model_id in models]))
+
+
+def _marks(store: LineageStore, models: list[str]) -> Marks:
+    found = store.layers([*MARK_COLUMNS, SKETCH_COLUMN])
+    wanted = pc.is_in(found.column("model_id"), value_set=pa.array(models, pa.string()))
+    return Marks.from_layers(found if pc.all(wanted).as_py() else found.filter(wanted))
 
 
 def _key(ids: Sequence[str], indices: Sequence[int], digests: Sequence[str]) -> str:

@@ -57,8 +57,9 @@ class Marks:
             StoreError: a sketch is of another length.
         """
         ids = layers.column("model_id").to_pylist()
-        order = pa.array(np.lexsort((layers.column("layer_index").to_numpy(), np.array(ids, dtype=str))))
-        layers = layers.take(order)
+        order = np.lexsort((layers.column("layer_index").to_numpy(), np.array(ids, dtype=str)))
+        if (np.diff(order) != 1).any():  # not as a store gives them: sketches are large, a copy is not made for nothing
+            layers = layers.take(pa.array(order))
         models, model = np.unique(np.array(layers.column("model_id").to_pylist(), dtype=str), return_inverse=True)
         filters = layers.column("num_filters").to_numpy().astype(np.int64)
         out, inside = (pc.fill_null(layers.column(name), -1).to_numpy() for name in ("out_channels", "in_channels"))
