@@ -38,6 +38,8 @@ from analysis.compare.measure import measure as measure_compare
 from analysis.compare.settings import CompareSettings
 from analysis.labels.measure import measure as measure_labels
 from analysis.labels.settings import LabelsSettings
+from analysis.lineage.measure import measure as measure_lineage
+from analysis.lineage.settings import LineageSettings
 from analysis.measures.eigenfilters import agreement_of
 from analysis.output.names import writable_folder
 from analysis.pairs.measure import measure as measure_pairs
@@ -138,6 +140,24 @@ def labels(store: StoreLike, where: str | None = None, **settings: Any) -> pd.Da
     if not {"save", "template"}.isdisjoint(settings):
         raise UserError("labels are written by the command: python -m analysis.labels … save=true")
     frame: pd.DataFrame = measure_labels(_settings(LabelsSettings, store, settings, where=where)).fields.to_pandas()
+    return frame
+
+
+def lineage(store: StoreLike, where: str | None = None, **settings: Any) -> pd.DataFrame:
+    """What ties models that are one model: a row per pair (``analysis.lineage.measure.LineageResult``).
+
+    The lineage of each layer's model is a column of ``layers``.
+
+    Raises:
+        UserError: see ``analysis.lineage.measure.measure``.
+
+    >>> from analysis.api import layers, lineage
+    >>> len(lineage("data/demo"))  # the samples were all trained from nothing
+    0
+    >>> layers("data/demo")["lineage"].nunique()
+    16
+    """
+    frame: pd.DataFrame = measure_lineage(_settings(LineageSettings, store, settings, where=where)).ties.to_pandas()
     return frame
 
 

@@ -115,6 +115,17 @@ class Shared(StrEnum):
     once = "once"
 
 
+class Duplicates(StrEnum):
+    """What becomes of models with the same weights: other formats, re-uploads.
+
+    ``drop``: of those that take part, the first by name counts, and a note says which do not. Only what is equal to the
+    bit in every layer is a duplicate: folded copies, fine-tunes and averages are other weights.
+    """
+
+    drop = "drop"
+    keep = "keep"
+
+
 class Rounding(StrEnum):
     """Of weights, before they are scaled."""
 
@@ -135,6 +146,9 @@ class ComponentWeight(StrEnum):
     evr = "evr"
     equal = "equal"
 
+
+#: What the setting ``duplicates`` means, of every command that groups.
+WHICH_DUPLICATES = "drop | keep: models with the same weights count once (drop), or each (keep)"
 
 #: What the setting ``filters`` means, of every command that reads filters or their moments.
 WHICH_FILTERS = "all | clean: clean leaves out sparse filters, all |w| < max|layer| / 100"
@@ -167,6 +181,7 @@ class GroupSettings(ViewSettings):
         FirstLayer.within, "within | apart: of the first decile of the axis depth, or a group beside ten deciles"
     )
     max_groups: int = setting(2000, "an axis with more groups is refused: its matrix has their square", (1, 1_000_000))
+    duplicates: Duplicates = setting(Duplicates.drop, WHICH_DUPLICATES)
 
     def __post_init__(self) -> None:
         """Raises UserError where a value makes no sense, known before anything is read."""

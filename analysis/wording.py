@@ -11,6 +11,9 @@ from collections.abc import Sequence
 #: Characters of a name in a note or an error.
 _LONGEST_IN_SENTENCE = 80
 
+#: Names in a note before it only counts.
+_NAMED = 10
+
 
 def one_line(text: str) -> str:
     """``text`` without line breaks and invisible control characters; white space becomes single blanks.
@@ -31,6 +34,11 @@ def one_line(text: str) -> str:
 def shown(text: str) -> str:
     """``one_line`` of a name inside a sentence: a very long one loses its middle."""
     return elide(one_line(text), _LONGEST_IN_SENTENCE)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of ``names`` for a note, and … where there are more."""
+    return ", ".join(shown(name) for name in names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def shown_apart(names: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from distributed.published.rows import PublishedLayer, PublishedModel
 from distributed.references import ModelReference, model_id_of
 from distributed.settings import NonFinite
 from distributed.statistics import LayerStatistics, layer_statistics
+from distributed.statistics.fingerprint import Fingerprint
 from distributed.statistics.passes import assembled, non_finite, pieces
 from distributed.store import ModelRow, Store
 from distributed.values import as_tensor
@@ -121,8 +122,10 @@ class PublishedStream(LayerStream):
         max_abs = largest_magnitude(self._pieces(layer, again=True))
         if not np.isfinite(max_abs):
             raise self._unfinished(layer)
+        fingerprint = Fingerprint(compiled=True)
+        sums = compiled_sums(fingerprint.seeing(self._pieces(layer, again=True)), sparse_below(max_abs))
         # One output channel has no orthogonality, several whose channels are not known neither.
-        return assembled(compiled_sums(self._pieces(layer, again=True), sparse_below(max_abs)), max_abs, None)
+        return assembled(sums, max_abs, fingerprint, None)
 
     def _unfinished(self, layer: PublishedLayer) -> UnextractableError:
         """The error of the first piece that is not finite."""

@@ -28,6 +28,9 @@ EXTREME_DIRECTIONS: tuple[tuple[float, ...], ...] = (
 #: Filters in ``extreme_filters``: the farthest along and against each of ``EXTREME_DIRECTIONS``.
 EXTREME_FILTERS = 2 * len(EXTREME_DIRECTIONS)
 
+#: Buckets of ``weight_sketch``.
+SKETCH_LENGTH = 256
+
 #: One row per 3x3 filter, raw weights; rows of one layer are contiguous, layers in ``layer_index`` order.
 FILTERS_SCHEMA = pa.schema(
     [pa.field("layer_id", pa.int64(), nullable=False)]
@@ -73,6 +76,10 @@ LAYERS_SCHEMA = pa.schema(
         pa.field("clean_sum", pa.list_(pa.float64(), 9)),
         pa.field("clean_gram", pa.list_(pa.float64(), GRAM_LENGTH)),
         pa.field("num_clean", pa.int64()),
+        # What tells the weights again (distributed.statistics.fingerprint): SHA-256 in hex, and a count sketch whose
+        # products estimate theirs. Null in stores of older versions.
+        pa.field("digest", pa.string()),
+        pa.field("weight_sketch", pa.list_(pa.float32(), SKETCH_LENGTH)),
     ]
 )
 
@@ -80,7 +87,7 @@ LAYERS_SCHEMA = pa.schema(
 LATER_COLUMNS = frozenset(
     {
         *("extreme_filters", "node", "run_id", "clean_sum", "clean_gram", "num_clean"),
-        *("recipe", "resolution", "attributes"),
+        *("recipe", "resolution", "attributes", "digest", "weight_sketch"),
     }
 )
 

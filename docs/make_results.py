@@ -1,7 +1,8 @@
-"""Make the numbers and pictures of docs/results.md again: python docs/make_results.py [samples] [checkpoints]
+"""Make the numbers and pictures of docs/results.md again: python docs/make_results.py [samples] [checkpoints] [family]
 
 Extracts both stores into a temporary folder, runs every analysis command on them as a user does, writes the tables
 between the markers of the page and the pictures it shows. The prose between them is written by hand, after looking.
+``family`` makes the pictures of lineages in docs/evidence.md, of a sample model and what descends from it.
 """
 
 from __future__ import annotations
@@ -265,12 +266,27 @@ def make(names: Sequence[str]) -> None:
         PAGE.write_text(text, encoding="utf-8")
 
 
+def make_family() -> None:
+    """The pictures of ``analysis.lineage``."""
+    from tests.families import family
+    from tests.stores import write_store
+
+    with tempfile.TemporaryDirectory(prefix="results-") as scratch:
+        store = write_store(Path(scratch, "store"), family())
+        run("-m", "analysis.lineage", f"store.uri={store}", f"out={scratch}/lineage")
+        for name in ("lineage_tree.png", "lineage_cosines.png"):
+            keep_picture(Path(scratch, "lineage", name), IMAGES / f"family_{name}")
+
+
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("stores", nargs="*", choices=[*SUBJECTS, []], default=[*SUBJECTS])
+    parser.add_argument("stores", nargs="*", choices=[*SUBJECTS, "family", []], default=[*SUBJECTS, "family"])
+    asked = parser.parse_args().stores
     try:
-        make(parser.parse_args().stores)
+        make([name for name in asked if name in SUBJECTS])
+        if "family" in asked:
+            make_family()
     except (UserError, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {error}")
 

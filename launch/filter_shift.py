@@ -20,6 +20,7 @@ COMMANDS = {
     "pairs": "analysis.pairs.__main__:main",
     "partition": "analysis.partition.__main__:main",
     "labels": "analysis.labels.__main__:main",
+    "lineage": "analysis.lineage.__main__:main",
     "report": "analysis.report.__main__:main",
     "replicate": "analysis.replicate.__main__:main",
     "store": "distributed.upkeep.command:main",

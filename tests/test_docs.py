@@ -16,6 +16,7 @@ from analysis.coefficients import CoefficientsSettings
 from analysis.compare import CompareSettings
 from analysis.export import ExportSettings
 from analysis.labels.settings import LabelsSettings
+from analysis.lineage import LineageSettings
 from analysis.pairs import PairsSettings
 from analysis.partition import PartitionSettings
 from analysis.quality import QualitySettings
@@ -44,6 +45,7 @@ SETTINGS = {
     "compare": CompareSettings,
     "pairs": PairsSettings,
     "labels": LabelsSettings,
+    "lineage": LineageSettings,
     "report": ReportSettings,
     "replicate": ReplicateSettings,
     "export": ExportSettings,

@@ -14,6 +14,7 @@ import yaml
 from analysis.arrays.basis import PrincipalAxes
 from analysis.arrays.bounds import ExtremeFilters
 from analysis.arrays.moments import Moments
+from analysis.lineage.__main__ import main as lineage
 from analysis.scanning.scan import coefficient_extremes
 from analysis.scanning.thread_workers import ThreadWorkers
 from analysis.scanning.units import LayerIndex
@@ -146,11 +147,11 @@ def decile(depth: float) -> str:
     raise AssertionError(depth)
 
 
-def shifts_of_store(store: Path, axes: list[str]) -> dict[str, dict[tuple[str, str], float]]:
+def shifts_of_store(store: Path, axes: list[str], without: str = "") -> dict[str, dict[tuple[str, str], float]]:
     """Every drift of every axis, the long way: all filters in memory, grouped, histogrammed, compared pair by pair."""
-    models = {row["model_id"]: row for row in table(store, "models")}
-    layers = {row["layer_id"]: row for row in table(store, "layers")}
-    filters = pq.read_table(store / "filters")
+    models = {row["model_id"]: row for row in table(store, "models") if row["name"] != without}
+    layers = {row["layer_id"]: row for row in table(store, "layers") if row["model_id"] in models}
+    filters = pq.read_table(store / "filters", filters=[("layer_id", "in", list(layers))])
     rows = np.stack([filters[f"w{i}"].to_numpy() for i in range(9)], axis=1)
     basis = reference.principal(rows)
     coefficients = reference.coefficients(rows, basis)
@@ -174,17 +175,31 @@ def shifts_of_store(store: Path, axes: list[str]) -> dict[str, dict[tuple[str, s
     return shifts
 
 
-def test_every_drift_equals_the_transcription(extraction: Extraction, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("duplicates", "without"), [("keep", ""), ("drop", "ulfg_rfb_320_pth")])
+def test_every_drift_equals_the_transcription(
+    extraction: Extraction, tmp_path: Path, duplicates: str, without: str
+) -> None:
     axes = ["task", "visual_category", "training_dataset", "depth", "model", "depth_method"]
     named = f"axes=[{','.join(axes)}]"
-    said = cli.called(shift, f"store.uri={extraction.store}", named, f"out={tmp_path}/shift", cwd=tmp_path)
+    given = (f"store.uri={extraction.store}", named, f"duplicates={duplicates}", f"out={tmp_path}/shift")
+    said = cli.called(shift, *given, cwd=tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
-    expected = shifts_of_store(extraction.store, axes)
+    note = f"same weights count once, left out: {without} (as ulfg_rfb_320_onnx); duplicates=keep takes them"
+    assert (note in said.stdout) == (duplicates == "drop")
+    expected = shifts_of_store(extraction.store, axes, without)
     for axis in axes:
         rows = pq.read_table(tmp_path / "shift" / f"shift_{axis}.parquet").to_pylist()
         found = {(row["a"], row["b"]): row["drift"] for row in rows}
         assert found == pytest.approx(expected[axis], rel=1e-6, abs=1e-12), axis
         assert len(found) > 1
+
+
+def test_the_twins_are_one_lineage_and_nobody_else_is(extraction: Extraction, tmp_path: Path) -> None:
+    said = cli.called(lineage, f"store.uri={extraction.store}", f"out={tmp_path}/lineage", cwd=tmp_path)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "11 models, 236 layers, 232,584 filters; 10 lineages, 1 tie" in said.stdout
+    (row,) = pq.read_table(tmp_path / "lineage" / "ties.parquet").to_pylist()
+    assert (row["model_a"], row["model_b"], row["tie"]) == ("ulfg_rfb_320_onnx", "ulfg_rfb_320_pth", "same weights")
 
 
 def test_few_layers_are_read_for_the_range_of_all(extraction: Extraction) -> None:

@@ -36,7 +36,7 @@ class CoefficientsResult:
         extent: what took part, after ``where``.
         settings: how.
         uri: of the store.
-        notes: axes that were left out, and why.
+        notes: models and axes that were left out, and why.
     """
 
     ridges: tuple[AxisRidges, ...]
@@ -68,7 +68,7 @@ def measure(settings: CoefficientsSettings, view: StoreView | None = None) -> Co
     pairs = _checked(settings)
     kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store, settings.labels)
-    selected = view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, settings.filters, settings.duplicates)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     chosen = groupings.found if settings.layers is None else (_single_layers(selected, settings.layers),)
     with ExitStack() as stack:
@@ -95,7 +95,7 @@ def measure(settings: CoefficientsSettings, view: StoreView | None = None) -> Co
         Extent.of(selected),
         settings,
         view.store.uri,
-        tuple(groupings.left_out.values()),
+        (*view.notes_on_duplicates(settings.where, settings.duplicates), *groupings.left_out.values()),
     )
 
 

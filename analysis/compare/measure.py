@@ -24,10 +24,10 @@ from analysis.scanning.sketching import ScanOptions, SketchKind, sketch_of_store
 from analysis.scanning.workers import scan_workers
 from analysis.selection.attributes import attribute_names
 from analysis.selection.axes import DEPTH_AXES
-from analysis.selection.grouping import Grouping, group_axes, group_layers, listed, whole
+from analysis.selection.grouping import Grouping, group_axes, group_layers, whole
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import Weight
-from analysis.wording import count
+from analysis.wording import count, listed
 from distributed.errors import UserError
 from distributed.settings import ExtractSettings
 from distributed.single import open_model
@@ -165,7 +165,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
     resampling = resampling_of(settings.replicates, settings.level, settings.seed)
     kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store, settings.labels)
-    selected = view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, settings.filters, settings.duplicates)
     # A wrong axis is known at once; groups are made again of the other models alone.
     asked = group_axes(
         view.flat, selected, settings.axes, max_groups=settings.max_groups, unit=settings.unit
@@ -181,7 +181,7 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
         model = measure_model(opened, sketch.basis, kind.preparation)
     others, notes = _without_itself(selected, model)
     ruler = Ruler(divergence, sketch.basis, settings.components)
-    layer_columns = set(selected.column_names) - set(view.models.column_names) - {"model_label"}
+    layer_columns = set(selected.column_names) - set(view.models.column_names) - {"model_label", "lineage"}
     axes = []
     for axis in (grouping.axis for grouping in asked.found):
         by_layer = axis in DEPTH_AXES or (axis in layer_columns and axis in model.flat.column_names)
@@ -197,7 +197,12 @@ def measure(settings: CompareSettings, view: StoreView | None = None) -> Compare
         extent=Extent.of(others),
         settings=settings,
         uri=view.store.uri,
-        notes=(*notes, *_on_range(model), *asked.left_out.values()),
+        notes=(
+            *notes,
+            *view.notes_on_duplicates(settings.where, settings.duplicates),
+            *_on_range(model),
+            *asked.left_out.values(),
+        ),
         provenance=sketch.provenance,
     )
 

@@ -144,7 +144,9 @@ def frame_of(chosen: Chosen, ordered: Sequence[Mapping[str, Any]], ids: Sequence
 
 
 #: Columns of ``layers`` that are computed from the filters, and will be again.
-_MEASURED = frozenset({"scaled_sum", "scaled_gram", "extreme_filters", "clean_sum", "clean_gram"})
+_MEASURED = frozenset(
+    {"scaled_sum", "scaled_gram", "extreme_filters", "clean_sum", "clean_gram", "digest", "weight_sketch"}
+)
 
 
 def _layer_id(layer: Mapping[str, Any]) -> int:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from analysis.selection.grouping import listed
-from analysis.wording import shown
+from analysis.wording import listed, shown
 
 #: How depths are known, the best first.
 _KNOWN = ("traced", "onnx", "published", "order")

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from analysis.selection.grouping import listed
-from analysis.wording import count, shown
+from analysis.wording import count, listed, shown
 from distributed.errors import UserError
 from distributed.label_files import JOINED_BY, read_rows
 from distributed.store import StoreSettings

@@ -88,7 +88,7 @@ def measure(settings: PartitionSettings, view: StoreView | None = None) -> Parti
     if settings.distance not in DIVERGENCES:
         raise UserError(f"distance={settings.distance}: there are {', '.join(DIVERGENCES)}")
     view = view or StoreView.open(settings.store, settings.labels)
-    selected = view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, settings.filters, settings.duplicates)
     selected, notes = _known(selected, settings.factors)
     models = Models.of(selected)
     factors = [models.factor(selected, name) for name in settings.factors]
@@ -115,7 +115,13 @@ def measure(settings: PartitionSettings, view: StoreView | None = None) -> Parti
         squared,
         sketch,
         Extent.of(selected),
-        (*notes, *_cautions(compared, everyone, parts), *alone, *groupings.left_out.values()),
+        (
+            *view.notes_on_duplicates(settings.where, settings.duplicates),
+            *notes,
+            *_cautions(compared, everyone, parts),
+            *alone,
+            *groupings.left_out.values(),
+        ),
     )
 
 

@@ -47,7 +47,7 @@ class QualityResult:
         extent: what took part, after ``where``.
         where: the condition, None for all.
         uri: of the store.
-        notes: axes that were left out, and why.
+        notes: models and axes that were left out, and why.
     """
 
     layers: pa.Table
@@ -74,7 +74,7 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
         StoreError: the store is empty or damaged.
     """
     view = view or StoreView.open(settings.store, settings.labels)
-    selected = view.select(settings.where)
+    selected = view.select(settings.where, duplicates=settings.duplicates)
     # Asked axes first: they are what is read first. Standing ones may be asked for as well.
     standing = settings.on_depth(settings.standing)
     axes = (*settings.axes, *standing)
@@ -99,5 +99,5 @@ def measure(settings: QualitySettings, view: StoreView | None = None) -> Quality
         Extent.of(selected),
         settings.where,
         view.store.uri,
-        tuple(groupings.left_out.values()),
+        (*view.notes_on_duplicates(settings.where, settings.duplicates), *groupings.left_out.values()),
     )

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from analysis.output.markup import Markup, el
 from analysis.pictures.counts import Counts
 from analysis.report.cards import Cards, spaced
+from analysis.report.lineage import lineage_card
 from analysis.report.measure import ReportResult
 from analysis.report.tables import table_data
 from analysis.selection.attributes import attribute_names
@@ -49,10 +50,10 @@ _TITLES = {
 
 
 def contents_section(report: ReportResult, cards: Cards) -> Markup:
-    """Models by kind, and what was skipped or failed."""
+    """Models by kind, which are one model, and what was skipped or failed."""
     tables = [_kinds(report.models, column, cards) for column in _counted(report.models)]
     kinds = cards.card("Models by kind", "", el("div", tables, class_="aside"), stem="contents")
-    return Markup(kinds + _rejects(report, cards))
+    return Markup(kinds + lineage_card(report, cards) + _rejects(report, cards))
 
 
 def models_section(report: ReportResult, cards: Cards) -> Markup:

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.lineage.measure import LineageResult
+from analysis.lineage.measure import measure as measure_lineage
+from analysis.lineage.settings import LineageSettings
 from analysis.measures.drift_matrix import AxisShift
 from analysis.partition.measure import PartitionResult
 from analysis.partition.measure import measure as measure_partition
@@ -46,6 +49,8 @@ class ReportResult:
             each axis.
         quality: of each layer, and summaries by axis.
         partition: what those axes explain that are factors.
+        lineage: what ties the models that ``where`` chooses, duplicates among them.
+        duplicates: what to note about models that do not count.
         left_out: axis → why it is not drawn.
         label_notes: on the join of the labels.
         made_at: when.
@@ -60,6 +65,8 @@ class ReportResult:
     structure: StructureResult
     quality: QualityResult
     partition: Partitioned
+    lineage: LineageResult
+    duplicates: tuple[str, ...]
     left_out: dict[str, str]
     label_notes: tuple[str, ...]
     made_at: datetime
@@ -81,8 +88,8 @@ class ReportResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Axes that are not drawn, and why."""
-        return tuple(f"not drawn: {reason}" for reason in self.left_out.values())
+        """Models that do not count, axes that are not drawn, and why."""
+        return (*self.duplicates, *(f"not drawn: {reason}" for reason in self.left_out.values()))
 
 
 def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportResult:
@@ -101,7 +108,8 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
     """
     drift_method(settings)  # checked before the store is read
     view = view or StoreView.open(settings.store, settings.labels)
-    selected, counted = view.select(settings.where), view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, duplicates=settings.duplicates)
+    counted = view.select(settings.where, settings.filters, settings.duplicates)
     groupings = group_axes(view.flat, counted, settings.axes, max_groups=settings.max_groups, leave_out=UserError)
     axes = tuple(grouping.axis for grouping in groupings.found)
     chosen = pc.is_in(view.models.column("model_id"), value_set=pc.unique(selected.column("model_id")))
@@ -123,6 +131,8 @@ def measure(settings: ReportSettings, view: StoreView | None = None) -> ReportRe
             part_of(settings, QualitySettings, axes=axes, standing=(), weight=settings.layer_weight), view
         ),
         partition=partitioned(counted, axes, by_factors),
+        lineage=measure_lineage(LineageSettings(settings.store, labels=settings.labels, where=settings.where), view),
+        duplicates=view.notes_on_duplicates(settings.where, settings.duplicates),
         left_out=dict(groupings.left_out),
         label_notes=view.notes,
         made_at=datetime.now(UTC).replace(microsecond=0),

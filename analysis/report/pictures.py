@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
+from analysis.lineage.pictures import drawings as of_lineage
 from analysis.output.names import file_stem
 from analysis.pictures.canvas import Caption, Drawing
 from analysis.pictures.counts import draw_counts
@@ -25,6 +26,7 @@ def drawings(result: ReportResult) -> Iterator[Drawing]:
     remarks = (str(result.extent), *([f"where {result.where}"] if result.where else []))
     counts = Caption("Models by kind", remarks)
     yield Drawing("contents", counts.title, partial(draw_counts, counts_of(result.models)[:3], counts))
+    yield from (drawing for drawing in of_lineage(result.lineage) if drawing.stem == "lineage_tree")
     if boxes := boxes_by_axis(result.shifts):
         unit = f"drift D ({result.shifts[0].divergence})"
         axes = Caption("Drift between groups, by axis", remarks)

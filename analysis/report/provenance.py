@@ -39,18 +39,24 @@ def commands(settings: ReportSettings, uri: str, axes: list[str], factors: tuple
     where = [f"{name}={value}" for name in ("labels", "where") if (value := getattr(settings, name)) is not None]
     named = [f"axes=[{','.join(axes)}]"]
     store = _store(settings, uri)
-    changed = _changed(settings, (*_SKETCHED, "first_layer", "subspace", "max_groups", "layer_weight", *_DRIFT))
+    changed = _changed(
+        settings, (*_SKETCHED, "first_layer", "duplicates", "subspace", "max_groups", "layer_weight", *_DRIFT)
+    )
     report = [f"axes=[{','.join(settings.axes)}]", f"out={settings.out}", *where, *changed.values()]
-    measured = [changed[name] for name in (*_SKETCHED, *_DRIFT) if name in changed]
-    structured = [changed[name] for name in ("filters", "subspace", "baseline") if name in changed]
-    sketched = [changed[name] for name in (*_SKETCHED, "weight", "seed", "unit") if name in changed]
+    measured = [changed[name] for name in (*_SKETCHED, "duplicates", *_DRIFT) if name in changed]
+    structured = [changed[name] for name in ("filters", "duplicates", "subspace", "baseline") if name in changed]
+    counted = [changed[name] for name in ("duplicates",) if name in changed]
+    sketched = [changed[name] for name in (*_SKETCHED, "duplicates", "weight", "seed", "unit") if name in changed]
     partition = [f"factors=[{','.join(factors)}]", *where, *sketched, "axes=[]", "by_component=false", "out=partition"]
     return {
         "report": _line("report", store, report),
         "shift": _line("shift", store, [*named, *where, *measured, "out=shift"]),
         "partition": _line("partition", store, partition),
         "structure": _line("structure", store, [*named, *where, *structured, "out=structure"]),
-        "quality": _line("quality", store, [*named, *where, f"weight={settings.layer_weight}", "out=quality"]),
+        "quality": _line(
+            "quality", store, [*named, *where, f"weight={settings.layer_weight}", *counted, "out=quality"]
+        ),
+        "lineage": _line("lineage", store, [*where, "out=lineage"]),
     }
 
 

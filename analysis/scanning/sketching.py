@@ -23,7 +23,8 @@ from analysis.scanning.scan import ScanTime, coefficient_extremes, layer_histogr
 from analysis.scanning.task import Workers
 from analysis.scanning.units import LayerIndex
 from analysis.scanning.workers import scan_workers
-from analysis.settings import DEFAULT_BINS, HistogramSettings
+from analysis.settings import DEFAULT_BINS, Duplicates, GroupSettings, HistogramSettings
+from analysis.ties.duplicates import without_duplicates
 from analysis.wording import count
 from distributed.errors import StoreError, UserError
 from distributed.settings import ClusterSettings
@@ -49,12 +50,14 @@ class SketchKind:
         basis: what filters are projected on; None: the PCA of all that count.
         preparation: of the filters.
         span: (low, high) of the histograms; (): the smallest and the largest coefficient.
+        duplicates: whether models with the same weights count once in the basis, or each; histograms are of all.
     """
 
     bins: int = DEFAULT_BINS
     basis: Basis | None = None
     preparation: Preparation = AS_STORED
     span: tuple[float, ...] = ()
+    duplicates: Duplicates = Duplicates.keep
 
     @classmethod
     def of(cls, settings: HistogramSettings) -> SketchKind:
@@ -64,7 +67,9 @@ class SketchKind:
             UserError: the basis that they name cannot be read.
         """
         preparation = Preparation(settings.filters, settings.rounding)
-        return cls(settings.bins, _basis_asked_for(settings), preparation, settings.span)
+        # Pairs, who have no such setting, are of twins as well; in their basis each weight set counts once.
+        duplicates = settings.duplicates if isinstance(settings, GroupSettings) else Duplicates.drop
+        return cls(settings.bins, _basis_asked_for(settings), preparation, settings.span, duplicates)
 
 
 def workers_anywhere(filters: int) -> AbstractContextManager[Workers]:
@@ -98,7 +103,8 @@ def sketch_of_store(
 ) -> Sketch:
     """The histograms of every layer in ``layers``.
 
-    Without ``kind.basis`` it is the PCA of all these layers, its range that of all their coefficients: found in the
+    Without ``kind.basis`` it is the PCA of all these layers (of one model for each weight set, where ``kind`` says so,
+    if the layers' digests are there), its range that of all their coefficients: found in the
     store if it was made before, else a scan for the range, of the layers that may hold its ends only
     (``analysis.arrays.bounds``), and one of all filters for the histograms. Rounded filters need one before, for their
     moments, and all of them for the range. With ``kind.basis`` (whose own bins count) only models that the store has no
@@ -125,12 +131,14 @@ def sketch_of_store(
     given = options.sketch
     with ExitStack() as stack:
         scans = _Scans(store, options, stack)
-        fixed, kept, key = basis is not None, basis, key_of(layers, kind.bins, kind.preparation, kind.span)
+        counting = without_duplicates(layers) if kind.duplicates is Duplicates.drop else layers
+        fixed, kept, key = basis is not None, basis, key_of(counting, kind.bins, kind.preparation, kind.span)
         if given is not None and given.preparation != kind.preparation:
             raise UserError(f"the given sketch is of {given.preparation}, asked for are {kind.preparation}")
         if basis is None:
             kept = area.read_basis(key)
-            basis = _basis_of(layers, index, kind, given, kept, scans)
+            own = index if counting is layers else LayerIndex.from_table(counting, kind.preparation)
+            basis = _basis_of(counting, own, kind, given, kept, scans)
         elif given is not None and given.basis.digest != basis.digest:
             raise UserError(f"the given sketch is on another basis ({given.basis.digest}) than {basis.digest}")
         found = area.read(basis, index)

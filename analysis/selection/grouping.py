@@ -21,12 +21,9 @@ from analysis.selection.axes import (
 )
 from analysis.selection.view import Extent
 from analysis.settings import Unit
-from analysis.wording import count, one_line, shown, shown_apart
+from analysis.wording import count, listed, one_line, shown, shown_apart
 from distributed.errors import UserError
 from distributed.records import MODEL_BITS_SHIFT
-
-#: Names in a note before it only counts.
-_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +237,6 @@ def emptied_groups(flat: pa.Table, selected: pa.Table, axis: str) -> tuple[str, 
     before, after = values_on(flat, axis), set(values_on(selected, axis))
     gone = [name for name in before if name not in after]
     return (f"{axis}: where leaves no filter in {len(gone)} of {len(before)} groups: {listed(gone)}",) if gone else ()
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first of ``names`` for a note, and … where there are more."""
-    return ", ".join(shown(name) for name in names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def _notes_on_nulls(flat: pa.Table, axis: str, codes: Int64) -> list[str]:

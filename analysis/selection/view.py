@@ -1,9 +1,11 @@
 """The small tables of a store, read once, and as one flat view: what every analysis begins with.
 
 The flat view has a row per layer. The models' columns keep their names; a layers' column of the same name (``name``,
-``num_filters``) becomes ``layer_name``, ``layer_num_filters``. One column is added: ``model_label``, the model's name,
-and where several models of the store bear it, ``name [model_id]``. Columns that somebody else added to a table never
-stand for one of ours: where the name is taken they become ``models_<name>`` or ``layers_<name>``.
+``num_filters``) becomes ``layer_name``, ``layer_num_filters``. Two columns are added: ``model_label``, the model's
+name, and where several models of the store bear it, ``name [model_id]``; and ``lineage``, the label of the first of the
+models that share weights with it or descend from one another (``analysis.ties``). Columns that somebody else added to a
+table never stand for one of ours: where the name is taken they become ``models_<name>`` or ``layers_<name>``. The
+sketches of weights are in no view: they are read where lineages have to be found.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from analysis.arrays.preparation import known_clean
 from analysis.selection.attributes import with_attributes
 from analysis.selection.axes import COMPUTED_AXES
 from analysis.selection.conditions import select_layers
-from analysis.settings import Filters
-from analysis.wording import count
+from analysis.settings import Duplicates, Filters
+from analysis.ties.duplicates import counting_once, same_weights
+from analysis.ties.lineages import Lineages, lineages_of
+from analysis.ties.marks import SKETCH_COLUMN
+from analysis.wording import count, listed, shown
 from distributed.errors import UserError
 from distributed.records import LAYERS_SCHEMA, MODELS_SCHEMA
 from distributed.store import Store, StoreSettings
@@ -56,6 +61,8 @@ class StoreView:
         models: the table ``models``.
         layers: the table ``layers``, of these models.
         flat: both as one, a row per layer.
+        lineages: what ties the models.
+        twins: ``model_id`` → that of the first model with the same weights, of those that share them.
         notes: what to say of the labels that were joined, one line each.
     """
 
@@ -63,6 +70,8 @@ class StoreView:
     models: pa.Table
     layers: pa.Table
     flat: pa.Table
+    lineages: Lineages
+    twins: dict[str, str]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -84,7 +93,7 @@ class StoreView:
             UserError: the store holds no models, or ``labels`` cannot be read.
             StoreError: a file is damaged or not the store's.
         """
-        models, layers = store.models(), store.layers()
+        models, layers = store.models(), store.layers(without=(SKETCH_COLUMN,))
         # A model that was finished between the two calls is in the second only.
         known = pc.is_in(layers.column("model_id"), value_set=models.column("model_id").combine_chunks())
         layers = layers.filter(known)
@@ -96,18 +105,25 @@ class StoreView:
             for note in notes:
                 logger.warning("%s", note)
         models = with_attributes(models)
-        return cls(store, models, layers, flat_view(models, layers), notes)
+        lineages = lineages_of(store, layers)
+        return cls(store, models, layers, flat_view(models, layers, lineages), lineages, same_weights(layers), notes)
 
-    def select(self, where: str | None, filters: Filters = Filters.all) -> pa.Table:
+    def select(
+        self, where: str | None, filters: Filters = Filters.all, duplicates: Duplicates = Duplicates.keep
+    ) -> pa.Table:
         """The rows of ``flat`` that take part; see ``analysis.selection.conditions.select_layers``.
 
-        With ``Filters.clean`` their ``layer_num_filters`` counts what is not sparse.
+        With ``Filters.clean`` their ``layer_num_filters`` counts what is not sparse. With ``Duplicates.drop`` models
+        whose weights another has are left out.
 
         Raises:
             UserError: ``where`` is no condition, or leaves no filter.
             StoreError: clean filters are asked for, and a layer's are not known.
         """
         selected = select_layers(self.flat, where)
+        if duplicates is Duplicates.drop and (left_out := self._without_twins(selected)):
+            kept = pc.invert(pc.is_in(selected.column("model_id"), value_set=pa.array([*left_out], pa.string())))
+            selected = selected.filter(kept)
         if filters is Filters.all:
             return selected
         place = selected.schema.get_field_index("layer_num_filters")
@@ -115,6 +131,27 @@ class StoreView:
         if not Extent.of(selected).filters:
             raise UserError(f"filters=clean: all filters of {count(selected.num_rows, 'layer')} are sparse")
         return selected
+
+    def notes_on_duplicates(self, where: str | None, duplicates: Duplicates) -> tuple[str, ...]:
+        """What to note about models that ``select`` leaves out as others have the same weights: none, or one line."""
+        if duplicates is Duplicates.keep or not self.twins:
+            return ()
+        selected = select_layers(self.flat, where)
+        left_out = self._without_twins(selected)
+        if not left_out:
+            return ()
+        ids, labels = (selected.column(name).to_pylist() for name in ("model_id", "model_label"))
+        label = dict(zip(ids, labels, strict=True))
+        names = listed([f"{shown(label[model])} (as {shown(label[first])})" for model, first in left_out.items()])
+        return (f"same weights count once, left out: {names}; duplicates=keep takes them",)
+
+    def _without_twins(self, selected: pa.Table) -> dict[str, str]:
+        """``model_id`` → that of the model that stands for its weights, of what is not to count; first by label."""
+        if not self.twins:
+            return {}
+        ids, labels = (selected.column(name).to_pylist() for name in ("model_id", "model_label"))
+        ordered = sorted(dict(zip(ids, labels, strict=True)).items(), key=lambda item: (item[1], item[0]))
+        return counting_once([model_id for model_id, _ in ordered], self.twins)
 
     def layers_of(self, flat: pa.Table) -> pa.Table:
         """The rows of ``layers`` that are in a selected ``flat``."""
@@ -127,7 +164,10 @@ _BOTH = frozenset(MODELS_SCHEMA.names) & frozenset(LAYERS_SCHEMA.names) - {"mode
 _OURS_OF_MODELS = frozenset(MODELS_SCHEMA.names)
 _OURS_OF_LAYERS = frozenset(LAYERS_SCHEMA.names)
 _OURS = (
-    _OURS_OF_MODELS | (_OURS_OF_LAYERS - _BOTH) | {f"layer_{name}" for name in _BOTH} | {"model_label", *COMPUTED_AXES}
+    _OURS_OF_MODELS
+    | (_OURS_OF_LAYERS - _BOTH)
+    | {f"layer_{name}" for name in _BOTH}
+    | {"model_label", "lineage", *COMPUTED_AXES}
 )
 
 
@@ -138,14 +178,20 @@ def _set_apart(table: pa.Table, of: str, own: frozenset[str]) -> pa.Table:
     )
 
 
-def flat_view(models: pa.Table, layers: pa.Table) -> pa.Table:
-    """One row per layer of a model that is in ``models``, ordered by ``layer_id``; see the module for its columns."""
+def flat_view(models: pa.Table, layers: pa.Table, lineages: Lineages | None = None) -> pa.Table:
+    """One row per layer of a model that is in ``models``, ordered by ``layer_id``; see the module for its columns.
+
+    Without ``lineages`` there is no column ``lineage``.
+    """
     models, layers = _set_apart(models, "models", _OURS_OF_MODELS), _set_apart(layers, "layers", _OURS_OF_LAYERS)
     names = models.column("name").to_pylist()
     often = Counter(names)
     keys = models.column("model_id").to_pylist()
     labels = [f"{name} [{key}]" if often[name] > 1 else name for key, name in zip(keys, names, strict=True)]
     models = models.append_column("model_label", pa.array(labels, pa.string()))
+    if lineages is not None:
+        of_model = lineages.names(dict(zip(keys, labels, strict=True)))
+        models = models.append_column("lineage", pa.array([of_model.get(key) for key in keys], pa.string()))
     taken = set(models.column_names)
     layers = layers.rename_columns(
         [f"layer_{name}" if name in taken and name != "model_id" else name for name in layers.column_names]

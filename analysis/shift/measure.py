@@ -36,7 +36,7 @@ class ShiftResult:
         sketch: per-layer histograms of all filters of the store, and their basis.
         extent: what took part, after ``where``.
         where: the condition, None for all.
-        notes: axes that were left out, and why.
+        notes: models and axes that were left out, and why.
     """
 
     shifts: tuple[AxisShift, ...]
@@ -69,7 +69,7 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
     method = drift_method(settings)
     kind = SketchKind.of(settings)
     view = view or StoreView.open(settings.store, settings.labels)
-    selected = view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, settings.filters, settings.duplicates)
     groupings = group_axes(
         view.flat, selected, settings.axes, max_groups=settings.max_groups, unit=settings.unit
     ).at_least_one()
@@ -84,7 +84,8 @@ def measure(settings: ShiftSettings, view: StoreView | None = None) -> ShiftResu
     )
     if settings.order is Order.mean_drift:
         shifts = tuple(shift if DEPTH_AXES & set(parts_of(shift.axis)) else by_mean_drift(shift) for shift in shifts)
-    return ShiftResult(shifts, sketch, Extent.of(selected), settings.where, tuple(groupings.left_out.values()))
+    notes = (*view.notes_on_duplicates(settings.where, settings.duplicates), *groupings.left_out.values())
+    return ShiftResult(shifts, sketch, Extent.of(selected), settings.where, notes)
 
 
 def drift_method(settings: MatrixSettings) -> DriftMethod:

@@ -9,12 +9,12 @@ import pyarrow as pa
 from analysis.arrays.preparation import counted
 from analysis.measures.eigenfilters import Agreement, Structure, agreement_of, structure_of, structures_by
 from analysis.measures.untrained import untrained_structures
-from analysis.selection.grouping import Grouping, Groupings, group_axes, listed, whole
+from analysis.selection.grouping import Grouping, Groupings, group_axes, whole
 from analysis.selection.untrained import with_untrained_groups
 from analysis.selection.view import Extent, StoreView
 from analysis.settings import Filters
 from analysis.structure.settings import StructureSettings
-from analysis.wording import one_line
+from analysis.wording import listed, one_line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class StructureResult:
         where: the condition.
         subspace: number of leading components compared.
         uri: of the store.
-        notes: axes that were left out, and why.
+        notes: models and axes that were left out, and why.
     """
 
     whole: Structure
@@ -69,7 +69,7 @@ def measure(settings: StructureSettings, view: StoreView | None = None) -> Struc
         StoreError: the store is empty, its moments are missing or damaged.
     """
     view = view or StoreView.open(settings.store, settings.labels)
-    selected = view.select(settings.where, settings.filters)
+    selected = view.select(settings.where, settings.filters, settings.duplicates)
     groupings = group_axes(view.flat, selected, settings.axes, max_groups=settings.max_groups).at_least_one()
     return structure_by(groupings, view, selected, settings)
 
@@ -78,17 +78,20 @@ def structure_by(
     groupings: Groupings, view: StoreView, selected: pa.Table, settings: StructureSettings
 ) -> StructureResult:
     """See ``measure``, with the groups of ``selected`` made already; without any: of the store alone."""
-    layers, name = counted(view.layers, settings.filters), "all filters of the store"
+    counting = view.select(None, settings.filters, settings.duplicates)
+    layers, name = counted(view.layers_of(counting), settings.filters), "all filters of the store"
     if settings.filters is Filters.clean:
         name += " that are not sparse"
-    everything = structure_of(layers, whole(view.select(None, settings.filters), name).groups[0])
+    everything = structure_of(layers, whole(counting, name).groups[0])
     selection = None
-    if selected.num_rows < view.flat.num_rows:
+    if selected.num_rows < counting.num_rows:
         group = whole(selected, f"where {one_line(settings.where or '')}").groups[0]
         selection = structure_of(counted(view.layers_of(selected), settings.filters), group)
+    # Of equal models ``where`` may choose another than stands for them in the whole store.
+    grouped = counted(view.layers_of(selected), settings.filters)
     found, untrained = [], untrained_structures(settings.baseline)
     for grouping in groupings.found:
-        structures = (*structures_by(layers, grouping), *untrained)
+        structures = (*structures_by(grouped, grouping), *untrained)
         grouping = with_untrained_groups(grouping, settings.baseline)
         notes = (*grouping.notes, *_flags(grouping.axis, structures))
         found.append(AxisStructure(grouping, structures, agreement_of(structures, settings.subspace), notes))
@@ -100,7 +103,7 @@ def structure_by(
         settings.where,
         settings.subspace,
         view.store.uri,
-        tuple(groupings.left_out.values()),
+        (*view.notes_on_duplicates(settings.where, settings.duplicates), *groupings.left_out.values()),
     )
 
 

@@ -40,5 +40,5 @@ def layer_statistics(weight: NDArray[np.float32] | torch.Tensor, name: str = "we
         from distributed.statistics.tensors import tensor_statistics  # and torch
 
         return tensor_statistics(weight, name)
-    sums, max_abs = compiled_passes(weight, name)
-    return assembled(sums, max_abs, orthogonality(weight))
+    sums, max_abs, fingerprint = compiled_passes(weight, name)
+    return assembled(sums, max_abs, fingerprint, orthogonality(weight))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from distributed.errors import Place, SkipReason, UnextractableError
 from distributed.formulas import random_threshold, sparse_below
+from distributed.statistics.fingerprint import Fingerprint
 from distributed.statistics.moments import Sums, pack_lower
 from distributed.statistics.quality import variance_entropy
 
@@ -40,6 +41,8 @@ class LayerStatistics:
             against each of ``records.EXTREME_DIRECTIONS``; the first of several.
         clean_sum, clean_gram: as ``scaled_sum`` and ``scaled_gram``, of the filters that are not sparse; 0 without any.
         num_clean: number of these.
+        digest: SHA-256 of the weights, 64 hex digits (``fingerprint``).
+        weight_sketch: (256,) float32, a count sketch of the weights (``fingerprint``).
     """
 
     num_filters: int
@@ -57,10 +60,12 @@ class LayerStatistics:
     clean_sum: NDArray[np.float64]
     clean_gram: NDArray[np.float64]
     num_clean: int
+    digest: str
+    weight_sketch: NDArray[np.float32]
 
 
-def compiled_passes(weight: NDArray[np.float32], name: str) -> tuple[Sums, float]:
-    """What two passes of compiled loops leave, and the largest |w|.
+def compiled_passes(weight: NDArray[np.float32], name: str) -> tuple[Sums, float, Fingerprint]:
+    """What two passes of compiled loops leave, the largest |w|, and what tells the weights again.
 
     Raises:
         UnextractableError: NON_FINITE.
@@ -70,11 +75,12 @@ def compiled_passes(weight: NDArray[np.float32], name: str) -> tuple[Sums, float
     max_abs = largest_magnitude(pieces(weight))
     if not math.isfinite(max_abs):
         raise non_finite(weight, name)
-    return compiled_sums(pieces(weight), sparse_below(max_abs)), max_abs
+    fingerprint = Fingerprint(compiled=True)
+    return compiled_sums(fingerprint.seeing(pieces(weight)), sparse_below(max_abs)), max_abs, fingerprint
 
 
-def assembled(sums: Sums, max_abs: float, orthogonality: float | None) -> LayerStatistics:
-    """The statistics that two passes and the products of channels come to."""
+def assembled(sums: Sums, max_abs: float, fingerprint: Fingerprint, orthogonality: float | None) -> LayerStatistics:
+    """The statistics that passes over the filters and the products of channels come to."""
     everything, scaled = sums.clean.merge(sums.sparse), sums.scaled_clean + sums.scaled_sparse
     entropy = variance_entropy(everything.scatter)
     threshold = random_threshold(everything.count)
@@ -100,6 +106,8 @@ def assembled(sums: Sums, max_abs: float, orthogonality: float | None) -> LayerS
         clean_sum=sums.scaled_clean.sum,
         clean_gram=pack_lower(sums.scaled_clean.gram),
         num_clean=sums.clean.count,
+        digest=fingerprint.digest,
+        weight_sketch=fingerprint.sketch,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from distributed.formulas import sparse_below
 from distributed.records import EXTREME_DIRECTIONS, EXTREME_FILTERS
 from distributed.statistics import passes
+from distributed.statistics.fingerprint import Fingerprint
 from distributed.statistics.moments import ScaledSums, Scatter, Sums
 from distributed.statistics.passes import LayerStatistics, assembled, compiled_passes, non_finite
 from distributed.statistics.quality import ARRAYS, WEIGHT_BLOCK, Algebra, orthogonality
@@ -26,11 +27,13 @@ def tensor_statistics(weight: torch.Tensor, name: str) -> LayerStatistics:
     """See ``layer_statistics``, which has checked shape and type."""
     weight = weight.detach()
     if weight.device.type == "cpu" and weight.shape[0] * weight.shape[1] >= _COMPILED_ROWS:
-        sums, max_abs = compiled_passes(weight.numpy(), name)
+        sums, max_abs, fingerprint = compiled_passes(weight.numpy(), name)
     else:
         max_abs = _largest_magnitude(weight, name)
         sums = _sums(weight, sparse_below(max_abs))
-    return assembled(sums, max_abs, orthogonality(weight, TENSORS))
+        is_large = weight.shape[0] * weight.shape[1] >= _COMPILED_ROWS
+        fingerprint = Fingerprint.of(passes.pieces(weight.cpu().numpy()), compiled=is_large)
+    return assembled(sums, max_abs, fingerprint, orthogonality(weight, TENSORS))
 
 
 def _largest_magnitude(weight: torch.Tensor, name: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -68,7 +68,11 @@ def list_folder(filesystem: pafs.FileSystem, folder: str) -> list[StoredFile]:
 
 
 def read_tables(
-    filesystem: pafs.FileSystem, files: Sequence[StoredFile], schema: pa.Schema, columns: Sequence[str] | None = None
+    filesystem: pafs.FileSystem,
+    files: Sequence[StoredFile],
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    without: Collection[str] = (),
 ) -> pa.Table:
     """All files as one table, in the order given.
 
@@ -77,11 +81,12 @@ def read_tables(
         files: what to read.
         schema: columns that each file must have; those that it has besides are kept (null where absent).
         columns: only these, in this order.
+        without: all but these, where ``columns`` says nothing.
 
     Raises:
         StoreError: a file can't be read or differs from ``schema``.
     """
-    found = parallel(filesystem, lambda file: _as_found(filesystem, file.path, schema, columns), files)
+    found = parallel(filesystem, lambda file: _as_found(filesystem, file.path, schema, columns, without), files)
     tables = _all_conformed(found, schema, files)
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns if c in schema.names])
     try:
@@ -109,7 +114,11 @@ def read_small(
 
 
 def _as_found(
-    filesystem: pafs.FileSystem, path: str, schema: pa.Schema, columns: Sequence[str] | None = None
+    filesystem: pafs.FileSystem,
+    path: str,
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    without: Collection[str] = (),
 ) -> pa.Table:
     with reading(path):
         with filesystem.open_input_stream(path) as stream:
@@ -119,6 +128,8 @@ def _as_found(
         except pa.ArrowInvalid as error:
             raise StoreError(f"{path} is not a Parquet file: {first_line(error)} (remove it)") from error
         check_columns(file.schema_arrow, schema if columns is None else _of(schema, columns), path)
+        if columns is None and without:
+            columns = [name for name in file.schema_arrow.names if name not in without]
         try:
             table = file.read(columns=None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:

@@ -410,16 +410,18 @@ class Store:
                 raise StoreError(f"{file.path}: column 'model_id': expected {file.key}, found {found} (renamed file?)")
         return table
 
-    def layers(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def layers(self, columns: Sequence[str] | None = None, *, without: Collection[str] = ()) -> pa.Table:
         """All layers of the models that exist, sorted by model and ``layer_index``.
 
         Args:
             columns: only these, in this order; None: ``LAYERS_SCHEMA``, then whatever columns others added.
+            without: but these, which are not even decoded; of ``columns=None``.
 
         Raises:
             StoreError: there is none, a model's file is missing, or a file is not the store's.
         """
-        return read_tables(self._arrow, self._existing("layers"), LAYERS_SCHEMA, columns)
+        schema = pa.schema([field for field in LAYERS_SCHEMA if field.name not in without])
+        return read_tables(self._arrow, self._existing("layers"), schema, columns, without)
 
     def filters_path(self, model_id: str) -> str:
         """Where a model's own file of filters is, for ``arrow_filesystem``; ``filter_places`` knows of packs."""

@@ -18,7 +18,7 @@ from analysis.measures.layer_quality import METRICS
 from analysis.quality import QualitySettings, measure_quality
 from analysis.quality.__main__ import main, steps
 from analysis.quality.measure import QualityResult
-from analysis.settings import Weight
+from analysis.settings import Duplicates, Weight
 from distributed.entry import guarded
 from distributed.store.settings import StoreSettings
 from tests import cli
@@ -54,7 +54,7 @@ def layers_of(result: QualityResult) -> dict[tuple[str, str], dict[str, object]]
 def real(checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Model], QualityResult]:
     models = real_models(checkpoints)
     store = write_store(tmp_path_factory.mktemp("real") / "store", models, with_filters=False)
-    return models, measure_quality(settings(store, axes=("task",)))
+    return models, measure_quality(settings(store, axes=("task",), duplicates=Duplicates.keep))
 
 
 def test_every_real_layer_equals_torchconvquality(real: tuple[list[Model], QualityResult]) -> None:

@@ -29,7 +29,7 @@ from distributed.errors import StoreError, UserError
 from distributed.store.settings import StoreSettings
 from tests.analysis.report.stores import IMAGE, LINK, SCRIPT, hostile_store
 from tests.cli import called
-from tests.stores import Layer, Model, blob_filters, sample_models, write_store
+from tests.stores import Layer, Model, blob_filters, chain, sample_models, write_store
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,33 @@ def floats(packed: str) -> np.ndarray:
 
 def pairs(matrix: np.ndarray) -> np.ndarray:
     return matrix[np.triu_indices(len(matrix), k=1)]
+
+
+def test_lineage_and_duplicates_stand_in_the_page(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    weights = {f"conv{i}": generator.normal(size=(8, 8, 3, 3)) for i in range(3)}
+    near = {name: each + 0.2 * generator.normal(size=each.shape) for name, each in weights.items()}
+    models = [
+        chain(SCRIPT, weights, {"task": "x"}),
+        chain("copy", weights, {"task": "x"}),
+        chain("near", near, {"task": "y"}),
+        chain("own", {"conv": generator.normal(size=(8, 8, 3, 3))}, {"task": "y"}),
+    ]
+    store = StoreSettings(str(write_store(tmp_path / "store", models)))
+    found = measure_report(ReportSettings(store, axes=("task",), replicates=0, figures=False, out=str(tmp_path)))
+    (written,) = write_report(found, tmp_path)
+    page = Page(written)
+    ties = page.table("Ties")
+    assert sorted(zip(ties["model a"], ties["model b"], ties["tie"], strict=True)) == [
+        (SCRIPT, "copy", "same weights"),
+        (SCRIPT, "near", "descent"),
+        ("copy", "near", "descent"),
+    ]
+    said = " ".join(page.texts)
+    assert "4 models of 2 lineages" in said
+    assert "left out: copy (as </script>" in said
+    assert any(note.startswith("same weights count once") for note in found.notes)
+    assert found.extent.models == 3
 
 
 def test_json_in_a_script_is_the_same_content_without_any_markup() -> None:

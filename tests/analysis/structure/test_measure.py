@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from analysis.command import carry_out
 from analysis.measures.eigenfilters import Structure
-from analysis.settings import Filters
+from analysis.settings import Duplicates, Filters
 from analysis.structure import StructureSettings, measure_structure
 from analysis.structure.__main__ import main, steps
 from distributed.entry import guarded
@@ -101,7 +101,11 @@ def test_store_and_groups_equal_scikit_learn(store: Path) -> None:
 def test_real_checkpoints_equal_scikit_learn(checkpoints: Path, tmp_path: Path) -> None:
     models = real_models(checkpoints)
     result = measure_structure(
-        settings(write_store(tmp_path / "store", models, with_filters=False), axes=("task", "model"))
+        settings(
+            write_store(tmp_path / "store", models, with_filters=False),
+            axes=("task", "model"),
+            duplicates=Duplicates.keep,
+        )
     )
     assert_equals_scikit_learn(result.whole, np.concatenate([model.filters for model in models]))
     assert result.whole.moments.count == 232_584

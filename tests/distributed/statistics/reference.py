@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -23,6 +24,20 @@ def entropy(filters: np.ndarray) -> float:
 
 def threshold(n: int) -> float:
     return 1.2618047 / (1 + math.exp(-0.88767525 * (math.log2(n) - 2.30436435))) - 0.31050834
+
+
+def sketch(filters: np.ndarray) -> np.ndarray:
+    """(256,) of (n, 9) weights: sign and bucket of each from SplitMix64's n-th number, in Python's whole numbers."""
+    sums, mask, state = np.zeros(256), (1 << 64) - 1, 0x2201084652203153
+    for row in filters.astype(np.float64):
+        z = state = (state + 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        z ^= z >> 31
+        for k in range(9):
+            sums[(z + k) % 256] += -row[k] if (z >> (8 + k)) & 1 else row[k]
+    largest = np.finfo(np.float32).max
+    return np.clip(sums, -largest, largest).astype(np.float32)
 
 
 def statistics(weight: np.ndarray) -> dict[str, object]:
@@ -56,5 +71,7 @@ def statistics(weight: np.ndarray) -> dict[str, object]:
         "clean_sum": clean.sum(axis=0),
         "clean_gram": np.array([gram_clean[i, j] for i in range(9) for j in range(i + 1)]),
         "num_clean": int((~sparse).sum()),
+        "digest": hashlib.sha256(np.ascontiguousarray(weight, "<f4").tobytes()).hexdigest(),
+        "weight_sketch": sketch(weight.reshape(-1, 9)),
         "extreme_filters": [extreme for d in DIRECTIONS for extreme in ((s @ d).max(), (s @ d).min())],
     }

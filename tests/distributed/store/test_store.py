@@ -109,7 +109,8 @@ GOLDEN = {
     "orthogonality double, norm_mean double!, norm_std double!, max_abs double!, "
     "scaled_sum fixed_size_list<element: double>[9]!, scaled_gram fixed_size_list<element: double>[45]!, "
     "extreme_filters fixed_size_list<element: float>[36], clean_sum fixed_size_list<element: double>[9], "
-    "clean_gram fixed_size_list<element: double>[45], num_clean int64",
+    "clean_gram fixed_size_list<element: double>[45], num_clean int64, digest string, "
+    "weight_sketch fixed_size_list<element: float>[256]",
     "models": "model_id string!, name string!, source string!, uri string!, revision string, file string!, "
     "format string!, sha256 string, reference_key string!, library string, architecture string, family string, "
     "task string, visual_category string, training_dataset string, pretraining_dataset string, license string, "
