@@ -11,9 +11,11 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.s3 import S3Server
 
@@ -72,7 +74,11 @@ def running_head(s3_server: S3Server) -> Iterator[Head]:
             wait_for(dashboard, environment["RAY_AUTH_TOKEN"], process, log)
             yield Head(f"127.0.0.1:{port}", dashboard, environment)
         finally:
-            process.terminate()  # 'ray start --block' ends what it started when it is asked to end
+            # Asked to end, 'ray start --block' asks each of these and waits half a minute.
+            mine = psutil.Process(process.pid).children(recursive=True)
+            for each in (*mine, process):
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
             process.wait(timeout=60)
 
 

@@ -55,7 +55,7 @@ def test_what_no_node_needs_stays_here(checkout: Path) -> None:
     assert {"analysis", "conf", "distributed", "launch", "samples"} <= tops
     assert not tops & {"tests", "docs", "notebooks", "benchmarks", "data", "outputs", ".git", ".venv", ".ci"}
     samples = sum(count for name, count in files.items() if name.startswith("samples/models/"))
-    assert size - samples < 2_000_000
+    assert size - samples < 2_500_000
 
     (checkout / ".rayignore").rename(checkout.parent / "aside")
     before, _ = uploaded(checkout)
@@ -63,10 +63,10 @@ def test_what_no_node_needs_stays_here(checkout: Path) -> None:
     assert size < before - 1_500_000, (before, size)
 
 
-def test_a_job_without_samples_uploads_a_megabyte(checkout: Path) -> None:
+def test_a_job_without_samples_uploads_the_code_alone(checkout: Path) -> None:
     environment = yaml.safe_load((REPOSITORY / "launch/runtime_env.yaml").read_text(encoding="utf-8"))
     size, files = uploaded(checkout, environment["excludes"])
-    assert size < 2_000_000
+    assert size < 2_500_000
     assert not [name for name in files if name.startswith("samples/models/")]
     assert "samples/architectures.py" in files
 
