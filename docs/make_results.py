@@ -81,7 +81,7 @@ SUBJECTS = {
         "sample:digits-resnet",
         "layer_num_filters >= 2048",
         (
-            *("shift/shift_task.png", "structure/eigenfilters_task.png", "quality/quality_by_depth.png"),
+            *("shift/shift_task.png", "structure/eigenfilters_task.png", "quality/quality_by_depth.png", "report.png"),
             # Of docs/evidence.md:
             *("verdicts/shift_depth.png", "untrained/shift_model.png", "quality/untrained_by_size.png"),
             "structure/symmetry_task.png",
@@ -125,7 +125,9 @@ def tables(folder: Path) -> dict[str, str]:
     store = folder / "store"
     layers = api.quality(store)
     known = api.models(store)
-    extent = f"{len(known)} models, {len(layers)} layers, {layers['num_filters'].sum():,} 3x3 filters"
+    different = layers["model_id"].nunique()
+    models = f"{len(known)} models" + (f" ({different} different ones)" if different < len(known) else "")
+    extent = f"{models}, {len(layers)} layers, {layers['num_filters'].sum():,} 3x3 filters"
     page = folder / "report" / "index.html"
     return {
         "extent": f"{extent}; measured {datetime.now(UTC):%Y-%m-%d}; report {page.stat().st_size / 1e6:.1f} MB",
@@ -261,7 +263,7 @@ def make(names: Sequence[str]) -> None:
             text = filled(text, name, found[name])
         for name in names:
             picture_of_page(Path(scratch, name, "report", "index.html"), Path(scratch, name, "report.png"))
-            for picture in (*SUBJECTS[name].pictures, "report.png"):
+            for picture in SUBJECTS[name].pictures:
                 keep_picture(Path(scratch, name, picture), IMAGES / f"{name}_{Path(picture).name}")
         PAGE.write_text(text, encoding="utf-8")
 
@@ -281,8 +283,10 @@ def make_family() -> None:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("stores", nargs="*", choices=[*SUBJECTS, "family", []], default=[*SUBJECTS, "family"])
-    asked = parser.parse_args().stores
+    parser.add_argument("stores", nargs="*", metavar="|".join(known := [*SUBJECTS, "family"]), help="default: all")
+    asked = parser.parse_args().stores or known
+    if wrong := [name for name in asked if name not in known]:
+        parser.error(f"there is no {', '.join(wrong)}; there are {', '.join(known)}")
     try:
         make([name for name in asked if name in SUBJECTS])
         if "family" in asked:
