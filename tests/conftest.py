@@ -22,23 +22,33 @@ from tests.turns import in_room
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@functools.cache
+def _room_of(module: str) -> str:
+    """What the tests of a module share with those of others."""
+    text = (REPOSITORY / module).read_text(encoding="utf-8")
+    if "local_ray" in text:
+        return "the session's Ray"
+    return "their own Ray" if re.search(r"mark\.(ray|alone)\b", text) else module
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """One worker gets all modules that share the session's Ray, one those that start their own; others stay whole."""
     from xdist.scheduler import LoadScopeScheduling
 
-    @functools.cache
-    def scope_of(module: str) -> str:
-        text = (config.rootpath / module).read_text(encoding="utf-8")
-        if "local_ray" in text:
-            return "the session's Ray"
-        return "their own Ray" if re.search(r"mark\.(ray|alone)\b", text) else module
-
-    class ByModule(LoadScopeScheduling):
+    class ByRoom(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return scope_of(nodeid.partition("::")[0])
+            return _room_of(nodeid.partition("::")[0])
 
-    return ByModule(config, log)
+    config.option.loadscopereorder = False  # it would put the longest last: they are few
+    return ByRoom(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, where there are several workers to begin."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = {"their own Ray": 0, "the session's Ray": 1}
+        items.sort(key=lambda item: order.get(_room_of(item.nodeid.partition("::")[0]), 2))
 
 
 @pytest.hookimpl(wrapper=True)
