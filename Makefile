@@ -18,9 +18,9 @@ demo: $(VENV)/.stamp-run
 	$(BIN)/python -m analysis.shift store.uri=data/demo 'axes=[task,visual_category,depth]' out=data/demo-shift
 	$(BIN)/python -m analysis.report store.uri=data/demo 'axes=[task,visual_category,depth]' out=data/demo-report figures=false
 
-# Three workers on two cores: tests that start a Ray wait most of their time (tests/conftest.py).
+# Two workers: what needs a Ray begins first in each (tests/conftest.py).
 test: $(VENV)/.stamp-test
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -m slow

@@ -1,4 +1,4 @@
-"""Turns between the processes that test this checkout (``make test`` has three): most side by side, some alone."""
+"""Turns between the processes that test this checkout (``make test`` has two): most side by side, some alone."""
 
 from __future__ import annotations
 
