@@ -75,8 +75,8 @@ def running_head(s3_server: S3Server) -> Iterator[Head]:
             yield Head(f"127.0.0.1:{port}", dashboard, environment)
         finally:
             # Asked to end, 'ray start --block' asks each of these and waits half a minute.
-            mine = psutil.Process(process.pid).children(recursive=True)
-            for each in (*mine, process):
+            head = psutil.Process(process.pid)
+            for each in (*head.children(recursive=True), head):
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
             process.wait(timeout=60)
