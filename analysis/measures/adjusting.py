@@ -1,4 +1,4 @@
-"""p-values of the pairs of one matrix, controlled for their number.
+"""p-values of one family, as of the pairs of a matrix, controlled for their number.
 
 Benjamini & Hochberg (1995) hold the share of false discoveries if the p-values are independent or depend positively, as
 those of pairs that share a group do; Benjamini & Yekutieli (2001) hold it under any dependence, for a factor of
@@ -17,17 +17,22 @@ from analysis.settings import Adjust
 _UPPER = 0.95
 
 
-def q_values(p_values: Float64, adjust: Adjust = Adjust.bh) -> Float64:
-    """(G, G) adjusted p-values over the pairs (upper triangle) of one matrix by ``bh`` or ``by``; 1 on the diagonal."""
-    upper = np.triu_indices(len(p_values), k=1)
-    p = p_values[upper]
-    order, ranks = np.argsort(p, kind="stable"), np.arange(1, len(p) + 1)
+def adjusted(p_values: Float64, adjust: Adjust = Adjust.bh) -> Float64:
+    """(N,) p-values adjusted for their number by ``bh`` or ``by``; NaN is none of them and stays."""
+    result = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(np.isfinite(p_values))
+    order, ranks = known[np.argsort(p_values[known], kind="stable")], np.arange(1, len(known) + 1)
     factor = float((1 / ranks).sum()) if adjust is Adjust.by else 1.0
-    scaled = p[order] * (factor * len(p)) / ranks
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    scaled = p_values[order] * (factor * len(known)) / ranks
+    result[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return result
+
+
+def q_values(p_values: Float64, adjust: Adjust = Adjust.bh) -> Float64:
+    """(G, G) ``adjusted`` over the pairs (upper triangle) of one matrix; 1 on the diagonal."""
+    upper = np.triu_indices(len(p_values), k=1)
     result = np.ones_like(p_values)
-    result[upper] = np.minimum(adjusted, 1.0)
+    result[upper] = adjusted(p_values[upper], adjust)
     result.T[upper] = result[upper]
     return result
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.arrays.types import Bool, Float64, Int64
+from analysis.measures.drift import PairMeasure
 from analysis.measures.weighting import UnitHistograms
+
+#: Deals computed at once: bounds memory at about 64 deals x 2 x 630 float64 a thread.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,9 +33,41 @@ class Deals:
     chosen: Bool
     are_whole: bool
 
+    @classmethod
+    def of(
+        cls, alone: Float64, to_first: Bool, first: Float64, second: Float64, swapped: Bool, *, are_whole: bool
+    ) -> Deals:
+        """Of units on one side, and of those with a part on either.
+
+        Args:
+            alone: (A, C, B) counts of the former.
+            to_first: (D, A) which of them go to the first side.
+            first, second: (S, C, B) both parts of the latter.
+            swapped: (D, S) which of them swap their parts.
+            are_whole: all counts are whole numbers.
+        """
+        if are_whole:
+            parts, chosen, base = [alone, second - first], [to_first, swapped], first.sum(axis=0)
+        else:
+            parts, chosen = [alone, first, second], [to_first, ~swapped, swapped]
+            base = np.zeros(first.shape[1:])
+        rows = np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2))
+        return cls(rows, base, np.concatenate(chosen, axis=1), are_whole)
+
     def __len__(self) -> int:
         """D."""
         return len(self.chosen)
+
+    def drifts(self, measure: PairMeasure) -> Float64:
+        """(D,) the drift between both sides of each deal."""
+        drifts = np.empty(len(self))
+        shape = (min(_AT_ONCE, len(self)), *self.base.shape)
+        first, second = np.empty(shape), np.empty(shape)
+        for start in range(0, len(self), _AT_ONCE):
+            some = drifts[start : start + _AT_ONCE]
+            self.sums(start, first[: len(some)], second[: len(some)])
+            some[:] = measure(first[: len(some)], second[: len(some)])
+        return drifts
 
     def sums(self, start: int, first: Float64, second: Float64) -> None:
         """Counts of both sides of the deals from ``start`` on into ``first`` and ``second``, (n, C, B) each."""
@@ -66,11 +102,4 @@ def deal_again(
         smallest = np.argpartition(chances, len(alone_a) - 1, axis=1)[:, : len(alone_a)]
         np.put_along_axis(to_a, smallest, True, axis=1)
     swap = random.integers(0, 2, size=(deals, len(in_a))).astype(bool)
-    shared_a, shared_b = counts[rows_a[in_a]], counts[rows_b[in_b]]
-    if are_whole:
-        parts, chosen, base = [counts[alone], shared_b - shared_a], [to_a, swap], shared_a.sum(axis=0)
-    else:
-        parts, chosen = [counts[alone], shared_a, shared_b], [to_a, ~swap, swap]
-        base = np.zeros(counts.shape[1:])
-    rows = np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2))
-    return Deals(rows, base, np.concatenate(chosen, axis=1), are_whole)
+    return Deals.of(counts[alone], to_a, counts[rows_a[in_a]], counts[rows_b[in_b]], swap, are_whole=are_whole)

@@ -26,6 +26,9 @@ from distributed.errors import UserError
 
 Between = Callable[[Float64, Float64, float], Float64]
 
+#: From counts (R, C, B) twice to the drifts (R,) between them, as ``Resampled.pairs``.
+PairMeasure = Callable[[Float64, Float64], Float64]
+
 #: What an empty bin's density becomes: float32 machine epsilon.
 EMPTY_BIN_DENSITY = float(np.finfo(np.float32).eps)
 

@@ -19,16 +19,14 @@ bias, with BCa and with others (docs/benchmarks.md).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.arrays.types import Float64
+from analysis.measures.drift import PairMeasure
 from analysis.measures.student import student_quantiles
 from analysis.measures.weighting import UnitHistograms, without_each
-
-PairMeasure = Callable[[Float64, Float64], Float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

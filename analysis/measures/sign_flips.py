@@ -20,9 +20,7 @@ import numpy as np
 from analysis.arrays.types import Bool, Float64, Int64
 from analysis.measures.dealing import Deals
 from analysis.measures.drift import Resampled
-
-#: Swaps measured at once: two float64 arrays of 256 x 630 are 2.6 MB.
-_AT_ONCE = 256
+from analysis.ties.components import components
 
 #: What this share of swaps stays below is told beside p-values.
 HIGH = 0.95
@@ -115,20 +113,9 @@ def drift_chance(first: Float64, second: Float64, measure: Resampled, plan: Swap
     """
     swaps = plan.of(len(first))
     are_whole = bool((first == np.rint(first)).all() and (second == np.rint(second)).all())
-    if are_whole:
-        rows, chosen, base = second - first, swaps.swapped, first.sum(axis=0)
-    else:
-        rows, base = np.concatenate([first, second]), np.zeros(first.shape[1:])
-        chosen = np.concatenate([~swaps.swapped, swaps.swapped], axis=1)
-    deals = Deals(np.ascontiguousarray(rows.transpose(1, 0, 2)), base, np.ascontiguousarray(chosen), are_whole)
+    deals = Deals.of(first[:0], swaps.swapped[:, :0], first, second, swaps.swapped, are_whole=are_whole)
     observed = float(measure.pairs(first.sum(axis=0)[None], second.sum(axis=0)[None])[0])
-    shape = (min(_AT_ONCE, len(deals)), *base.shape)
-    one, other, found = np.empty(shape), np.empty(shape), np.empty(len(deals))
-    for start in range(0, len(deals), _AT_ONCE):
-        size = min(_AT_ONCE, len(deals) - start)
-        deals.sums(start, one[:size], other[:size])
-        found[start : start + size] = measure.pairs(one[:size], other[:size])
-    return swaps.chance(found, observed * (1 - _SLACK))
+    return swaps.chance(deals.drifts(measure.pairs), observed * (1 - _SLACK))
 
 
 def clusters_of(first: Int64, second: Int64) -> Int64:
@@ -138,26 +125,6 @@ def clusters_of(first: Int64, second: Int64) -> Int64:
     """
     units = np.unique(np.concatenate([first, second]))
     a, b = np.searchsorted(units, first), np.searchsorted(units, second)
-    root = np.arange(len(units))
-    while True:  # each unit takes the smallest root beside it; done where none changes
-        smallest = np.minimum(root[a], root[b])
-        found = root.copy()
-        np.minimum.at(found, a, smallest)
-        np.minimum.at(found, b, smallest)
-        found = found[found]
-        if (found == root).all():
-            break
-        root = found
-    _, first_pair, place = np.unique(root[a], return_index=True, return_inverse=True)
+    _, first_pair, place = np.unique(components(a, b, len(units))[a], return_index=True, return_inverse=True)
     clusters: Int64 = np.argsort(np.argsort(first_pair))[place]
     return clusters
-
-
-def adjusted(p_values: Float64) -> Float64:
-    """(N,) adjusted for false discoveries among the N (Benjamini & Hochberg 1995); NaN is none of them and stays."""
-    result = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(np.isfinite(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    scaled = p_values[order] * len(order) / np.arange(1, len(order) + 1)
-    result[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return result

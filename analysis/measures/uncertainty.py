@@ -29,17 +29,14 @@ import numpy as np
 from analysis.arrays.types import Float64, Int64
 from analysis.measures.adjusting import Largest, q_values
 from analysis.measures.dealing import Deals, deal_again
-from analysis.measures.drift import Resampled
-from analysis.measures.jackknife import PairMeasure, jackknife
+from analysis.measures.drift import PairMeasure, Resampled
+from analysis.measures.jackknife import jackknife
 from analysis.measures.weighting import UnitHistograms
 from analysis.scanning.thread_workers import usable_cpus
 from analysis.settings import Adjust
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-#: Deals computed at once: bounds memory at about 64 deals x 2 x 630 float64 a thread.
-_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,7 @@ def floors(
     known = [g for g, (first, _) in enumerate(halves) if len(first)]
     own = np.full(histograms.groups, np.nan)
     dealt = _deals(histograms, [halves[g] for g in known], resampling.replicates, random)
-    own[known] = [np.median(drifts) for drifts in _in_threads(partial(_drifts, measure), dealt)]
+    own[known] = [np.median(drifts) for drifts in _in_threads(partial(Deals.drifts, measure=measure), dealt)]
     floor: Float64 = np.maximum(own[:, None], own[None, :])  # NaN where either is
     np.fill_diagonal(floor, own)
     return floor
@@ -155,7 +152,7 @@ def permutation_null(
     sums, largest, standardised = histograms.group_sums, Largest(resampling.replicates), []
     sides = [(histograms.rows_of(a), histograms.rows_of(b)) for a, b in pairs]
     dealt = _deals(histograms, sides, resampling.replicates, random)
-    for (a, b), null in zip(pairs, _in_threads(partial(_drifts, measure), dealt), strict=True):
+    for (a, b), null in zip(pairs, _in_threads(partial(Deals.drifts, measure=measure), dealt), strict=True):
         # The slack keeps the observed deal itself, met again by chance, from missing by a rounding.
         observed = float(measure(sums[a, None], sums[b, None])[0]) * (1 - 1e-9)
         p_value[[a, b], [b, a]] = (1 + (null >= observed).sum()) / (1 + len(null))
@@ -174,18 +171,6 @@ def _deals(
     are_whole = bool((histograms.counts == np.rint(histograms.counts)).all())
     for rows_a, rows_b in sides:
         yield deal_again(histograms, rows_a, rows_b, deals, random, are_whole=are_whole)
-
-
-def _drifts(measure: PairMeasure, deals: Deals) -> Float64:
-    """(D,) the drift between both sides of each deal."""
-    drifts = np.empty(len(deals))
-    shape = (min(_AT_ONCE, len(deals)), *deals.base.shape)
-    first, second = np.empty(shape), np.empty(shape)
-    for start in range(0, len(deals), _AT_ONCE):
-        some = drifts[start : start + _AT_ONCE]
-        deals.sums(start, first[: len(some)], second[: len(some)])
-        some[:] = measure(first[: len(some)], second[: len(some)])
-    return drifts
 
 
 def _in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

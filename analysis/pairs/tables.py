@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.arrays.types import Float64
+from analysis.measures.adjusting import adjusted
 from analysis.measures.layer_quality import METRICS
-from analysis.measures.sign_flips import SwapPlan, adjusted
+from analysis.measures.sign_flips import SwapPlan
 from analysis.pairs.measure import PairsResult
 
 #: The share of false discoveries tolerated among what is called more than chance.

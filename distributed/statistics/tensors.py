@@ -26,12 +26,12 @@ _COMPILED_ROWS = 1 << 15
 def tensor_statistics(weight: torch.Tensor, name: str) -> LayerStatistics:
     """See ``layer_statistics``, which has checked shape and type."""
     weight = weight.detach()
-    if weight.device.type == "cpu" and weight.shape[0] * weight.shape[1] >= _COMPILED_ROWS:
+    is_large = weight.shape[0] * weight.shape[1] >= _COMPILED_ROWS
+    if is_large and weight.device.type == "cpu":
         sums, max_abs, fingerprint = compiled_passes(weight.numpy(), name)
     else:
         max_abs = _largest_magnitude(weight, name)
         sums = _sums(weight, sparse_below(max_abs))
-        is_large = weight.shape[0] * weight.shape[1] >= _COMPILED_ROWS
         fingerprint = Fingerprint.of(passes.pieces(weight.cpu().numpy()), compiled=is_large)
     return assembled(sums, max_abs, fingerprint, orthogonality(weight, TENSORS))
 

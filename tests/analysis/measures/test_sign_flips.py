@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.measures.adjusting import adjusted
 from analysis.measures.drift import DIVERGENCES
-from analysis.measures.sign_flips import Chance, SwapPlan, adjusted, clusters_of, drift_chance, mean_difference_chance
+from analysis.measures.sign_flips import Chance, SwapPlan, clusters_of, drift_chance, mean_difference_chance
 
 
 def brute_force(differences: np.ndarray, weights: np.ndarray, clusters: np.ndarray) -> float:
