@@ -114,11 +114,11 @@ class Candidates:
             return 0, 1
         there = Counter(self.values[code] for code in self.value[self.value >= 0])
         told = ", ".join(f"{shown(name)} ({count(n, 'model')})" for name, n in there.most_common(_LISTED))
-        told += " …" if len(there) > _LISTED else ""
+        told = f"{told} …" if len(there) > _LISTED else told or "none"
         if not values:
             raise UserError(
                 f"contrast={self.contrast} has {count(len(there), 'value')}: name two, as in values=[a,b]; "
-                f"there are: {told or 'none'}; pairs of: {self._offers_in_words()}"
+                f"there are: {told}; pairs of: {self._offers_in_words()}"
             )
         for value in values:
             if value not in there:

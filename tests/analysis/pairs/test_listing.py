@@ -117,6 +117,10 @@ def test_what_is_offered_is_what_there_is() -> None:
             lambda: matched_pairs(Candidates.of(flat(), ("recipe",), "license"), (), 9),
             "contrast=license has 0 values: name two, as in values=[a,b]; there are: none",
         ),
+        (
+            lambda: matched_pairs(Candidates.of(flat(), ("recipe",), "license"), ("mit", "gpl"), 9),
+            "contrast=license has no value 'mit'; there are: none",
+        ),
     ],
 )
 def test_what_cannot_be_matched_is_told_in_a_line(call: Callable[[], object], words: str) -> None:
